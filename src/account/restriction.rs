@@ -1,0 +1,121 @@
+use std::{fmt, sync::Arc, time::SystemTime};
+
+/// What is restricted.
+///
+/// The order is the order of precedence: of several restrictions in force at once, the smallest
+/// is the one that is answered. The specification is silent here; deactivation cannot be undone,
+/// and a lock is a MUST on every endpoint where a suspension is not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum RestrictionKind {
+    /// The account was given up for good: 403 `M_USER_DEACTIVATED`
+    /// ([MSC2181](https://github.com/matrix-org/matrix-spec-proposals/pull/2181)).
+    Deactivated,
+    /// The account may do nothing but log out until it is unlocked: 401 `M_USER_LOCKED` with
+    /// `soft_logout: true`
+    /// ([account locking](https://spec.matrix.org/latest/client-server-api/#account-locking)).
+    Locked,
+    /// The account may read, and look after itself, but not act on others: 403
+    /// `M_USER_SUSPENDED`
+    /// ([account suspension](https://spec.matrix.org/latest/client-server-api/#account-suspension)).
+    Suspended,
+}
+
+impl RestrictionKind {
+    /// Every kind, in the order of precedence.
+    pub const ALL: [Self; 3] = [Self::Deactivated, Self::Locked, Self::Suspended];
+
+    /// The kind in lower case: `deactivated`, `locked` or `suspended`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Deactivated => "deactivated",
+            Self::Locked => "locked",
+            Self::Suspended => "suspended",
+        }
+    }
+
+    pub(crate) fn index(self) -> usize {
+        self as usize
+    }
+}
+
+impl fmt::Display for RestrictionKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// One restriction of an account: its kind, and what may be told of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Restriction {
+    kind: RestrictionKind,
+    reason: Option<Arc<str>>,
+    until: Option<SystemTime>,
+}
+
+impl Restriction {
+    /// The longest part of a reason that is told, in bytes of UTF-8. What is beyond is left out.
+    pub const MAX_REASON_LEN: usize = 1024;
+
+    /// A restriction without a reason or an end.
+    #[must_use]
+    pub fn new(kind: RestrictionKind) -> Self {
+        Self {
+            kind,
+            reason: None,
+            until: None,
+        }
+    }
+
+    /// Gives the text that the account's owner reads in the `error` field of a refusal, in place
+    /// of the default. At most [`MAX_REASON_LEN`](Self::MAX_REASON_LEN) bytes of it are told; an
+    /// empty or blank one counts as none.
+    ///
+    /// Everyone who holds a token of the account can read it: it is no place for a moderator's
+    /// notes.
+    #[must_use]
+    pub fn with_reason(mut self, reason: impl Into<Arc<str>>) -> Self {
+        let reason = reason.into();
+        self.reason = (!reason.trim().is_empty()).then_some(reason);
+        self
+    }
+
+    /// Ends the restriction by itself: at `until` and from then on it is not in force, and until
+    /// then a refusal's `Retry-After` says how long that is.
+    #[must_use]
+    pub fn with_until(mut self, until: SystemTime) -> Self {
+        self.until = Some(until);
+        self
+    }
+
+    /// What is restricted.
+    #[must_use]
+    pub fn kind(&self) -> RestrictionKind {
+        self.kind
+    }
+
+    /// The text for the account's owner, as it was given.
+    #[must_use]
+    pub fn reason(&self) -> Option<&str> {
+        self.reason.as_deref()
+    }
+
+    /// When the restriction ends by itself.
+    #[must_use]
+    pub fn until(&self) -> Option<SystemTime> {
+        self.until
+    }
+
+    /// Whether the restriction has not ended at `now`.
+    #[must_use]
+    pub fn is_in_force(&self, now: SystemTime) -> bool {
+        self.until.is_none_or(|until| now < until)
+    }
+}
+
+impl From<RestrictionKind> for Restriction {
+    fn from(kind: RestrictionKind) -> Self {
+        Self::new(kind)
+    }
+}

@@ -1,0 +1,142 @@
+use std::{sync::Arc, time::SystemTime};
+
+use super::{Restriction, RestrictionKind};
+
+/// What an account may do: everything, unless restrictions say otherwise.
+///
+/// At most one restriction of each [kind](RestrictionKind), each independent of the others:
+/// lifting a lock leaves a suspension standing. The state of an unrestricted account is a null
+/// pointer, and a clone of any other shares it.
+///
+/// ```
+/// use tower_account_status::{AccountState, Restriction, RestrictionKind};
+///
+/// let state = AccountState::from(RestrictionKind::Suspended)
+///     .with(Restriction::new(RestrictionKind::Locked).with_reason("See your e-mail"));
+/// assert!(state.restriction(RestrictionKind::Locked).is_some());
+/// assert_eq!(state.without(RestrictionKind::Locked), AccountState::from(RestrictionKind::Suspended));
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AccountState(Option<Arc<Restrictions>>);
+
+type Restrictions = [Option<Restriction>; RestrictionKind::ALL.len()];
+
+impl AccountState {
+    /// The state of an account without restrictions.
+    pub const ACTIVE: Self = Self(None);
+
+    /// The same state with `restriction` in place of what stood there of its kind.
+    #[must_use]
+    pub fn with(self, restriction: impl Into<Restriction>) -> Self {
+        let restriction = restriction.into();
+        let kind = restriction.kind();
+        self.replace(kind, Some(restriction))
+    }
+
+    /// The same state without a restriction of `kind`.
+    #[must_use]
+    pub fn without(self, kind: RestrictionKind) -> Self {
+        if self.restriction(kind).is_none() {
+            return self;
+        }
+        self.replace(kind, None)
+    }
+
+    fn replace(self, kind: RestrictionKind, restriction: Option<Restriction>) -> Self {
+        let mut restrictions = self.0.unwrap_or_default();
+        Arc::make_mut(&mut restrictions)[kind.index()] = restriction;
+        Self(
+            restrictions
+                .iter()
+                .any(Option::is_some)
+                .then_some(restrictions),
+        )
+    }
+
+    /// Whether there is no restriction at all, not even one that has ended.
+    #[must_use]
+    #[inline]
+    pub fn is_active(&self) -> bool {
+        self.0.is_none()
+    }
+
+    /// The restriction of `kind`, whether it has ended or not.
+    #[must_use]
+    pub fn restriction(&self, kind: RestrictionKind) -> Option<&Restriction> {
+        self.0.as_ref()?[kind.index()].as_ref()
+    }
+
+    /// All restrictions in the order of precedence, whether they have ended or not.
+    pub fn restrictions(&self) -> impl Iterator<Item = &Restriction> {
+        self.0
+            .as_deref()
+            .into_iter()
+            .flatten()
+            .filter_map(Option::as_ref)
+    }
+
+    /// The restriction that decides at `now`: of those in force the one that comes first in the
+    /// order of precedence.
+    #[must_use]
+    pub fn in_force(&self, now: SystemTime) -> Option<&Restriction> {
+        self.restrictions()
+            .find(|restriction| restriction.is_in_force(now))
+    }
+}
+
+impl From<Restriction> for AccountState {
+    fn from(restriction: Restriction) -> Self {
+        Self::ACTIVE.with(restriction)
+    }
+}
+
+impl From<RestrictionKind> for AccountState {
+    fn from(kind: RestrictionKind) -> Self {
+        Self::ACTIVE.with(kind)
+    }
+}
+
+impl<R: Into<Restriction>> FromIterator<R> for AccountState {
+    fn from_iter<I: IntoIterator<Item = R>>(restrictions: I) -> Self {
+        restrictions.into_iter().fold(Self::ACTIVE, Self::with)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, SystemTime};
+
+    use super::{AccountState, Restriction, RestrictionKind::*};
+
+    #[test]
+    fn rule_4_deactivated_before_locked_before_suspended() {
+        let now = SystemTime::now();
+        let all: AccountState = [Suspended, Locked, Deactivated].into_iter().collect();
+        assert_eq!(all.in_force(now).unwrap().kind(), Deactivated);
+        let two = all.without(Deactivated);
+        assert_eq!(two.in_force(now).unwrap().kind(), Locked);
+        assert_eq!(two.without(Locked), AccountState::from(Suspended));
+    }
+
+    #[test]
+    fn rule_2_past_its_end_a_restriction_is_not_in_force() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1000);
+        let state = AccountState::from(Restriction::new(Locked).with_until(now));
+        assert!(state.in_force(now - Duration::from_nanos(1)).is_some());
+        assert!(state.in_force(now).is_none());
+        let both = state.with(Suspended);
+        assert_eq!(both.in_force(now).unwrap().kind(), Suspended);
+    }
+
+    #[test]
+    fn lifting_the_last_restriction_leaves_the_active_state() {
+        let state = AccountState::from(Locked).without(Locked).without(Locked);
+        assert!(state.is_active());
+        assert_eq!(state, AccountState::ACTIVE);
+    }
+
+    #[test]
+    fn a_state_is_one_pointer_wide() {
+        assert_eq!(size_of::<AccountState>(), size_of::<usize>());
+    }
+}

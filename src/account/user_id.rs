@@ -1,0 +1,119 @@
+use std::{borrow::Borrow, fmt, ops::Deref, sync::Arc};
+
+/// The name of an account, such as `@alice:example.org`.
+///
+/// Made from any string without a check, since servers differ in what they accept (the
+/// specification's [historical grammar] alone allows nearly everything), and compared byte by
+/// byte. A clone shares the string.
+///
+/// [historical grammar]: https://spec.matrix.org/latest/appendices/#historical-user-ids
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct UserId(Arc<str>);
+
+impl UserId {
+    /// Takes the name as it is.
+    #[must_use]
+    pub fn new(user: impl Into<Arc<str>>) -> Self {
+        Self(user.into())
+    }
+
+    /// The name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// What stands between the leading `@` and the first `:`, if the name has that form.
+    #[must_use]
+    pub fn localpart(&self) -> Option<&str> {
+        Some(self.0.strip_prefix('@')?.split_once(':')?.0)
+    }
+
+    /// What stands behind the first `:`, if the name begins with `@` and has one.
+    #[must_use]
+    pub fn server_name(&self) -> Option<&str> {
+        Some(self.0.strip_prefix('@')?.split_once(':')?.1)
+    }
+}
+
+impl Deref for UserId {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl AsRef<str> for UserId {
+    fn as_ref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Borrow<str> for UserId {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<&str> for UserId {
+    fn from(user: &str) -> Self {
+        Self(user.into())
+    }
+}
+
+impl From<String> for UserId {
+    fn from(user: String) -> Self {
+        Self(user.into())
+    }
+}
+
+impl From<Arc<str>> for UserId {
+    fn from(user: Arc<str>) -> Self {
+        Self(user)
+    }
+}
+
+impl PartialEq<str> for UserId {
+    fn eq(&self, other: &str) -> bool {
+        &*self.0 == other
+    }
+}
+
+impl PartialEq<&str> for UserId {
+    fn eq(&self, other: &&str) -> bool {
+        &*self.0 == *other
+    }
+}
+
+impl fmt::Display for UserId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for UserId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&*self.0, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::UserId;
+
+    #[test]
+    fn parts_of_a_user_id() {
+        let user = UserId::from("@a/b:example.org:8448");
+        assert_eq!(user.localpart(), Some("a/b"));
+        assert_eq!(user.server_name(), Some("example.org:8448"));
+    }
+
+    #[test]
+    fn a_name_of_another_form_has_no_parts() {
+        for odd in ["", "alice", "@alice", "alice:example.org"] {
+            assert_eq!(UserId::from(odd).localpart(), None, "{odd}");
+            assert_eq!(UserId::from(odd).server_name(), None, "{odd}");
+        }
+    }
+}

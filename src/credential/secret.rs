@@ -1,0 +1,43 @@
+use std::fmt;
+
+/// A token, lent. Its `Debug` output says only that there is one, and there is no `Display`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Secret<'a>(&'a [u8]);
+
+impl<'a> Secret<'a> {
+    /// The token's bytes, exactly as they were sent (percent-decoded where they came in a query).
+    #[must_use]
+    #[inline]
+    pub fn expose(&self) -> &'a [u8] {
+        self.0
+    }
+
+    /// The token as text, where it is UTF-8.
+    ///
+    /// No server gives out a token that is not, so a store may answer that a token that is not
+    /// text is nobody's.
+    #[must_use]
+    pub fn expose_str(&self) -> Option<&'a str> {
+        std::str::from_utf8(self.0).ok()
+    }
+}
+
+impl<'a> From<&'a [u8]> for Secret<'a> {
+    #[inline]
+    fn from(token: &'a [u8]) -> Self {
+        Self(token)
+    }
+}
+
+impl<'a> From<&'a str> for Secret<'a> {
+    #[inline]
+    fn from(token: &'a str) -> Self {
+        Self(token.as_bytes())
+    }
+}
+
+impl fmt::Debug for Secret<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(..)")
+    }
+}

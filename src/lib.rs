@@ -1,0 +1,12 @@
+//! Account locking, suspension and deactivation for Matrix homeservers, as a tower middleware.
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+mod account;
+mod changes;
+mod credential;
+pub mod store;
+
+pub use account::{Account, AccountState, Restriction, RestrictionKind, UserId};
+pub use changes::{Changes, Subscription};
+pub use credential::{AccessToken, Credential, LoginIdentifier, LoginToken, Secret};
+pub use store::{AccountStateStore, DynAccountStateStore, MemoryStore, Peek};
