@@ -2,11 +2,31 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod account;
+mod body;
 mod changes;
 mod credential;
+mod denial;
+mod future;
+mod guard;
+mod inquiry;
+mod layer;
+mod request;
+mod service;
+mod settings;
+mod shared;
 pub mod store;
+mod verdict;
 
 pub use account::{Account, AccountState, Restriction, RestrictionKind, UserId};
+pub use body::{
+    KeptBodies, RequestBodies, RequestBody, ResponseBodies, ResponseBody, WrappedBodies,
+};
 pub use changes::{Changes, Subscription};
 pub use credential::{AccessToken, Credential, LoginIdentifier, LoginToken, Secret};
+pub use denial::{Denial, DenialCause};
+pub use future::ResponseFuture;
+pub use guard::{AccountGuard, CheckedAccounts};
+pub use layer::AccountStatusLayer;
+pub use service::{AccountStatus, IntoMakeService};
+pub use settings::{NamedAccountCheck, StoreFailure};
 pub use store::{AccountStateStore, DynAccountStateStore, MemoryStore, Peek};

@@ -1,0 +1,318 @@
+//! The bodies that pass through the layer, kept as they are or wrapped.
+//!
+//! Two bodies have to be made by the layer itself: the response body of a refusal, and the
+//! request body of a login that it has read and hands on. A body type that can be made from
+//! [`Bytes`], as axum's and `Full` can, is kept, which costs nothing. Others are wrapped in the
+//! types below. Which it is, is chosen for requests and responses separately.
+
+use std::{
+    fmt,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http_body::{Body, Frame, SizeHint};
+use pin_project_lite::pin_project;
+
+/// Body types stay what they are; they have to be made from [`Bytes`]. The default.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct KeptBodies(());
+
+/// Bodies are wrapped in [`RequestBody`] or [`ResponseBody`], and may be anything.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct WrappedBodies(());
+
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for super::KeptBodies {}
+    impl Sealed for super::WrappedBodies {}
+}
+
+/// How request bodies of the type `B` reach the inner service.
+#[diagnostic::on_unimplemented(
+    message = "the request body `{B}` cannot be made from bytes, so the layer cannot keep it",
+    label = "this request body has to be wrapped",
+    note = "add `.with_wrapped_bodies()` (or `.with_wrapped_request_body()`) to the `AccountStatusLayer`; bodies then have to be `http_body::Body<Data = Bytes>`"
+)]
+pub trait RequestBodies<B>: sealed::Sealed {
+    /// What the inner service receives.
+    type Body;
+
+    /// The body as it came.
+    #[doc(hidden)]
+    fn keep(body: B) -> Self::Body;
+
+    /// A body that has been read.
+    #[doc(hidden)]
+    fn replay(data: Bytes, trailers: Option<HeaderMap>) -> Self::Body;
+}
+
+#[diagnostic::do_not_recommend]
+impl<B: From<Bytes>> RequestBodies<B> for KeptBodies {
+    type Body = B;
+
+    #[inline]
+    fn keep(body: B) -> B {
+        body
+    }
+
+    /// A body that is made from bytes has no place for trailers.
+    fn replay(data: Bytes, _trailers: Option<HeaderMap>) -> B {
+        data.into()
+    }
+}
+
+#[diagnostic::do_not_recommend]
+impl<B: Body<Data = Bytes>> RequestBodies<B> for WrappedBodies {
+    type Body = RequestBody<B>;
+
+    #[inline]
+    fn keep(body: B) -> RequestBody<B> {
+        RequestBody {
+            state: RequestState::Passed { body },
+        }
+    }
+
+    fn replay(data: Bytes, trailers: Option<HeaderMap>) -> RequestBody<B> {
+        RequestBody {
+            state: RequestState::Replayed {
+                replay: Replay { data, trailers },
+            },
+        }
+    }
+}
+
+/// How response bodies of the type `B` reach the client.
+#[diagnostic::on_unimplemented(
+    message = "the response body `{B}` cannot be made from bytes, so the layer cannot keep it",
+    label = "this response body has to be wrapped",
+    note = "add `.with_wrapped_bodies()` (or `.with_wrapped_response_body()`) to the `AccountStatusLayer`; bodies then have to be `http_body::Body<Data = Bytes>`"
+)]
+pub trait ResponseBodies<B>: sealed::Sealed {
+    /// What the client receives.
+    type Body;
+
+    /// The body of the inner service's response.
+    #[doc(hidden)]
+    fn keep(body: B) -> Self::Body;
+
+    /// The body of a refusal.
+    #[doc(hidden)]
+    fn refuse(data: Bytes) -> Self::Body;
+}
+
+#[diagnostic::do_not_recommend]
+impl<B: From<Bytes>> ResponseBodies<B> for KeptBodies {
+    type Body = B;
+
+    #[inline]
+    fn keep(body: B) -> B {
+        body
+    }
+
+    fn refuse(data: Bytes) -> B {
+        data.into()
+    }
+}
+
+#[diagnostic::do_not_recommend]
+impl<B: Body<Data = Bytes>> ResponseBodies<B> for WrappedBodies {
+    type Body = ResponseBody<B>;
+
+    #[inline]
+    fn keep(body: B) -> ResponseBody<B> {
+        ResponseBody {
+            state: ResponseState::Passed { body },
+        }
+    }
+
+    fn refuse(data: Bytes) -> ResponseBody<B> {
+        ResponseBody {
+            state: ResponseState::Refusal {
+                replay: Replay {
+                    data,
+                    trailers: None,
+                },
+            },
+        }
+    }
+}
+
+/// Bytes that are at hand, and the trailers that follow them.
+#[derive(Default)]
+struct Replay {
+    data: Bytes,
+    trailers: Option<HeaderMap>,
+}
+
+impl Replay {
+    fn next_frame(&mut self) -> Option<Frame<Bytes>> {
+        if !self.data.is_empty() {
+            return Some(Frame::data(std::mem::take(&mut self.data)));
+        }
+        self.trailers.take().map(Frame::trailers)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.data.is_empty() && self.trailers.is_none()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.data.len() as u64)
+    }
+}
+
+macro_rules! wrapper {
+    (
+        $(#[$attribute:meta])* $name:ident, $state:ident, $state_projection:ident,
+        $ours:ident, $ours_doc:literal
+    ) => {
+        pin_project! {
+            $(#[$attribute])*
+            pub struct $name<B> {
+                #[pin]
+                state: $state<B>,
+            }
+        }
+
+        pin_project! {
+            #[project = $state_projection]
+            enum $state<B> {
+                Passed { #[pin] body: B },
+                $ours { replay: Replay },
+            }
+        }
+
+        impl<B: Body<Data = Bytes>> Body for $name<B> {
+            type Data = Bytes;
+            type Error = B::Error;
+
+            fn poll_frame(
+                self: Pin<&mut Self>,
+                context: &mut Context<'_>,
+            ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+                match self.project().state.project() {
+                    $state_projection::Passed { body } => body.poll_frame(context),
+                    $state_projection::$ours { replay } => {
+                        Poll::Ready(replay.next_frame().map(Ok))
+                    }
+                }
+            }
+
+            fn is_end_stream(&self) -> bool {
+                match &self.state {
+                    $state::Passed { body } => body.is_end_stream(),
+                    $state::$ours { replay } => replay.is_end_stream(),
+                }
+            }
+
+            fn size_hint(&self) -> SizeHint {
+                match &self.state {
+                    $state::Passed { body } => body.size_hint(),
+                    $state::$ours { replay } => replay.size_hint(),
+                }
+            }
+        }
+
+        #[doc = $ours_doc]
+        impl<B> Default for $name<B> {
+            fn default() -> Self {
+                Self { state: $state::$ours { replay: Replay::default() } }
+            }
+        }
+
+        impl<B> fmt::Debug for $name<B> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.debug_struct(stringify!($name)).finish_non_exhaustive()
+            }
+        }
+    };
+}
+
+wrapper! {
+    /// A request body on its way to the inner service: the client's own, or, where the layer has
+    /// read it, the same bytes and trailers again.
+    ///
+    /// Frames, trailers, size hints and the error type are those of `B`.
+    RequestBody, RequestState, RequestProjection, Replayed, "An empty body."
+}
+
+wrapper! {
+    /// A response body on its way to the client: the inner service's, or that of a refusal.
+    ///
+    /// Frames, trailers, size hints and the error type are those of `B`.
+    ResponseBody, ResponseState, ResponseProjection, Refusal, "An empty body."
+}
+
+/// A body that was read to its end.
+pub(crate) struct Collected {
+    pub(crate) data: Bytes,
+    pub(crate) trailers: Option<HeaderMap>,
+}
+
+/// Why a body was not read to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ReadError {
+    TooLarge,
+    Failed,
+}
+
+/// Reads a body that may have up to `limit` bytes.
+pub(crate) async fn collect<B: Body>(body: B, limit: usize) -> Result<Collected, ReadError> {
+    if body.size_hint().lower() > limit as u64 {
+        return Err(ReadError::TooLarge);
+    }
+    let mut body = std::pin::pin!(body);
+    let mut data = Gathered::default();
+    let mut trailers: Option<HeaderMap> = None;
+    while let Some(frame) = std::future::poll_fn(|context| body.as_mut().poll_frame(context)).await
+    {
+        let frame = frame.map_err(|_| ReadError::Failed)?;
+        match frame.into_data() {
+            Ok(chunk) => data.push(chunk, limit)?,
+            Err(frame) => {
+                if let Ok(more) = frame.into_trailers() {
+                    trailers.get_or_insert_default().extend(more);
+                }
+            }
+        }
+    }
+    Ok(Collected {
+        data: data.into_bytes(),
+        trailers,
+    })
+}
+
+/// Chunks of a body in one piece; not copied when there is only one, as there nearly always is.
+#[derive(Default)]
+struct Gathered {
+    first: Bytes,
+    rest: bytes::BytesMut,
+}
+
+impl Gathered {
+    fn push<D: bytes::Buf>(&mut self, mut chunk: D, limit: usize) -> Result<(), ReadError> {
+        let len = chunk.remaining();
+        if len > limit.saturating_sub(self.first.len() + self.rest.len()) {
+            return Err(ReadError::TooLarge);
+        }
+        if self.first.is_empty() {
+            self.first = chunk.copy_to_bytes(len);
+        } else {
+            self.rest.extend_from_slice(&chunk.copy_to_bytes(len));
+        }
+        Ok(())
+    }
+
+    fn into_bytes(self) -> Bytes {
+        if self.rest.is_empty() {
+            return self.first;
+        }
+        let mut all = bytes::BytesMut::with_capacity(self.first.len() + self.rest.len());
+        all.extend_from_slice(&self.first);
+        all.extend_from_slice(&self.rest);
+        all.freeze()
+    }
+}

@@ -1,0 +1,339 @@
+//! What the layer answers in place of the inner service.
+
+use std::{error::Error, fmt, time::SystemTime};
+
+use bytes::Bytes;
+use http::{
+    HeaderMap, HeaderValue, Response, StatusCode,
+    header::{
+        ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
+        CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER,
+    },
+};
+
+use crate::{AccountState, Restriction, RestrictionKind, UserId};
+
+/// Why a request was not handed on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum DenialCause {
+    /// The account may not do this: 401 `M_USER_LOCKED`, 403 `M_USER_DEACTIVATED` or 403
+    /// `M_USER_SUSPENDED`.
+    Restricted(RestrictionKind),
+    /// The store failed, panicked, or took too long: 503 `M_UNKNOWN`.
+    StoreFailed,
+    /// The request has more distinct credentials, or names more accounts, than are looked up: 400
+    /// `M_INVALID_PARAM`.
+    TooManyCredentials,
+    /// The body that names an account is larger than the limit: 413 `M_TOO_LARGE`.
+    BodyTooLarge,
+    /// The body that names an account is not JSON: 400 `M_NOT_JSON`.
+    BodyNotJson,
+    /// The body names an account by something other than a string: 400 `M_BAD_JSON`.
+    BodyBadJson,
+    /// The body failed while it was read: 400 `M_UNKNOWN`.
+    BodyFailed,
+    /// The body did not end within the time limit: 408 `M_UNKNOWN`.
+    BodyTimedOut,
+}
+
+/// The constant parts of an answer.
+struct Answer {
+    status: StatusCode,
+    errcode: &'static str,
+    body: &'static str,
+    length: &'static str,
+}
+
+/// A macro, so that the body's length is a constant too.
+macro_rules! answer {
+    ($status:ident, $errcode:literal, $error:literal $(, $more:literal)?) => {{
+        const BODY: &str = concat!("{\"errcode\":\"", $errcode, "\",\"error\":\"", $error, "\"" $(, $more)?, "}");
+        const DIGITS: [u8; 3] = {
+            let len = BODY.len();
+            assert!(len >= 10 && len < 100, "two digits");
+            #[expect(clippy::cast_possible_truncation, reason = "each is less than ten")]
+            [b'0' + (len / 10) as u8, b'0' + (len % 10) as u8, 0]
+        };
+        const LENGTH: &str = match std::str::from_utf8(DIGITS.split_at(2).0) {
+            Ok(length) => length,
+            Err(_) => panic!("digits are text"),
+        };
+        const ANSWER: &Answer = &Answer {
+            status: StatusCode::$status,
+            errcode: $errcode,
+            body: BODY,
+            length: LENGTH,
+        };
+        ANSWER
+    }};
+}
+
+impl DenialCause {
+    fn answer(self) -> &'static Answer {
+        match self {
+            Self::Restricted(RestrictionKind::Locked) => answer!(
+                UNAUTHORIZED,
+                "M_USER_LOCKED",
+                "This account has been locked",
+                ",\"soft_logout\":true"
+            ),
+            Self::Restricted(RestrictionKind::Deactivated) => answer!(
+                FORBIDDEN,
+                "M_USER_DEACTIVATED",
+                "This account has been deactivated"
+            ),
+            Self::Restricted(RestrictionKind::Suspended) => answer!(
+                FORBIDDEN,
+                "M_USER_SUSPENDED",
+                "Not possible while this account is suspended"
+            ),
+            Self::StoreFailed => answer!(
+                SERVICE_UNAVAILABLE,
+                "M_UNKNOWN",
+                "The account's state is not available at the moment"
+            ),
+            Self::TooManyCredentials => answer!(
+                BAD_REQUEST,
+                "M_INVALID_PARAM",
+                "Too many accounts in one request"
+            ),
+            Self::BodyTooLarge => {
+                answer!(PAYLOAD_TOO_LARGE, "M_TOO_LARGE", "Request body too large")
+            }
+            Self::BodyNotJson => answer!(BAD_REQUEST, "M_NOT_JSON", "Request body is not JSON"),
+            Self::BodyBadJson => answer!(
+                BAD_REQUEST,
+                "M_BAD_JSON",
+                "Request body names an account by something other than text"
+            ),
+            Self::BodyFailed => answer!(
+                BAD_REQUEST,
+                "M_UNKNOWN",
+                "Request body could not be read to its end"
+            ),
+            Self::BodyTimedOut => answer!(
+                REQUEST_TIMEOUT,
+                "M_UNKNOWN",
+                "Request body took too long to arrive"
+            ),
+        }
+    }
+}
+
+/// The answer to a request that is not handed on, and why it was not.
+///
+/// It stands in the extensions of the response that it became, for logs and for a server that
+/// wants to write its own:
+///
+/// ```
+/// use tower_account_status::{Denial, DenialCause};
+///
+/// fn log<B>(response: &http::Response<B>) {
+///     if let Some(denial) = response.extensions().get::<Denial>() {
+///         println!("refused: {denial} ({:?})", denial.user());
+///     }
+/// }
+/// ```
+///
+/// As an [`Error`] it can also travel through a handler's own error type.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Denial {
+    cause: DenialCause,
+    user: Option<UserId>,
+    state: AccountState,
+    /// When it was decided, which a `Retry-After` counts from.
+    at: Option<SystemTime>,
+    cors: bool,
+}
+
+impl Denial {
+    /// Refuses because of `restriction`, which is one of `state`, with all that may be told of it.
+    pub(crate) fn restricted(
+        user: UserId,
+        state: AccountState,
+        kind: RestrictionKind,
+        now: SystemTime,
+    ) -> Self {
+        Self {
+            cause: DenialCause::Restricted(kind),
+            user: Some(user),
+            state,
+            at: Some(now),
+            cors: true,
+        }
+    }
+
+    pub(crate) fn from_cause(cause: DenialCause) -> Self {
+        Self {
+            cause,
+            user: None,
+            state: AccountState::ACTIVE,
+            at: None,
+            cors: true,
+        }
+    }
+
+    /// Tells neither reason nor end, for whoever has not proved to be the account's owner.
+    pub(crate) fn without_details(mut self) -> Self {
+        self.at = None;
+        self
+    }
+
+    pub(crate) fn with_cors(mut self, cors: bool) -> Self {
+        self.cors = cors;
+        self
+    }
+
+    /// Why.
+    #[must_use]
+    pub fn cause(&self) -> DenialCause {
+        self.cause
+    }
+
+    /// Whose account it is, where one is restricted.
+    #[must_use]
+    pub fn user(&self) -> Option<&UserId> {
+        self.user.as_ref()
+    }
+
+    /// The restriction that decided, with its reason and its end, whether or not the answer tells
+    /// them.
+    #[must_use]
+    pub fn restriction(&self) -> Option<&Restriction> {
+        match self.cause {
+            DenialCause::Restricted(kind) => self.state.restriction(kind),
+            _ => None,
+        }
+    }
+
+    /// The status of the answer.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        self.cause.answer().status
+    }
+
+    /// The Matrix error code of the answer.
+    #[must_use]
+    pub fn errcode(&self) -> &'static str {
+        self.cause.answer().errcode
+    }
+
+    /// The answer. `B` is made from its bytes; any body of the ecosystem will do, as
+    /// `axum::body::Body`.
+    ///
+    /// The denial moves into the response's extensions.
+    #[must_use]
+    pub fn into_response<B: From<Bytes>>(self) -> Response<B> {
+        self.respond(false).map(B::from)
+    }
+
+    /// Like [`into_response`](Self::into_response), and to a HEAD request without the body.
+    pub(crate) fn respond(self, is_head: bool) -> Response<Bytes> {
+        let answer = self.cause.answer();
+        let (mut body, length) = match self.told_reason() {
+            None => (
+                Bytes::from_static(answer.body.as_bytes()),
+                HeaderValue::from_static(answer.length),
+            ),
+            Some(reason) => {
+                let body = individual_body(answer, self.cause, reason);
+                let length = HeaderValue::from(body.len());
+                (body, length)
+            }
+        };
+        if is_head {
+            body = Bytes::new();
+        }
+        let mut headers = HeaderMap::with_capacity(8);
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(CONTENT_LENGTH, length);
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if self.cors {
+            for (name, value) in CORS {
+                headers.insert(name, HeaderValue::from_static(value));
+            }
+        }
+        if let Some(retry_after) = self.retry_after() {
+            headers.insert(RETRY_AFTER, retry_after);
+        }
+        let mut response = Response::new(body);
+        *response.status_mut() = answer.status;
+        *response.headers_mut() = headers;
+        response.extensions_mut().insert(self);
+        response
+    }
+
+    fn told_reason(&self) -> Option<&str> {
+        self.at.and_then(|_| self.restriction()?.reason())
+    }
+
+    fn retry_after(&self) -> Option<HeaderValue> {
+        if self.cause == DenialCause::StoreFailed {
+            return Some(HeaderValue::from_static(RETRY_AFTER_STORE_FAILURE));
+        }
+        let until = self.restriction()?.until()?;
+        let wait = until.duration_since(self.at?).ok()?;
+        // Rounded up: at that second the restriction has ended.
+        let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+        Some(HeaderValue::from(seconds))
+    }
+}
+
+/// How long, in seconds, a client should leave a failing store in peace.
+const RETRY_AFTER_STORE_FAILURE: &str = "5";
+
+/// What the specification recommends for every response
+/// ([web browser clients](https://spec.matrix.org/latest/client-server-api/#web-browser-clients)).
+/// Without them a browser shows its client a network error in place of the refusal.
+const CORS: [(http::HeaderName, &str); 3] = [
+    (ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
+    (
+        ACCESS_CONTROL_ALLOW_METHODS,
+        "GET, POST, PUT, DELETE, OPTIONS",
+    ),
+    (
+        ACCESS_CONTROL_ALLOW_HEADERS,
+        "X-Requested-With, Content-Type, Authorization",
+    ),
+];
+
+/// The largest border between characters that is not beyond `limit`.
+fn char_boundary(text: &str, limit: usize) -> usize {
+    (0..=limit.min(text.len()))
+        .rev()
+        .find(|&at| text.is_char_boundary(at))
+        .unwrap_or_default()
+}
+
+fn individual_body(answer: &Answer, cause: DenialCause, reason: &str) -> Bytes {
+    let end = char_boundary(reason, Restriction::MAX_REASON_LEN);
+    let mut body = serde_json::json!({ "errcode": answer.errcode, "error": &reason[..end] });
+    if cause == DenialCause::Restricted(RestrictionKind::Locked) {
+        body["soft_logout"] = true.into();
+    }
+    Bytes::from(body.to_string())
+}
+
+impl fmt::Display for Denial {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.cause {
+            DenialCause::Restricted(kind) => write!(f, "the account is {kind}"),
+            DenialCause::StoreFailed => f.write_str("the account's state is not available"),
+            DenialCause::TooManyCredentials => f.write_str("too many accounts in one request"),
+            DenialCause::BodyTooLarge => f.write_str("the request body is too large"),
+            DenialCause::BodyNotJson => f.write_str("the request body is not JSON"),
+            DenialCause::BodyBadJson => f.write_str("the request body names no account by text"),
+            DenialCause::BodyFailed => f.write_str("the request body failed"),
+            DenialCause::BodyTimedOut => f.write_str("the request body took too long"),
+        }
+    }
+}
+
+impl Error for Denial {}
+
+impl<B: From<Bytes>> From<Denial> for Response<B> {
+    fn from(denial: Denial) -> Self {
+        denial.into_response()
+    }
+}

@@ -1,0 +1,285 @@
+//! Every access token in the head of a request.
+//!
+//! Servers differ in which token they take when there are several, and in how they read one. So
+//! all of them count, in every reading that a server is likely to have: whichever the server
+//! behind would pick, a restricted account does not pass with it. A reading that no server shares
+//! costs a look-up of a token that is nobody's.
+
+use std::borrow::Cow;
+
+use http::{HeaderMap, Uri, header::AUTHORIZATION};
+use percent_encoding::percent_decode;
+
+use super::few::{Few, MAX_PER_REQUEST, TooMany};
+use crate::{AccessToken, Credential};
+
+/// The access tokens of a request, and the users that it asserts to act for.
+#[derive(Debug)]
+pub(crate) struct HeadCredentials<'a> {
+    tokens: Few<Cow<'a, [u8]>>,
+    asserted_users: Few<Cow<'a, str>>,
+}
+
+impl<'a> HeadCredentials<'a> {
+    /// Collects all of them, or says that there are too many to look up.
+    pub(crate) fn read(headers: &'a HeaderMap, uri: &'a Uri) -> Result<Self, TooMany> {
+        let mut found = Self {
+            tokens: Few::new(),
+            asserted_users: Few::new(),
+        };
+        for value in headers.get_all(AUTHORIZATION) {
+            if let Some(token) = bearer_token(value.as_bytes()) {
+                found.push_header_token(token)?;
+            }
+        }
+        if let Some(query) = uri.query() {
+            found.push_query(query)?;
+        }
+        if !found.tokens.is_empty()
+            && found.tokens.len() * found.asserted_users.len() > MAX_PER_REQUEST
+        {
+            return Err(TooMany);
+        }
+        Ok(found)
+    }
+
+    /// Every token with every asserted user.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Credential<'_>> {
+        self.tokens.iter().flat_map(|token| {
+            let alone = AccessToken::new(&**token);
+            self.asserted_users
+                .iter()
+                .map(move |user| alone.with_asserted_user(user))
+                .chain(self.asserted_users.is_empty().then_some(alone))
+                .map(Credential::AccessToken)
+        })
+    }
+
+    /// A token in a header counts as a whole, and where it has white space, commas (which join
+    /// repeated headers) or anything else that tokens do not have, each piece counts too.
+    fn push_header_token(&mut self, token: &'a [u8]) -> Result<(), TooMany> {
+        self.tokens.push(Cow::Borrowed(token))?;
+        let is_separator = |byte: &u8| !byte.is_ascii_graphic() || *byte == b',';
+        if token.iter().any(is_separator) {
+            for piece in token.split(is_separator) {
+                if !piece.is_empty() {
+                    self.tokens.push(Cow::Borrowed(piece))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Splits the query at `&`, and again at `;`, which some parsers take for the same.
+    fn push_query(&mut self, query: &'a str) -> Result<(), TooMany> {
+        for pair in query.split('&') {
+            self.push_pair(pair)?;
+            if pair.contains(';') {
+                for piece in pair.split(';') {
+                    self.push_pair(piece)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn push_pair(&mut self, pair: &'a str) -> Result<(), TooMany> {
+        let Some((name, value)) = pair.split_once('=') else {
+            return Ok(());
+        };
+        if value.is_empty() {
+            return Ok(());
+        }
+        if decodes_to(name, "access_token") {
+            for reading in readings(value) {
+                self.tokens.push(reading)?;
+            }
+        } else if decodes_to(name, "user_id") {
+            for reading in readings(value) {
+                self.asserted_users.push(text(reading))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The token of a `Bearer` header in any case, with any white space around it or none; `None` for
+/// other schemes and where there is no token.
+#[inline]
+pub(crate) fn bearer_token(value: &[u8]) -> Option<&[u8]> {
+    let value = value.trim_ascii();
+    let (scheme, token) = value.split_at_checked(b"bearer".len())?;
+    if !scheme.eq_ignore_ascii_case(b"bearer") {
+        return None;
+    }
+    let token = token.trim_ascii_start();
+    (!token.is_empty()).then_some(token)
+}
+
+fn decodes_to(encoded: &str, name: &str) -> bool {
+    // A percent sign makes it longer, never shorter.
+    encoded.len() >= name.len() && percent_decode(encoded.as_bytes()).eq(name.bytes())
+}
+
+/// The value as a URI means it, and as an HTML form means it where that differs: there a plus
+/// sign is a space.
+fn readings(value: &str) -> impl Iterator<Item = Cow<'_, [u8]>> {
+    let as_form = value.contains('+').then(|| {
+        let spaced = value.replace('+', " ");
+        Cow::Owned(percent_decode(spaced.as_bytes()).collect())
+    });
+    std::iter::once(Cow::from(percent_decode(value.as_bytes()))).chain(as_form)
+}
+
+fn text(bytes: Cow<'_, [u8]>) -> Cow<'_, str> {
+    match bytes {
+        Cow::Borrowed(bytes) => String::from_utf8_lossy(bytes),
+        Cow::Owned(bytes) => Cow::Owned(String::from_utf8_lossy(&bytes).into_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{Request, header::AUTHORIZATION};
+
+    use super::{HeadCredentials, TooMany};
+    use crate::Credential;
+
+    type Found = Result<Vec<(String, Option<String>)>, TooMany>;
+
+    fn read(uri: &str, headers: &[&[u8]]) -> Found {
+        let mut request = Request::builder().uri(uri);
+        for &header in headers {
+            request = request.header(AUTHORIZATION, header);
+        }
+        let (head, ()) = request.body(()).unwrap().into_parts();
+        let found = HeadCredentials::read(&head.headers, &head.uri)?;
+        let text = |credential| match credential {
+            Credential::AccessToken(access) => (
+                String::from_utf8_lossy(access.token().expose()).into_owned(),
+                access.asserted_user().map(str::to_owned),
+            ),
+            other => panic!("not an access token: {other:?}"),
+        };
+        Ok(found.iter().map(text).collect())
+    }
+
+    fn tokens(uri: &str, headers: &[&[u8]]) -> Vec<String> {
+        let found = read(uri, headers).expect("not too many");
+        found.into_iter().map(|(token, _)| token).collect()
+    }
+
+    #[test]
+    fn rule_7_a_bearer_header_in_any_case_with_any_white_space() {
+        for header in [
+            "Bearer t",
+            "bearer t",
+            "BEARER t",
+            "bEaReR \t  t",
+            "Bearer\tt",
+            "  Bearer t  ",
+            "Bearert",
+        ] {
+            assert_eq!(tokens("/", &[header.as_bytes()]), ["t"], "{header:?}");
+        }
+    }
+
+    #[test]
+    fn rule_9_no_token() {
+        for header in [
+            "",
+            "Bearer",
+            "Bearer ",
+            "Bear t",
+            "Basic dXNlcjpw",
+            "Digest x",
+            "t",
+            "X-Matrix origin=a,key=\"b\",sig=\"Bearer t\"",
+        ] {
+            assert!(tokens("/", &[header.as_bytes()]).is_empty(), "{header:?}");
+        }
+        for uri in [
+            "/",
+            "/?",
+            "/?access_token",
+            "/?access_token=",
+            "/?Access_token=t",
+            "*",
+        ] {
+            assert!(tokens(uri, &[]).is_empty(), "{uri}");
+        }
+    }
+
+    #[test]
+    fn rule_7_names_and_values_of_the_query_are_percent_decoded() {
+        for uri in [
+            "/?access_token=a%2Db",
+            "/?access%5Ftoken=a-b",
+            "/?%61%63%63%65%73%73%5f%74%6F%6b%65%6e=%61%2d%62",
+            "/?x=y&access_token=a-b&z",
+            "/?x=y;access_token=a-b",
+            "http://example.org/sync?access_token=a-b",
+        ] {
+            assert_eq!(tokens(uri, &[]), ["a-b"], "{uri}");
+        }
+    }
+
+    #[test]
+    fn rule_7_every_reading_of_an_odd_spelling_counts() {
+        assert_eq!(tokens("/?access_token=a+b", &[]), ["a+b", "a b"]);
+        assert_eq!(tokens("/?access_token=a;b", &[]), ["a;b", "a"]);
+        assert_eq!(tokens("/", &[b"Bearer a b"]), ["a b", "a", "b"]);
+        assert_eq!(
+            tokens("/", &[b"Bearer a, Bearer b"]),
+            ["a, Bearer b", "a", "Bearer", "b"]
+        );
+        assert_eq!(tokens("/", &["Bearer a\u{a0}".as_bytes()])[1], "a");
+    }
+
+    #[test]
+    fn rule_7_all_headers_and_parameters_together() {
+        let found = tokens(
+            "/?access_token=c&access_token=d",
+            &[b"Bearer a", b"Basic x", b"bearer b"],
+        );
+        assert_eq!(found, ["a", "b", "c", "d"]);
+        let same = tokens(
+            "/?access_token=a&access_token=%61",
+            &[b"Bearer a", b"Bearer a"],
+        );
+        assert_eq!(same, ["a"]);
+    }
+
+    #[test]
+    fn rule_7_more_than_four_distinct_ones_are_too_many() {
+        let found = read(
+            "/?access_token=c&access_token=d&access_token=e",
+            &[b"Bearer a", b"Bearer b"],
+        );
+        assert_eq!(found, Err(TooMany));
+        let pairs = "/?access_token=c&user_id=1&user_id=2&user_id=3";
+        assert_eq!(read(pairs, &[b"Bearer a"]), Err(TooMany));
+    }
+
+    #[test]
+    fn rule_8_an_asserted_user_goes_with_every_token() {
+        let found = read("/?user_id=%40a%3Ab&access_token=u", &[b"Bearer t"]).unwrap();
+        let user = Some("@a:b".to_owned());
+        assert_eq!(
+            found,
+            [("t".to_owned(), user.clone()), ("u".to_owned(), user)]
+        );
+        assert_eq!(read("/?user_id=@a:b", &[]), Ok(vec![]));
+    }
+
+    #[test]
+    fn bytes_of_any_kind_have_a_defined_answer() {
+        let long = [b"Bearer ".as_slice(), &[b'x'; 65536]].concat();
+        assert_eq!(tokens("/", &[&long])[0].len(), 65536);
+        assert_eq!(tokens("/?access_token=%ff%00%zz%", &[]).len(), 1);
+        assert_eq!(
+            read("/?user_id=%ff", &[b"Bearer \xff\xfe"]).unwrap().len(),
+            1
+        );
+    }
+}

@@ -1,0 +1,354 @@
+//! Which endpoint a request is for, as far as the rules need to know.
+
+use http::Method;
+
+use super::path::{forgiving, is_plain, segment_is};
+
+/// Prefixes under `/_matrix` that belong to other APIs than the Client-Server API, and the
+/// well-known files, which a locked client reads to find its server's support contact.
+const OTHER_APIS: [&str; 7] = [
+    "/_matrix/federation/",
+    "/_matrix/key/",
+    "/_matrix/app/",
+    "/_matrix/identity/",
+    "/_matrix/push/",
+    "/_matrix/policy/",
+    "/.well-known/",
+];
+
+/// `POST /logout` and `POST /logout/all`: what a locked account may still do
+/// ([account locking](https://spec.matrix.org/latest/client-server-api/#account-locking)).
+///
+/// The raw path and nothing else: a looser match than the router's would be a way past the lock.
+pub(crate) fn is_logout(method: &Method, path: &str) -> bool {
+    method == Method::POST
+        && matches!(
+            path,
+            "/_matrix/client/v3/logout"
+                | "/_matrix/client/v3/logout/all"
+                | "/_matrix/client/r0/logout"
+                | "/_matrix/client/r0/logout/all"
+        )
+}
+
+/// `GET /_matrix/client/versions`.
+pub(crate) fn is_versions(method: &Method, path: &str) -> bool {
+    is_read(method) && path == "/_matrix/client/versions"
+}
+
+/// Whether the path belongs to another Matrix API.
+pub(crate) fn is_other_api(path: &str) -> bool {
+    OTHER_APIS
+        .iter()
+        .any(|prefix| path.strip_prefix(prefix).is_some_and(is_plain))
+}
+
+/// Whether `path` lies at or below `prefix`, whichever way a router reads it.
+pub(crate) fn is_below(prefix: &str, path: &str) -> bool {
+    let Some(rest) = path.strip_prefix(prefix) else {
+        return false;
+    };
+    if prefix.ends_with('/') || rest.is_empty() {
+        return is_plain(rest);
+    }
+    rest.strip_prefix('/').is_some_and(is_plain)
+}
+
+/// Whether the specification authenticates nobody by access token here: a token in the head of
+/// such a request is a left-over of the account that the client had before.
+pub(crate) fn ignores_access_token(method: &Method, path: &str) -> bool {
+    let Some((version, rest)) = path
+        .strip_prefix("/_matrix/client/")
+        .and_then(|path| path.split_once('/'))
+    else {
+        return false;
+    };
+    let is_request_token = |rest| {
+        matches!(
+            rest,
+            "register/email/requestToken"
+                | "register/msisdn/requestToken"
+                | "account/password/email/requestToken"
+                | "account/password/msisdn/requestToken"
+                | "account/3pid/email/requestToken"
+                | "account/3pid/msisdn/requestToken"
+        )
+    };
+    match version {
+        "v3" | "r0" => match rest {
+            "login" => is_read(method) || method == Method::POST,
+            "refresh" | "register" => method == Method::POST,
+            "register/available" | "login/sso/redirect" => is_read(method),
+            _ => {
+                (method == Method::POST && is_request_token(rest))
+                    || (is_read(method)
+                        && rest
+                            .strip_prefix("login/sso/redirect/")
+                            .is_some_and(|idp| !idp.is_empty() && is_one_segment(idp)))
+            }
+        },
+        "v1" => {
+            is_read(method)
+                && matches!(
+                    rest,
+                    "auth_metadata" | "register/m.login.registration_token/validity"
+                )
+        }
+        "unstable" => is_read(method) && rest == "org.matrix.msc2965/auth_metadata",
+        _ => false,
+    }
+}
+
+fn is_one_segment(rest: &str) -> bool {
+    is_plain(rest) && forgiving(rest).trim_start_matches('/') == rest && !rest.contains('/')
+}
+
+fn is_read(method: &Method) -> bool {
+    method == Method::GET || method == Method::HEAD
+}
+
+/// An endpoint that names an account in its body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NamingEndpoint {
+    /// `POST /login`: the account that is to be logged in.
+    Login,
+    /// `POST /refresh`: the owner of the refresh token.
+    Refresh,
+    /// `POST /account/password` and `POST /account/deactivate`: without an access token, the
+    /// account that proves itself in `auth`.
+    Reauthentication,
+}
+
+/// A [`NamingEndpoint`], and how sure it is that the request is meant for the Matrix API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Naming {
+    pub(crate) endpoint: NamingEndpoint,
+    /// Whether the path has `/_matrix/client` in it. Where it has not, the layer may sit in a
+    /// nested router that took it off, or this may be another application's `/login`.
+    pub(crate) is_matrix: bool,
+}
+
+impl Naming {
+    /// Whether the body decides who is meant. Where one can also authenticate by access token, it
+    /// decides only when no token in the head belongs to anyone.
+    pub(crate) fn goes_by_body(self, has_owned_token: bool) -> bool {
+        self.endpoint != NamingEndpoint::Reauthentication || !has_owned_token
+    }
+}
+
+/// Whether the body of this request may name an account, whatever the path's spelling.
+///
+/// Wider than any router, since what it finds is only looked at.
+#[inline]
+pub(crate) fn naming(method: &Method, path: &str) -> Option<Naming> {
+    if method != Method::POST {
+        return None;
+    }
+    naming_path(path)
+}
+
+fn naming_path(path: &str) -> Option<Naming> {
+    let path = forgiving(path);
+    let mut segments = path.rsplit('/').filter(|segment| !segment.is_empty());
+    let last = segments.next()?;
+    let endpoint = if segment_is(last, "login") {
+        NamingEndpoint::Login
+    } else if segment_is(last, "refresh") {
+        NamingEndpoint::Refresh
+    } else if (segment_is(last, "password") || segment_is(last, "deactivate"))
+        && segment_is(segments.next()?, "account")
+    {
+        NamingEndpoint::Reauthentication
+    } else {
+        return None;
+    };
+    // What stands before it, nearest first: the version, `client`, `_matrix`, and a mount point.
+    let before: Vec<&str> = segments.collect();
+    let is_matrix = before
+        .windows(2)
+        .any(|pair| segment_is(pair[0], "client") && segment_is(pair[1], "_matrix"));
+    let could_be_stripped = match before.last() {
+        None => true,
+        Some(first) => segment_is(first, "client") || is_version(first),
+    };
+    (is_matrix || could_be_stripped).then_some(Naming {
+        endpoint,
+        is_matrix,
+    })
+}
+
+/// `r0`, `v3`, `v2_alpha`, `api` (as in `api/v1`) or `unstable`.
+fn is_version(segment: &str) -> bool {
+    segment_is(segment, "unstable")
+        || segment_is(segment, "api")
+        || matches!(segment.as_bytes(), [b'r' | b'v' | b'R' | b'V', digit, ..] if digit.is_ascii_digit())
+        || segment.contains('%')
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Method;
+
+    use super::{
+        NamingEndpoint, ignores_access_token, is_below, is_logout, is_other_api, is_versions,
+        naming,
+    };
+
+    #[test]
+    fn rule_5_the_allow_list_is_exact() {
+        for version in ["r0", "v3"] {
+            for end in ["logout", "logout/all"] {
+                let path = format!("/_matrix/client/{version}/{end}");
+                assert!(is_logout(&Method::POST, &path), "{path}");
+                for method in [Method::GET, Method::PUT, Method::DELETE, Method::HEAD] {
+                    assert!(!is_logout(&method, &path), "{method} {path}");
+                }
+                for odd in ["/", "//", "/.", "?", ";x", "%20", " ", "/x"] {
+                    assert!(!is_logout(&Method::POST, &format!("{path}{odd}")), "{odd}");
+                }
+            }
+        }
+        for path in [
+            "/_matrix/client/v1/logout",
+            "/_matrix/client/unstable/logout",
+            "/_matrix/client/v3/Logout",
+            "/_matrix/client/v3//logout",
+            "/_matrix/client/v3/./logout",
+            "/_matrix/client/v3/x/../logout",
+            "/_matrix/client/v3/%6Cogout",
+            "/_matrix/client%2Fv3/logout",
+            "//_matrix/client/v3/logout",
+            "/logout",
+            "logout",
+            "*",
+            "",
+        ] {
+            assert!(!is_logout(&Method::POST, path), "{path}");
+        }
+    }
+
+    #[test]
+    fn rule_6_other_apis() {
+        assert!(is_other_api("/_matrix/federation/v1/version"));
+        assert!(is_other_api("/.well-known/matrix/support"));
+        for path in [
+            "/_matrix/federation",
+            "/_matrix/federationx/v1",
+            "/_matrix/federation/../client/v3/sync",
+            "/_matrix/federation/%2e%2e/client/v3/sync",
+            "/_matrix/federation/..%2fclient/v3/sync",
+            "/_matrix/federation/..\\client/v3/sync",
+            "/_matrix/key//x",
+            "/_matrix/media/v3/config",
+            "/_matrix/client/v3/sync",
+            "/_synapse/admin/v1/users",
+        ] {
+            assert!(!is_other_api(path), "{path}");
+        }
+    }
+
+    #[test]
+    fn rule_6_a_prefix_ends_at_a_segment() {
+        assert!(is_below("/oauth2", "/oauth2"));
+        assert!(is_below("/oauth2", "/oauth2/token"));
+        assert!(is_below("/oauth2/", "/oauth2/token"));
+        assert!(!is_below("/oauth2", "/oauth2x"));
+        assert!(!is_below("/oauth2", "/oauth2/../_matrix/client/v3/sync"));
+        assert!(!is_below("/oauth2/", "/oauth2//_matrix/client/v3/sync"));
+    }
+
+    #[test]
+    fn rule_6_endpoints_that_authenticate_nobody_by_token() {
+        for (method, path) in [
+            (Method::GET, "/_matrix/client/v3/login"),
+            (Method::POST, "/_matrix/client/r0/login"),
+            (Method::GET, "/_matrix/client/v3/login/sso/redirect"),
+            (Method::GET, "/_matrix/client/v3/login/sso/redirect/idp%3A1"),
+            (Method::POST, "/_matrix/client/v3/register"),
+            (Method::GET, "/_matrix/client/v3/register/available"),
+            (
+                Method::GET,
+                "/_matrix/client/v1/register/m.login.registration_token/validity",
+            ),
+            (
+                Method::POST,
+                "/_matrix/client/v3/account/password/email/requestToken",
+            ),
+            (Method::POST, "/_matrix/client/v3/refresh"),
+            (Method::GET, "/_matrix/client/v1/auth_metadata"),
+        ] {
+            assert!(ignores_access_token(&method, path), "{method} {path}");
+        }
+        for (method, path) in [
+            (Method::POST, "/_matrix/client/v1/login/get_token"),
+            (
+                Method::GET,
+                "/_matrix/client/v3/login/sso/redirect/../../../sync",
+            ),
+            (Method::GET, "/_matrix/client/v3/login/sso/redirect/%2e%2e"),
+            (Method::GET, "/_matrix/client/v3/login/sso/redirect/a/b"),
+            (Method::GET, "/_matrix/client/v3/login/sso/redirect/a%2fb"),
+            (Method::POST, "/_matrix/client/v3/login/"),
+            (Method::POST, "/_matrix/client/v3/%6cogin"),
+            (Method::POST, "/_matrix/client/v3/account/password"),
+            (Method::DELETE, "/_matrix/client/v3/login"),
+            (Method::GET, "/_matrix/client/v3/sync"),
+        ] {
+            assert!(!ignores_access_token(&method, path), "{method} {path}");
+        }
+    }
+
+    #[test]
+    fn rule_10_a_body_that_names_an_account_is_found_in_any_spelling() {
+        let found = |path| naming(&Method::POST, path);
+        for path in [
+            "/_matrix/client/v3/login",
+            "/_matrix/client/r0/login",
+            "/_matrix/client/api/v1/login",
+            "/_matrix/client/unstable/org.example/login",
+            "/_matrix/client/v3/login/",
+            "/_matrix/client/v3//login",
+            "/_matrix/client/v3/%6cOgin",
+            "/_matrix/client/v3/x/../login",
+            "/_matrix%2fclient%2fv3%2flogin",
+            "/base/_matrix/client/v3/login",
+        ] {
+            let naming = found(path).expect(path);
+            assert_eq!(naming.endpoint, NamingEndpoint::Login, "{path}");
+            assert!(naming.is_matrix, "{path}");
+        }
+        for path in ["/login", "/v3/login", "/client/v3/login"] {
+            assert!(!found(path).expect(path).is_matrix, "{path}");
+        }
+        assert_eq!(
+            found("/_matrix/client/v3/refresh").map(|naming| naming.endpoint),
+            Some(NamingEndpoint::Refresh)
+        );
+        for path in [
+            "/_matrix/client/v3/account/password",
+            "/v3/account/deactivate",
+        ] {
+            let naming = found(path).expect(path);
+            assert_eq!(naming.endpoint, NamingEndpoint::Reauthentication, "{path}");
+        }
+        for path in [
+            "/",
+            "*",
+            "/_matrix/client/v3/logins",
+            "/_matrix/client/v3/password",
+            "/_matrix/client/v1/login/get_token",
+            "/oauth2/login",
+            "/admin/refresh",
+        ] {
+            assert_eq!(found(path), None, "{path}");
+        }
+        assert_eq!(naming(&Method::GET, "/_matrix/client/v3/login"), None);
+    }
+
+    #[test]
+    fn rule_5_versions() {
+        assert!(is_versions(&Method::GET, "/_matrix/client/versions"));
+        assert!(!is_versions(&Method::POST, "/_matrix/client/versions"));
+        assert!(!is_versions(&Method::GET, "/_matrix/client/versions/"));
+    }
+}

@@ -1,0 +1,166 @@
+use super::{BodyError, NamedAccount, NamingEndpoint, read};
+
+fn names(endpoint: NamingEndpoint, body: &str) -> Vec<String> {
+    let accounts = read(endpoint, body.as_bytes()).expect(body);
+    accounts.iter().map(spelled).collect()
+}
+
+fn spelled(account: &NamedAccount) -> String {
+    match account {
+        NamedAccount::User(user) => user.clone(),
+        NamedAccount::ThirdParty { medium, address } => format!("{medium}:{address}"),
+        NamedAccount::Phone { country, phone } => format!("{country}/{phone}"),
+        NamedAccount::LoginToken { token, login_type } => {
+            format!("{token} {}", login_type.as_deref().unwrap_or("-"))
+        }
+        NamedAccount::RefreshToken(token) => token.clone(),
+    }
+}
+
+fn login(body: &str) -> Vec<String> {
+    names(NamingEndpoint::Login, body)
+}
+
+#[test]
+fn rule_10_login_by_every_identifier() {
+    assert_eq!(
+        login(r#"{"identifier":{"type":"m.id.user","user":"a"}}"#),
+        ["a"]
+    );
+    assert_eq!(login(r#"{"identifier":{"user":"a"}}"#), ["a"]);
+    let third = r#"{"identifier":{"type":"m.id.thirdparty","medium":"email","address":"a@b"}}"#;
+    assert_eq!(login(third), ["email:a@b"]);
+    assert_eq!(login(r#"{"identifier":{"address":"a@b"}}"#), [":a@b"]);
+    let phone = r#"{"identifier":{"type":"m.id.phone","country":"GB","phone":"07700"}}"#;
+    assert_eq!(login(phone), ["GB/07700"]);
+    assert_eq!(
+        login(r#"{"user":"a","medium":"email","address":"x"}"#),
+        ["a", "email:x"]
+    );
+    assert_eq!(
+        login(r#"{"type":"m.login.token","token":"t"}"#),
+        ["t m.login.token"]
+    );
+    assert_eq!(login(r#"{"token":"t"}"#), ["t -"]);
+    let service = r#"{"type":"m.login.application_service","identifier":{"user":"b"}}"#;
+    assert_eq!(login(service), ["b"]);
+}
+
+#[test]
+fn rule_10_every_occurrence_of_a_repeated_key_counts() {
+    assert_eq!(
+        login(r#"{"user":"a","user":"b","\u0075ser":"c"}"#),
+        ["a", "b", "c"]
+    );
+    assert_eq!(
+        login(r#"{"identifier":{"user":"a","user":"b"},"identifier":{"user":"c"}}"#),
+        ["a", "b", "c"]
+    );
+    assert_eq!(
+        login(r#"{"identifier":null,"identifier":{"user":"c"},"user":null}"#),
+        ["c"]
+    );
+    assert_eq!(
+        login(r#"{"medium":"m","medium":"n","address":"a"}"#),
+        ["m:a", "n:a"]
+    );
+    assert_eq!(
+        login(r#"{"type":"x","type":"y","token":"t"}"#),
+        ["t x", "t y"]
+    );
+}
+
+#[test]
+fn rule_10_refresh_and_reauthentication() {
+    assert_eq!(
+        names(NamingEndpoint::Refresh, r#"{"refresh_token":"r"}"#),
+        ["r"]
+    );
+    assert!(login(r#"{"refresh_token":true}"#).is_empty());
+    let auth = |body| names(NamingEndpoint::Reauthentication, body);
+    assert_eq!(
+        auth(r#"{"auth":{"type":"m.login.password","identifier":{"user":"a"}}}"#),
+        ["a"]
+    );
+    assert_eq!(
+        auth(r#"{"auth":{"user":"a"},"auth":{"user":"b"}}"#),
+        ["a", "b"]
+    );
+    assert!(auth(r#"{"auth":{"session":"s"},"new_password":"p"}"#).is_empty());
+    assert!(auth(r#"{"auth":null}"#).is_empty());
+    assert!(auth("").is_empty());
+}
+
+#[test]
+fn rule_10_what_is_no_name_is_refused() {
+    for body in [
+        r#"{"user":1}"#,
+        r#"{"user":["a"]}"#,
+        r#"{"user":{"a":"b"}}"#,
+        r#"{"user":"a","user":true}"#,
+        r#"{"identifier":"a"}"#,
+        r#"{"identifier":[{"user":"a"}]}"#,
+        r#"{"identifier":{"user":1.5}}"#,
+        r#"{"token":-1}"#,
+        r#"[{"user":"a"}]"#,
+        "null",
+        "\"a\"",
+        "7",
+    ] {
+        let refused = read(NamingEndpoint::Login, body.as_bytes());
+        assert_eq!(refused.unwrap_err(), BodyError::BadJson, "{body}");
+    }
+}
+
+#[test]
+fn rule_10_what_is_not_json_is_refused() {
+    for body in [
+        "{",
+        "{}x",
+        "{}{}",
+        " ",
+        "user=a",
+        "{'user':'a'}",
+        "{\"user\":\"a\",}",
+        "\u{feff}{}",
+        "{\"user\":\"\\ud800\"}",
+        "{\"x\":1e999999,\"user\":}",
+        "NaN",
+    ] {
+        let refused = read(NamingEndpoint::Login, body.as_bytes());
+        assert_eq!(refused.unwrap_err(), BodyError::NotJson, "{body}");
+    }
+    for body in [&b"{\"user\":\"\xff\"}"[..], b"\xff\xfe{\0}\0"] {
+        assert_eq!(
+            read(NamingEndpoint::Login, body).unwrap_err(),
+            BodyError::NotJson
+        );
+    }
+}
+
+#[test]
+fn rule_10_the_number_of_accounts_is_bounded_before_they_are_combined() {
+    let many = |key: &str| {
+        let pairs: Vec<_> = (0..2000).map(|n| format!("\"{key}\":\"{n}\"")).collect();
+        pairs.join(",")
+    };
+    let body = format!("{{{},{}}}", many("medium"), many("address"));
+    let refused = read(NamingEndpoint::Login, body.as_bytes());
+    assert_eq!(refused.unwrap_err(), BodyError::TooMany);
+}
+
+#[test]
+fn nesting_of_any_depth_is_no_danger() {
+    let deep = format!("{{\"x\":{}1{}}}", "[".repeat(30_000), "]".repeat(30_000));
+    assert!(read(NamingEndpoint::Login, deep.as_bytes()).is_ok());
+    let deep = format!("{{\"user\":{}1{}}}", "[".repeat(30_000), "]".repeat(30_000));
+    assert!(read(NamingEndpoint::Login, deep.as_bytes()).is_err());
+}
+
+#[test]
+fn rule_15_a_named_account_shows_no_secret() {
+    let body = r#"{"token":"s3cret","user":"s3cret","address":"s3cret"}"#;
+    let found = read(NamingEndpoint::Login, body.as_bytes()).unwrap();
+    assert_eq!(found.len(), 3);
+    assert!(!format!("{found:?}").contains("s3cret"));
+}

@@ -1,0 +1,186 @@
+//! The way of a request.
+
+use std::{
+    convert::Infallible,
+    fmt,
+    future::{Ready, ready},
+    marker::PhantomData,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use http::{Method, Request, Response};
+use http_body::Body;
+use tower_service::Service;
+
+use crate::{
+    AccountGuard, AccountStateStore, CheckedAccounts,
+    body::{KeptBodies, RequestBodies, ResponseBodies},
+    future::ResponseFuture,
+    inquiry::{AtOnce, Head, Passage, inquire},
+    shared::Shared,
+};
+
+/// Refuses what restricted accounts may not do, and hands everything else to the inner service
+/// `S`; made by [`AccountStatusLayer`](crate::AccountStatusLayer).
+///
+/// `Store` says whose a request is; `Req` and `Res` say whether bodies are kept or wrapped.
+pub struct AccountStatus<S, Store, Req = KeptBodies, Res = KeptBodies> {
+    inner: S,
+    shared: Arc<Shared<Store>>,
+    bodies: PhantomData<fn() -> (Req, Res)>,
+}
+
+impl<S, Store, Req, Res> AccountStatus<S, Store, Req, Res> {
+    pub(crate) fn new(inner: S, shared: Arc<Shared<Store>>) -> Self {
+        Self {
+            inner,
+            shared,
+            bodies: PhantomData,
+        }
+    }
+
+    /// The inner service.
+    #[must_use]
+    pub fn get_ref(&self) -> &S {
+        &self.inner
+    }
+
+    /// The inner service.
+    #[must_use]
+    pub fn get_mut(&mut self) -> &mut S {
+        &mut self.inner
+    }
+
+    /// The inner service.
+    #[must_use]
+    pub fn into_inner(self) -> S {
+        self.inner
+    }
+
+    /// A make-service that answers every connection with a clone of this one: what `axum::serve`
+    /// takes where the layer is around a whole router.
+    #[must_use]
+    pub fn into_make_service(self) -> IntoMakeService<Self> {
+        IntoMakeService(self)
+    }
+}
+
+impl<S, Store, Req, Res, B, ResB> Service<Request<B>> for AccountStatus<S, Store, Req, Res>
+where
+    S: Service<Request<Req::Body>, Response = Response<ResB>> + Clone,
+    Store: AccountStateStore,
+    Req: RequestBodies<B>,
+    Req::Body: 'static,
+    Res: ResponseBodies<ResB>,
+    B: Body + Send + 'static,
+{
+    type Response = Response<Res::Body>;
+    type Error = S::Error;
+    type Future = ResponseFuture<S, Req::Body, Res>;
+
+    #[inline]
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    #[inline]
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        if self.shared.passes_at_a_glance(&request) {
+            return ResponseFuture::pass(self.inner.call(request.map(Req::keep)));
+        }
+        self.examine(request)
+    }
+}
+
+impl<S: Clone, Store: AccountStateStore, Req, Res> AccountStatus<S, Store, Req, Res> {
+    #[inline(never)]
+    fn examine<B, ResB>(&mut self, mut request: Request<B>) -> ResponseFuture<S, Req::Body, Res>
+    where
+        S: Service<Request<Req::Body>, Response = Response<ResB>>,
+        Req: RequestBodies<B>,
+        Req::Body: 'static,
+        B: Body + Send + 'static,
+    {
+        let head = Head::of(&request, &self.shared.settings);
+        match self.shared.decide_at_once(&head) {
+            AtOnce::Pass(passage) => {
+                hand_on(&self.shared, passage, &mut request);
+                ResponseFuture::pass(self.inner.call(request.map(Req::keep)))
+            }
+            AtOnce::Deny(denial) => {
+                // Whatever the inner service reserved in becoming ready, it gives back.
+                drop(self.take_ready());
+                ResponseFuture::deny(denial, request.method())
+            }
+            AtOnce::Ask => {
+                let is_head = request.method() == Method::HEAD;
+                let shared = Arc::clone(&self.shared);
+                let inquiry = Box::pin(async move {
+                    let (parts, body) = request.into_parts();
+                    let (mut request, passage) =
+                        inquire::<_, B, Req>(Arc::clone(&shared), parts, body).await?;
+                    hand_on(&shared, passage, &mut request);
+                    Ok(request)
+                });
+                ResponseFuture::look_up(inquiry, self.take_ready(), is_head)
+            }
+        }
+    }
+
+    /// The service that is ready; a clone of it, which is not, stays behind.
+    fn take_ready(&mut self) -> S {
+        let clone = self.inner.clone();
+        std::mem::replace(&mut self.inner, clone)
+    }
+}
+
+/// Puts into the request's extensions what the settings want there.
+fn hand_on<Store: AccountStateStore, B>(
+    shared: &Arc<Shared<Store>>,
+    passage: Passage,
+    request: &mut Request<B>,
+) {
+    if passage.hands_on_guard {
+        let guard = AccountGuard::new(Arc::clone(shared));
+        request.extensions_mut().insert(guard);
+    }
+    if shared.settings.hand_on_account && !passage.accounts.is_empty() {
+        let accounts = CheckedAccounts::new(passage.accounts);
+        request.extensions_mut().insert(accounts);
+    }
+}
+
+impl<S: Clone, Store, Req, Res> Clone for AccountStatus<S, Store, Req, Res> {
+    fn clone(&self) -> Self {
+        Self::new(self.inner.clone(), Arc::clone(&self.shared))
+    }
+}
+
+impl<S: fmt::Debug, Store, Req, Res> fmt::Debug for AccountStatus<S, Store, Req, Res> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AccountStatus")
+            .field("inner", &self.inner)
+            .field("settings", &self.shared.settings)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Answers every connection with a clone of one service; made by
+/// [`AccountStatus::into_make_service`].
+#[derive(Clone, Debug)]
+pub struct IntoMakeService<S>(S);
+
+impl<S: Clone, Target> Service<Target> for IntoMakeService<S> {
+    type Response = S;
+    type Error = Infallible;
+    type Future = Ready<Result<S, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Target) -> Self::Future {
+        ready(Ok(self.0.clone()))
+    }
+}

@@ -1,0 +1,173 @@
+//! What the user of the layer decides.
+
+use std::{
+    borrow::Cow,
+    fmt,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use http::{Extensions, Method, Uri};
+
+use crate::request::endpoint::{self, NamingEndpoint};
+
+/// When the accounts that a body names are checked: those of `POST /login`, `POST /refresh`, and
+/// of the `auth` in `POST /account/password` and `POST /account/deactivate`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum NamedAccountCheck {
+    /// By the layer, before the handler runs: no device is made, no token is used up.
+    ///
+    /// It tells everyone who asks, without a password and ahead of the handler's rate limit, that
+    /// an account is locked or deactivated; not why or until when.
+    #[default]
+    BeforeHandler,
+    /// By the handler, which asks the [`AccountGuard`](crate::AccountGuard) between the password
+    /// and the new device. The guard stands in the request's extensions.
+    ///
+    /// Nothing is revealed to strangers, if the handler does it right.
+    ByHandler,
+    /// Not at all: someone else sees to it. The tokens that are given out are refused when they
+    /// are used.
+    Off,
+}
+
+/// What happens to a request while the store cannot say in which state the account is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StoreFailure {
+    /// It is refused with 503 `M_UNKNOWN` and a `Retry-After`, which clients answer by trying
+    /// again. Only `POST /refresh` goes on to the inner service: clients sign out when it fails,
+    /// and the new token is checked as soon as it is used.
+    #[default]
+    Refuse,
+    /// It is handed on: while the store is down, nobody is locked, suspended or deactivated.
+    LetEveryoneThrough,
+}
+
+type OriginalUri = Arc<dyn for<'a> Fn(&'a Extensions) -> Option<&'a Uri> + Send + Sync>;
+type Clock = Arc<dyn Fn() -> SystemTime + Send + Sync>;
+
+#[derive(Clone)]
+pub(crate) struct Settings {
+    pub(crate) exempt: Vec<(Method, Box<str>)>,
+    pub(crate) exempt_versions: bool,
+    pub(crate) excluded_prefixes: Vec<Box<str>>,
+    pub(crate) original_uri: Option<OriginalUri>,
+    pub(crate) nested_at: Option<Box<str>>,
+    pub(crate) path_prefix: Option<Box<str>>,
+    pub(crate) login_check: NamedAccountCheck,
+    pub(crate) refresh_check: NamedAccountCheck,
+    pub(crate) reauthentication_check: NamedAccountCheck,
+    pub(crate) store_timeout: Duration,
+    pub(crate) store_failure: StoreFailure,
+    pub(crate) body_limit: usize,
+    pub(crate) body_timeout: Duration,
+    pub(crate) cors_headers: bool,
+    pub(crate) hand_on_account: bool,
+    pub(crate) clock: Option<Clock>,
+    /// Whether there is something to be done even for a request that passes.
+    pub(crate) always_examines: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            exempt: Vec::new(),
+            exempt_versions: false,
+            excluded_prefixes: Vec::new(),
+            original_uri: None,
+            nested_at: None,
+            path_prefix: None,
+            login_check: NamedAccountCheck::default(),
+            refresh_check: NamedAccountCheck::default(),
+            reauthentication_check: NamedAccountCheck::default(),
+            store_timeout: Duration::from_secs(5),
+            store_failure: StoreFailure::default(),
+            body_limit: 64 * 1024,
+            body_timeout: Duration::from_secs(30),
+            cors_headers: true,
+            hand_on_account: false,
+            clock: None,
+            always_examines: false,
+        }
+    }
+}
+
+impl Settings {
+    pub(crate) fn now(&self) -> SystemTime {
+        match &self.clock {
+            None => SystemTime::now(),
+            Some(clock) => clock(),
+        }
+    }
+
+    /// The path that the rules are about: the one the client asked for, in front of nested routers
+    /// and behind whatever prefix the server lives under.
+    pub(crate) fn path<'a>(&self, uri: &'a Uri, extensions: &'a Extensions) -> Cow<'a, str> {
+        let original = self.original_uri.as_ref().and_then(|find| find(extensions));
+        let mut path = original.unwrap_or(uri).path();
+        if let (None, Some(mount)) = (original, &self.nested_at) {
+            return Cow::Owned(format!("{mount}{path}"));
+        }
+        if let Some(prefix) = &self.path_prefix {
+            path = path
+                .strip_prefix(&**prefix)
+                .filter(|rest| rest.starts_with('/'))
+                .unwrap_or(path);
+        }
+        Cow::Borrowed(path)
+    }
+
+    /// Whether [`path`](Self::path) is anything but the path of the URI.
+    pub(crate) fn rewrites_paths(&self) -> bool {
+        self.original_uri.is_some() || self.nested_at.is_some() || self.path_prefix.is_some()
+    }
+
+    /// What passes whatever the store says or fails to say.
+    pub(crate) fn always_passes(&self, method: &Method, path: &str) -> bool {
+        method == Method::OPTIONS
+            || endpoint::is_logout(method, path)
+            || (self.exempt_versions && endpoint::is_versions(method, path))
+            || self
+                .exempt
+                .iter()
+                .any(|(exempt, exact)| exempt == method && **exact == *path)
+            || endpoint::is_other_api(path)
+            || self
+                .excluded_prefixes
+                .iter()
+                .any(|prefix| endpoint::is_below(prefix, path))
+    }
+
+    pub(crate) fn check_of(&self, endpoint: NamingEndpoint) -> NamedAccountCheck {
+        match endpoint {
+            NamingEndpoint::Login => self.login_check,
+            NamingEndpoint::Refresh => self.refresh_check,
+            NamingEndpoint::Reauthentication => self.reauthentication_check,
+        }
+    }
+}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Settings")
+            .field("exempt", &self.exempt)
+            .field("exempt_versions", &self.exempt_versions)
+            .field("excluded_prefixes", &self.excluded_prefixes)
+            .field("original_uri", &self.original_uri.is_some())
+            .field("nested_at", &self.nested_at)
+            .field("path_prefix", &self.path_prefix)
+            .field("login_check", &self.login_check)
+            .field("refresh_check", &self.refresh_check)
+            .field("reauthentication_check", &self.reauthentication_check)
+            .field("store_timeout", &self.store_timeout)
+            .field("store_failure", &self.store_failure)
+            .field("body_limit", &self.body_limit)
+            .field("body_timeout", &self.body_timeout)
+            .field("cors_headers", &self.cors_headers)
+            .field("hand_on_account", &self.hand_on_account)
+            .field("clock", &self.clock.is_some())
+            .finish()
+    }
+}
