@@ -23,6 +23,8 @@ pub struct Changes(Arc<Hub>);
 
 struct Hub {
     hasher: RandomState,
+    /// Counts all announcements, each before it shows in its bucket.
+    announcements: AtomicU64,
     buckets: [Bucket; Changes::BUCKETS],
 }
 
@@ -40,18 +42,30 @@ impl Changes {
     pub fn new() -> Self {
         Self(Arc::new(Hub {
             hasher: RandomState::new(),
+            announcements: AtomicU64::new(0),
             buckets: std::array::from_fn(|_| Bucket::default()),
         }))
     }
 
     /// The state of `user` may have changed.
     pub fn announce(&self, user: &str) {
+        self.0.announcements.fetch_add(1, Ordering::SeqCst);
         self.0.buckets[self.0.bucket_of(user)].announce();
     }
 
     /// The state of any account may have changed, as after a time in which news were lost.
     pub fn announce_all(&self) {
+        self.0.announcements.fetch_add(1, Ordering::SeqCst);
         self.0.buckets.iter().for_each(Bucket::announce);
+    }
+
+    /// How many announcements there have been.
+    ///
+    /// Whoever reads it, looks a state up, subscribes, and finds the same number again, has
+    /// missed nothing in between and need not look the state up a second time.
+    #[must_use]
+    pub fn announcements(&self) -> u64 {
+        self.0.announcements.load(Ordering::SeqCst)
     }
 
     /// Listens for changes of `user` from now on.
@@ -61,7 +75,7 @@ impl Changes {
     pub fn subscribe(&self, user: &str) -> Subscription {
         let bucket = self.0.bucket_of(user);
         Subscription {
-            seen: self.0.buckets[bucket].version.load(Ordering::Acquire),
+            seen: self.0.buckets[bucket].version.load(Ordering::SeqCst),
             hub: Arc::clone(&self.0),
             bucket,
         }
@@ -77,7 +91,7 @@ impl Hub {
 
 impl Bucket {
     fn announce(&self) {
-        self.version.fetch_add(1, Ordering::Release);
+        self.version.fetch_add(1, Ordering::SeqCst);
         self.waiters.notify_waiters();
     }
 }
@@ -111,7 +125,7 @@ impl Subscription {
         loop {
             // Made before the version is read: an announcement after that wakes it.
             let notified = bucket.waiters.notified();
-            let version = bucket.version.load(Ordering::Acquire);
+            let version = bucket.version.load(Ordering::SeqCst);
             if version != self.seen {
                 self.seen = version;
                 return;

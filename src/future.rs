@@ -13,10 +13,12 @@ use http::{Method, Request, Response};
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use crate::{Denial, body::ResponseBodies};
+use crate::{Denial, body::ResponseBodies, inquiry::Watch};
 
-/// What an inquiry comes to: the request for the inner service, or a denial.
-pub(crate) type Inquiry<ReqB> = Pin<Box<dyn Future<Output = Result<Request<ReqB>, Denial>> + Send>>;
+/// What an inquiry comes to: the request for the inner service, and what is to end it while it
+/// waits; or a denial.
+pub(crate) type Inquiry<ReqB> =
+    Pin<Box<dyn Future<Output = Result<(Request<ReqB>, Option<Watch>), Denial>> + Send>>;
 
 pin_project! {
     /// The future that [`AccountStatus`](crate::AccountStatus) answers with.
@@ -48,7 +50,38 @@ pin_project! {
         /// The store is asked. The inner service waits beside it, ready, and is not kept any
         /// longer than that.
         Lookup { inquiry: Inquiry<ReqB>, service: Option<S>, is_head: bool },
+        /// The inner service waits for news. Boxed, so that no other request's future is larger
+        /// for it.
+        Waiting { waiting: Pin<Box<Waiting<F>>> },
         Done,
+    }
+}
+
+pin_project! {
+    /// A long poll, and what ends it.
+    struct Waiting<F> {
+        #[pin]
+        inner: F,
+        watch: Watch,
+    }
+}
+
+impl<F> Waiting<F> {
+    fn new(inner: F, watch: Watch) -> Pin<Box<Self>> {
+        Box::pin(Self { inner, watch })
+    }
+}
+
+impl<F: Future> Future for Waiting<F> {
+    type Output = Result<F::Output, Denial>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        // The restriction first: what became ready at the same time is not delivered.
+        if let Poll::Ready(denial) = this.watch.as_mut().poll(context) {
+            return Poll::Ready(Err(denial));
+        }
+        this.inner.poll(context).map(Ok)
     }
 }
 
@@ -59,6 +92,12 @@ where
     #[inline]
     pub(crate) fn pass(inner: S::Future) -> Self {
         Self::new(State::Pass { inner })
+    }
+
+    pub(crate) fn wait(inner: S::Future, watch: Watch) -> Self {
+        Self::new(State::Waiting {
+            waiting: Waiting::new(inner, watch),
+        })
     }
 
     pub(crate) fn deny(denial: Denial, method: &Method) -> Self {
@@ -107,12 +146,16 @@ where
                     is_head,
                 } => {
                     let next = match ready!(inquiry.as_mut().poll(context)) {
-                        Ok(request) => State::Pass {
-                            inner: service
-                                .take()
-                                .expect("the service is taken only once")
-                                .call(request),
-                        },
+                        Ok((request, watch)) => {
+                            let mut service = service.take().expect("taken only once");
+                            let inner = service.call(request);
+                            match watch {
+                                None => State::Pass { inner },
+                                Some(watch) => State::Waiting {
+                                    waiting: Waiting::new(inner, watch),
+                                },
+                            }
+                        }
                         Err(denial) => State::Deny {
                             denial,
                             is_head: *is_head,
@@ -120,6 +163,16 @@ where
                     };
                     state.set(next);
                 }
+                Projection::Waiting { waiting } => match ready!(waiting.as_mut().poll(context)) {
+                    Ok(response) => {
+                        return Poll::Ready(response.map(|response| response.map(Res::keep)));
+                    }
+                    Err(denial) => {
+                        // Long polls are GET or POST requests.
+                        let is_head = false;
+                        state.set(State::Deny { denial, is_head });
+                    }
+                },
                 Projection::Deny { .. } => {
                     return Poll::Ready(Ok(refuse::<_, _, _, _, Res>(state)));
                 }
@@ -152,6 +205,7 @@ where
             State::Pass { .. } => "Pass",
             State::Deny { .. } => "Deny",
             State::Lookup { .. } => "Lookup",
+            State::Waiting { .. } => "Waiting",
             State::Done => "Done",
         };
         f.debug_tuple("ResponseFuture").field(&state).finish()

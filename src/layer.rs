@@ -232,6 +232,25 @@ impl<S, Req, Res> AccountStatusLayer<S, Req, Res> {
     }
 }
 
+/// # Requests that wait
+impl<S, Req, Res> AccountStatusLayer<S, Req, Res> {
+    /// Leaves `GET /sync` and `GET /events` waiting when their account is locked or deactivated,
+    /// until the inner service answers them. Default: they are ended with the denial at once.
+    ///
+    /// The news comes from the store ([`AccountStateStore::changes`]), or from the server
+    /// ([`changes`](Self::changes)). No other request is ever cut short.
+    pub fn without_ending_sync(self) -> Self {
+        self.with(|settings| settings.ends_sync = false)
+    }
+
+    /// The same for `POST …/sync`, sliding sync
+    /// ([MSC4186](https://github.com/matrix-org/matrix-spec-proposals/pull/4186)), under every
+    /// version and unstable prefix.
+    pub fn without_ending_sliding_sync(self) -> Self {
+        self.with(|settings| settings.ends_sliding_sync = false)
+    }
+}
+
 /// # What is answered and handed on
 impl<S, Req, Res> AccountStatusLayer<S, Req, Res> {
     /// Leaves the CORS headers off the layer's own answers.

@@ -103,10 +103,20 @@ impl<S: Clone, Store: AccountStateStore, Req, Res> AccountStatus<S, Store, Req, 
         B: Body + Send + 'static,
     {
         let head = Head::of(&request, &self.shared.settings);
+        let ends = head.is_ended_by_restriction(&self.shared.settings);
+        // Read before the store is asked: whatever is announced from here on is not missed.
+        let announcements = self.shared.changes.announcements();
         match self.shared.decide_at_once(&head) {
             AtOnce::Pass(passage) => {
-                hand_on(&self.shared, passage, &mut request);
-                ResponseFuture::pass(self.inner.call(request.map(Req::keep)))
+                self.shared.hand_on(&passage, &mut request);
+                let inner = self.inner.call(request.map(Req::keep));
+                match ends && !passage.accounts.is_empty() {
+                    true => {
+                        let watch = self.shared.watch(passage.accounts, announcements);
+                        ResponseFuture::wait(inner, watch)
+                    }
+                    false => ResponseFuture::pass(inner),
+                }
             }
             AtOnce::Deny(denial) => {
                 // Whatever the inner service reserved in becoming ready, it gives back.
@@ -120,8 +130,10 @@ impl<S: Clone, Store: AccountStateStore, Req, Res> AccountStatus<S, Store, Req, 
                     let (parts, body) = request.into_parts();
                     let (mut request, passage) =
                         inquire::<_, B, Req>(Arc::clone(&shared), parts, body).await?;
-                    hand_on(&shared, passage, &mut request);
-                    Ok(request)
+                    shared.hand_on(&passage, &mut request);
+                    let watch = (ends && !passage.accounts.is_empty())
+                        .then(|| shared.watch(passage.accounts, announcements));
+                    Ok((request, watch))
                 });
                 ResponseFuture::look_up(inquiry, self.take_ready(), is_head)
             }
@@ -135,19 +147,17 @@ impl<S: Clone, Store: AccountStateStore, Req, Res> AccountStatus<S, Store, Req, 
     }
 }
 
-/// Puts into the request's extensions what the settings want there.
-fn hand_on<Store: AccountStateStore, B>(
-    shared: &Arc<Shared<Store>>,
-    passage: Passage,
-    request: &mut Request<B>,
-) {
-    if passage.hands_on_guard {
-        let guard = AccountGuard::new(Arc::clone(shared));
-        request.extensions_mut().insert(guard);
-    }
-    if shared.settings.hand_on_account && !passage.accounts.is_empty() {
-        let accounts = CheckedAccounts::new(passage.accounts);
-        request.extensions_mut().insert(accounts);
+impl<Store: AccountStateStore> Shared<Store> {
+    /// Puts into the request's extensions what the settings want there.
+    fn hand_on<B>(self: &Arc<Self>, passage: &Passage, request: &mut Request<B>) {
+        if passage.hands_on_guard {
+            let guard = AccountGuard::new(Arc::clone(self));
+            request.extensions_mut().insert(guard);
+        }
+        if self.settings.hand_on_account && !passage.accounts.is_empty() {
+            let accounts = CheckedAccounts::new(passage.accounts.clone());
+            request.extensions_mut().insert(accounts);
+        }
     }
 }
 

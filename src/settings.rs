@@ -9,7 +9,7 @@ use std::{
 
 use http::{Extensions, Method, Uri};
 
-use crate::request::endpoint::{self, NamingEndpoint};
+use crate::request::endpoint::{self, LongPoll, NamingEndpoint};
 
 /// When the accounts that a body names are checked: those of `POST /login`, `POST /refresh`, and
 /// of the `auth` in `POST /account/password` and `POST /account/deactivate`.
@@ -66,6 +66,8 @@ pub(crate) struct Settings {
     pub(crate) cors_headers: bool,
     pub(crate) hand_on_account: bool,
     pub(crate) clock: Option<Clock>,
+    pub(crate) ends_sync: bool,
+    pub(crate) ends_sliding_sync: bool,
     /// Whether there is something to be done even for a request that passes.
     pub(crate) always_examines: bool,
 }
@@ -89,6 +91,8 @@ impl Default for Settings {
             cors_headers: true,
             hand_on_account: false,
             clock: None,
+            ends_sync: true,
+            ends_sliding_sync: true,
             always_examines: false,
         }
     }
@@ -140,6 +144,15 @@ impl Settings {
                 .any(|prefix| endpoint::is_below(prefix, path))
     }
 
+    /// Whether a request that passes is to be ended when its account is restricted later.
+    pub(crate) fn ends(&self, method: &Method, path: &str) -> bool {
+        match endpoint::long_poll(method, path) {
+            Some(LongPoll::Sync) => self.ends_sync,
+            Some(LongPoll::SlidingSync) => self.ends_sliding_sync,
+            None => false,
+        }
+    }
+
     pub(crate) fn check_of(&self, endpoint: NamingEndpoint) -> NamedAccountCheck {
         match endpoint {
             NamingEndpoint::Login => self.login_check,
@@ -168,6 +181,8 @@ impl fmt::Debug for Settings {
             .field("cors_headers", &self.cors_headers)
             .field("hand_on_account", &self.hand_on_account)
             .field("clock", &self.clock.is_some())
+            .field("ends_sync", &self.ends_sync)
+            .field("ends_sliding_sync", &self.ends_sliding_sync)
             .finish()
     }
 }

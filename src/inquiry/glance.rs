@@ -15,10 +15,14 @@ impl<S: AccountStateStore> Shared<S> {
     #[inline]
     pub(crate) fn passes_at_a_glance<B>(&self, request: &Request<B>) -> bool {
         let uri = request.uri();
+        // A long poll nearly always has a query.
         if self.settings.always_examines || uri.query().is_some() {
             return false;
         }
         if *request.method() == Method::POST && self.may_name_accounts(request) {
+            return false;
+        }
+        if endpoint::may_be_long_poll(uri.path()) {
             return false;
         }
         let mut headers = request.headers().get_all(AUTHORIZATION).into_iter();

@@ -4,15 +4,18 @@
 //!   be an unrestricted account's. Nothing is allocated, and nothing else looked at.
 //! - [`at_once`]: whatever else can be decided without waiting.
 //! - [`awaited`]: the store has to be asked, or a body read.
+//! - [`watch`]: a long poll passes, and its account is restricted while it waits.
 
 mod at_once;
 mod awaited;
 mod glance;
 mod limits;
+mod watch;
 
 pub(crate) use at_once::{AtOnce, Passage};
 pub(crate) use awaited::inquire;
 pub(crate) use limits::{Failure, within_limits};
+pub(crate) use watch::Watch;
 
 use std::borrow::Cow;
 
@@ -54,6 +57,11 @@ impl<'a> Head<'a> {
             headers: &parts.headers,
             path: settings.path(&parts.uri, &parts.extensions),
         }
+    }
+
+    /// Whether the request, should it pass, is to be ended when its account is restricted.
+    pub(crate) fn is_ended_by_restriction(&self, settings: &Settings) -> bool {
+        settings.ends(self.method, &self.path)
     }
 
     fn credentials(&self) -> Result<HeadCredentials<'a>, TooMany> {

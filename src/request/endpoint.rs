@@ -177,6 +177,56 @@ fn naming_path(path: &str) -> Option<Naming> {
     })
 }
 
+/// A request that waits for news.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LongPoll {
+    /// `GET /sync` and `GET /events`.
+    Sync,
+    /// `POST …/sync` (sliding sync,
+    /// [MSC4186](https://github.com/matrix-org/matrix-spec-proposals/pull/4186)).
+    SlidingSync,
+}
+
+/// Whether the path's last byte rules out that this is a long poll in any spelling.
+#[inline]
+pub(crate) fn may_be_long_poll(path: &str) -> bool {
+    // The last letters of `sync` and `events`, plain and encoded, and what a forgiving router
+    // takes off an end.
+    matches!(
+        path.as_bytes().last(),
+        Some(b'c' | b'C' | b's' | b'S' | b'3' | b'/' | b'.' | b'\\' | b'f' | b'F' | b'e' | b'E')
+    )
+}
+
+/// Which kind of long poll the request is, whatever its path's spelling.
+pub(crate) fn long_poll(method: &Method, path: &str) -> Option<LongPoll> {
+    if !may_be_long_poll(path) {
+        return None;
+    }
+    let path = forgiving(path);
+    let mut segments = path.rsplit('/').filter(|segment| !segment.is_empty());
+    let last = segments.next()?;
+    let kind = if segment_is(last, "sync") {
+        match *method {
+            Method::GET => LongPoll::Sync,
+            Method::POST => LongPoll::SlidingSync,
+            _ => return None,
+        }
+    } else if segment_is(last, "events") && method == Method::GET {
+        LongPoll::Sync
+    } else {
+        return None;
+    };
+    // Before it stands a version, or an unstable feature; `…/rooms/{id}/events` would be another.
+    let nearest = segments.next();
+    let is_endpoint = match nearest {
+        None => true,
+        Some(nearest) if is_version(nearest) => true,
+        Some(_) => segments.next().is_some_and(is_version),
+    };
+    is_endpoint.then_some(kind)
+}
+
 /// `r0`, `v3`, `v2_alpha`, `api` (as in `api/v1`) or `unstable`.
 fn is_version(segment: &str) -> bool {
     segment_is(segment, "unstable")
@@ -190,8 +240,8 @@ mod tests {
     use http::Method;
 
     use super::{
-        NamingEndpoint, ignores_access_token, is_below, is_logout, is_other_api, is_versions,
-        naming,
+        LongPoll, NamingEndpoint, ignores_access_token, is_below, is_logout, is_other_api,
+        is_versions, long_poll, naming,
     };
 
     #[test]
@@ -343,6 +393,45 @@ mod tests {
             assert_eq!(found(path), None, "{path}");
         }
         assert_eq!(naming(&Method::GET, "/_matrix/client/v3/login"), None);
+    }
+
+    #[test]
+    fn rule_16_long_polls() {
+        let get = |path| long_poll(&Method::GET, path);
+        let post = |path| long_poll(&Method::POST, path);
+        for path in [
+            "/_matrix/client/v3/sync",
+            "/_matrix/client/r0/sync",
+            "/_matrix/client/v3/events",
+            "/_matrix/client/v3/sync/",
+            "/_matrix/client/v3//s%79nc",
+            "/_matrix/client/v3/syn%63",
+            "/v3/sync",
+            "/sync",
+        ] {
+            assert_eq!(get(path), Some(LongPoll::Sync), "{path}");
+        }
+        for path in [
+            "/_matrix/client/v4/sync",
+            "/_matrix/client/unstable/org.matrix.simplified_msc3575/sync",
+            "/_matrix/client/unstable/org.matrix.msc3575/sync",
+        ] {
+            assert_eq!(post(path), Some(LongPoll::SlidingSync), "{path}");
+        }
+        for path in [
+            "/_matrix/client/v3/events/%24event",
+            "/_matrix/client/v3/initialSync",
+            "/_matrix/client/v3/rooms/!r/messages",
+            "/_matrix/client/versions",
+            "/_matrix/media/v3/download/example.org/sync",
+            "/",
+            "*",
+            "",
+        ] {
+            assert_eq!(get(path), None, "{path}");
+        }
+        assert_eq!(post("/_matrix/client/v3/events"), None);
+        assert_eq!(long_poll(&Method::PUT, "/_matrix/client/v3/sync"), None);
     }
 
     #[test]

@@ -1,0 +1,121 @@
+//! A long poll passes, and its account is restricted while it waits.
+
+use std::{
+    future::{Future, poll_fn},
+    pin::Pin,
+    sync::Arc,
+    task::Poll,
+    time::Duration,
+};
+
+use super::within_limits;
+use crate::{
+    Account, AccountState, AccountStateStore, Changes, Denial, RestrictionKind, Subscription,
+    UserId, request::few::Few, shared::Shared,
+};
+
+/// Ready when the account of a waiting request has been restricted.
+pub(crate) type Watch = Pin<Box<dyn Future<Output = Denial> + Send>>;
+
+/// How long a store that cannot say whether an account is restricted is left in peace. The request
+/// goes on waiting meanwhile.
+const RETRY: Duration = Duration::from_secs(1);
+
+impl<S: AccountStateStore> Shared<S> {
+    /// Watches the accounts whose states were looked up after `announcements` had been read.
+    pub(crate) fn watch(self: &Arc<Self>, accounts: Few<Account>, announcements: u64) -> Watch {
+        let shared = Arc::clone(self);
+        Box::pin(async move {
+            let Some(mut watched) = Watched::subscribe(&shared.changes, accounts) else {
+                return std::future::pending().await;
+            };
+            let mut may_have_changed = shared.changes.announcements() != announcements;
+            let mut limit = None;
+            loop {
+                if may_have_changed {
+                    match Box::pin(shared.first_denied(&watched)).await {
+                        Ok(None) => limit = None,
+                        Ok(Some(denial)) => return denial,
+                        Err(StateUnknown) => limit = Some(RETRY),
+                    }
+                }
+                may_have_changed = true;
+                let changed = watched.any_changed();
+                match limit {
+                    None => changed.await,
+                    Some(limit) => tokio::time::timeout(limit, changed).await.unwrap_or(()),
+                }
+            }
+        })
+    }
+
+    async fn first_denied(&self, watched: &Watched) -> Result<Option<Denial>, StateUnknown> {
+        for user in watched.users() {
+            let state = self.state_now(user).await?;
+            let now = self.settings.now();
+            let kind = state.in_force(now).map(crate::Restriction::kind);
+            // A suspended account goes on reading.
+            if let Some(kind @ (RestrictionKind::Locked | RestrictionKind::Deactivated)) = kind {
+                let denial = Denial::restricted(user.clone(), state, kind, now);
+                return Ok(Some(denial.with_cors(self.settings.cors_headers)));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn state_now(&self, user: &UserId) -> Result<AccountState, StateUnknown> {
+        let asked = within_limits(self.settings.store_timeout, async {
+            match self.store.peek_state(user) {
+                Some(state) => Ok(state),
+                None => self.store.state(user).await,
+            }
+        });
+        asked.await.map_err(|_| StateUnknown)
+    }
+}
+
+struct StateUnknown;
+
+/// The accounts of one request; nearly always one.
+struct Watched {
+    first: (UserId, Subscription),
+    others: Vec<(UserId, Subscription)>,
+}
+
+impl Watched {
+    fn subscribe(changes: &Changes, accounts: Few<Account>) -> Option<Self> {
+        let mut subscribed = accounts.into_iter().map(|account| {
+            let subscription = changes.subscribe(&account.user);
+            (account.user, subscription)
+        });
+        Some(Self {
+            first: subscribed.next()?,
+            others: subscribed.collect(),
+        })
+    }
+
+    fn users(&self) -> impl Iterator<Item = &UserId> {
+        let others = self.others.iter().map(|(user, _)| user);
+        std::iter::once(&self.first.0).chain(others)
+    }
+
+    /// Waits until the state of one of them may have changed.
+    async fn any_changed(&mut self) {
+        if self.others.is_empty() {
+            return self.first.1.changed().await;
+        }
+        let all = std::iter::once(&mut self.first).chain(&mut self.others);
+        let mut changes: Vec<_> = all
+            .map(|(_, subscription)| Box::pin(subscription.changed()))
+            .collect();
+        poll_fn(|context| {
+            for change in &mut changes {
+                if change.as_mut().poll(context).is_ready() {
+                    return Poll::Ready(());
+                }
+            }
+            Poll::Pending
+        })
+        .await;
+    }
+}
