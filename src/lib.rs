@@ -29,4 +29,7 @@ pub use guard::{AccountGuard, CheckedAccounts};
 pub use layer::AccountStatusLayer;
 pub use service::{AccountStatus, IntoMakeService};
 pub use settings::{NamedAccountCheck, StoreFailure};
-pub use store::{AccountStateStore, DynAccountStateStore, MemoryStore, Peek};
+pub use store::{
+    AccountStateStore, Combined, CredentialOwner, DynAccountStateStore, MemoryStore, Peek,
+    RestrictionRecord, RestrictionStore,
+};
