@@ -1,0 +1,139 @@
+//! What became of a request, for telemetry and audit logs.
+
+use std::{fmt, time::Duration};
+
+use http::Method;
+
+use crate::{Denial, DenialCause, UserId};
+
+/// What the layer did with a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Decision {
+    /// It was handed on to the inner service.
+    Passed,
+    /// It was refused with a [`Denial`].
+    Refused,
+    /// It would have been refused, and was handed on, for the layer only reports.
+    WouldRefuse,
+    /// It was handed on although the store could not say in which state the account is.
+    PassedUnchecked,
+    /// It had been handed on, and was ended with a [`Denial`] while it waited.
+    Ended,
+}
+
+impl Decision {
+    /// The decision in lower case, as for a metric's label: `passed`, `refused`, `would_refuse`,
+    /// `passed_unchecked` or `ended`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Passed => "passed",
+            Self::Refused => "refused",
+            Self::WouldRefuse => "would_refuse",
+            Self::PassedUnchecked => "passed_unchecked",
+            Self::Ended => "ended",
+        }
+    }
+}
+
+impl fmt::Display for Decision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What became of one request: what [the hook](crate::AccountStatusLayer::with_observer) hears.
+///
+/// It holds no credential, no path and no body.
+#[derive(Clone, Copy, Debug)]
+pub struct Outcome<'a> {
+    pub(crate) decision: Decision,
+    pub(crate) method: &'a Method,
+    pub(crate) account: Option<&'a UserId>,
+    pub(crate) denial: Option<&'a Denial>,
+    pub(crate) store_error: Option<&'a dyn ErrorText>,
+    pub(crate) lookup_time: Option<Duration>,
+}
+
+/// An error that can be shown.
+pub(crate) trait ErrorText: fmt::Display + fmt::Debug {}
+impl<T: fmt::Display + fmt::Debug> ErrorText for T {}
+
+impl<'a> Outcome<'a> {
+    pub(crate) fn new(decision: Decision, method: &'a Method) -> Self {
+        Self {
+            decision,
+            method,
+            account: None,
+            denial: None,
+            store_error: None,
+            lookup_time: None,
+        }
+    }
+
+    /// What the layer did.
+    #[must_use]
+    pub fn decision(&self) -> Decision {
+        self.decision
+    }
+
+    /// The request's method.
+    #[must_use]
+    pub fn method(&self) -> &'a Method {
+        self.method
+    }
+
+    /// Whose request it is: the account that is restricted, or else that of the first credential.
+    /// `None` where no credential is anybody's.
+    #[must_use]
+    pub fn account(&self) -> Option<&'a UserId> {
+        self.denial.and_then(Denial::user).or(self.account)
+    }
+
+    /// The refusal, where there is one, or would have been.
+    #[must_use]
+    pub fn denial(&self) -> Option<&'a Denial> {
+        self.denial
+    }
+
+    /// Why the store gave no answer, where it gave none.
+    #[must_use]
+    pub fn store_error(&self) -> Option<&'a (dyn fmt::Display + 'a)> {
+        self.store_error.map(|error| error as &dyn fmt::Display)
+    }
+
+    /// How long the store took. `None` where it was not awaited.
+    #[must_use]
+    pub fn lookup_time(&self) -> Option<Duration> {
+        self.lookup_time
+    }
+
+    /// Tells the log. A refusal is no news to an operator, and a locked client that polls makes
+    /// many of them; a store that fails is.
+    #[cfg(feature = "tracing")]
+    pub(crate) fn trace(&self) {
+        let account = self.account().map(UserId::as_str);
+        let method = self.method.as_str();
+        if let Some(error) = self.store_error {
+            let decision = self.decision.as_str();
+            tracing::warn!(method, decision, %error, "the account state store gave no answer");
+            return;
+        }
+        let Some(denial) = self.denial else { return };
+        match self.decision {
+            Decision::WouldRefuse => {
+                tracing::info!(account, method, cause = %denial, "request would be refused");
+            }
+            Decision::Ended => {
+                tracing::debug!(account, method, cause = %denial, "waiting request ended");
+            }
+            _ => tracing::debug!(account, method, cause = %denial, "request refused"),
+        }
+    }
+
+    /// Whether the store's failure is all there is to it.
+    pub(crate) fn is_store_failure(denial: &Denial) -> bool {
+        denial.cause() == DenialCause::StoreFailed
+    }
+}
