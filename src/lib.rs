@@ -2,6 +2,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod account;
+mod action;
 mod body;
 mod changes;
 mod credential;
@@ -18,6 +19,7 @@ pub mod store;
 mod verdict;
 
 pub use account::{Account, AccountState, Restriction, RestrictionKind, UserId};
+pub use action::Action;
 pub use body::{
     KeptBodies, RequestBodies, RequestBody, ResponseBodies, ResponseBody, WrappedBodies,
 };
@@ -33,3 +35,4 @@ pub use store::{
     AccountStateStore, Combined, CredentialOwner, DynAccountStateStore, MemoryStore, Peek,
     RestrictionRecord, RestrictionStore,
 };
+pub use verdict::suspension::{SuspensionPolicy, UnattributedRedactions};

@@ -1,0 +1,54 @@
+//! A verdict that needs no body costs no allocation.
+
+use allocation_counter::measure;
+use http::Method;
+
+use super::{
+    super::{Judgement, SuspensionPolicy, judge},
+    USER,
+};
+use crate::UserId;
+
+#[test]
+fn judging_a_request_allocates_nothing() {
+    let policy = SuspensionPolicy::new()
+        .with_appeal_room("!appeals:example.org")
+        .permit_endpoint(Method::POST, "/_example/{case}/appeal");
+    let user = UserId::from(USER);
+    let v3 = "/_matrix/client/v3";
+    let requests = [
+        (Method::GET, format!("{v3}/sync")),
+        (
+            Method::PUT,
+            format!("{v3}/rooms/%21r%3Ahs/send/m.room.message/1"),
+        ),
+        (
+            Method::PUT,
+            format!("{v3}/rooms/%21appeals%3Aexample.org/send/m.room.message/1"),
+        ),
+        (
+            Method::PUT,
+            format!("{v3}/rooms/%21r%3Ahs/send/m.room.redaction/1"),
+        ),
+        (Method::PUT, format!("{v3}/rooms/%21r%3Ahs/redact/%24e/1")),
+        (
+            Method::PUT,
+            format!("{v3}/rooms/%21r%3Ahs/state/m.room.member/%40alice%3Aexample.org"),
+        ),
+        (Method::POST, format!("{v3}/rooms/%21r%3Ahs/leave")),
+        (Method::PUT, format!("{v3}/room_keys/keys/!r/a%2Fb%2Fc")),
+        (Method::POST, "/_example/1/appeal".to_owned()),
+        (Method::POST, "/_matrix%2Fclient/../v3/sync".to_owned()),
+        (Method::POST, "/rooms/!r/send/m.room.message".to_owned()),
+        (Method::DELETE, "/a".repeat(1000)),
+    ];
+    for (method, path) in &requests {
+        let allocations = measure(|| {
+            let judgement = judge(&policy, method, path, &user);
+            assert_ne!(judgement, Judgement::PermitUnattributed);
+        });
+        assert_eq!(allocations.count_total, 0, "{method} {path}");
+    }
+    let counted = measure(|| drop(String::from("the counter counts")));
+    assert_eq!(counted.count_total, 1);
+}

@@ -1,0 +1,223 @@
+//! What the body decides: memberships and redactions.
+
+use super::{
+    super::{UnattributedRedactions, body::BodyQuestion, judge_body, judge_redaction},
+    Judgement, SuspensionPolicy, assert_permitted, assert_refused, judge_line,
+};
+use crate::Action;
+
+const ROOM: &str = "PUT /_matrix/client/v3/rooms/%21r%3Ahs";
+
+fn membership(policy: &SuspensionPolicy, state_key: &str, body: &str) -> Judgement<'static> {
+    let line = format!("{ROOM}/state/m.room.member/{state_key}");
+    match judge_line(policy, &line) {
+        Judgement::ReadBody(BodyQuestion::Membership { own }) => {
+            judge_body(policy, BodyQuestion::Membership { own }, body.as_bytes())
+        }
+        Judgement::Permit => Judgement::Permit,
+        Judgement::Refuse(action) => Judgement::Refuse(action),
+        other => panic!("{line}: {other:?}"),
+    }
+}
+
+#[test]
+fn a_member_event_is_what_its_membership_makes_it() {
+    let policy = SuspensionPolicy::new();
+    for key in ["@alice:example.org", "%40alice%3Aexample%2eorg"] {
+        let of = |membership_: &str| membership(&policy, key, membership_);
+        assert_eq!(
+            of(r#"{"membership":"leave","reason":"bye"}"#),
+            Judgement::Permit
+        );
+        for (body, action) in [
+            (r#"{"membership":"join"}"#, Action::JoinRoom),
+            (r#"{"membership":"knock"}"#, Action::KnockRoom),
+            (r#"{"membership":"invite"}"#, Action::Invite),
+            (r#"{"membership":"ban"}"#, Action::Ban),
+            (r#"{"membership":"Leave"}"#, Action::SendState),
+        ] {
+            assert_eq!(of(body), Judgement::Refuse(action), "{body}");
+        }
+    }
+}
+
+#[test]
+fn every_occurrence_of_the_membership_counts() {
+    let policy = SuspensionPolicy::new();
+    for body in [
+        r#"{"membership":"leave","membership":"join"}"#,
+        r#"{"membership":"join","membership":"leave"}"#,
+        r#"{"membership":"leave","m\u0065mbership":"join"}"#,
+        r#"{"membership":"leave","Membership":"join"}"#,
+    ] {
+        let judged = membership(&policy, "@alice:example.org", body);
+        assert_eq!(judged, Judgement::Refuse(Action::JoinRoom), "{body}");
+    }
+    let twice = r#"{"membership":"leave","membership":"leave"}"#;
+    assert_eq!(
+        membership(&policy, "@alice:example.org", twice),
+        Judgement::Permit
+    );
+}
+
+#[test]
+fn a_body_that_names_no_membership_is_refused() {
+    let policy = SuspensionPolicy::new();
+    let deep = format!(
+        r#"{{"a":{}{},"membership":"leave"}}"#,
+        "[".repeat(200),
+        "]".repeat(200)
+    );
+    for body in [
+        "",
+        "{}",
+        "null",
+        "[]",
+        "leave",
+        r#""leave""#,
+        r#"{"membership":null}"#,
+        r#"{"membership":["leave"]}"#,
+        r#"{"membership":"leave"} {}"#,
+        r#"{"membership":"leave""#,
+        r#"{"content":{"membership":"leave"}}"#,
+        "\u{feff}{\"membership\":\"leave\"}",
+        &deep,
+    ] {
+        let judged = membership(&policy, "@alice:example.org", body);
+        assert_eq!(judged, Judgement::Refuse(Action::SendState), "{body}");
+    }
+    let latin1 = b"{\"membership\":\"leave\",\"reason\":\"\xe4\"}";
+    let question = BodyQuestion::Membership { own: true };
+    assert_eq!(
+        judge_body(&policy, question, latin1),
+        Judgement::Refuse(Action::SendState)
+    );
+}
+
+#[test]
+fn the_body_is_not_asked_for_where_it_changes_nothing() {
+    let policy = SuspensionPolicy::new();
+    for key in [
+        "/@bob:example.org",
+        "/",
+        "",
+        "/%2540alice:example.org",
+        "/@Alice:example.org",
+    ] {
+        let line = format!("{ROOM}/state/m.room.member{key}");
+        assert_refused(&policy, &line, Action::SendState);
+    }
+    let own = format!("{ROOM}/state/m.room.member/@alice:example.org");
+    assert_refused(&policy.refuse(Action::LeaveRoom), &own, Action::SendState);
+    let all = Action::ALL
+        .iter()
+        .fold(SuspensionPolicy::new(), |policy, action| {
+            policy.permit(*action)
+        });
+    assert_permitted(&all, &own);
+    assert_permitted(&all, &format!("{ROOM}/redact/$e/1"));
+    assert_permitted(&all, &format!("{ROOM}/send/m.room.redaction/1"));
+}
+
+#[test]
+fn memberships_of_others_follow_the_policy() {
+    let leave = r#"{"membership":"leave"}"#;
+    let kick = SuspensionPolicy::new()
+        .permit(Action::Kick)
+        .permit(Action::Ban);
+    let of = |policy: &SuspensionPolicy, body| membership(policy, "@bob:example.org", body);
+    assert_eq!(of(&kick, r#"{"membership":"ban"}"#), Judgement::Permit);
+    // It may be a ban that is lifted.
+    assert_eq!(of(&kick, leave), Judgement::Refuse(Action::Unban));
+    assert_eq!(of(&kick.permit(Action::Unban), leave), Judgement::Permit);
+    let join = SuspensionPolicy::new().permit(Action::JoinRoom);
+    let own = |policy: &SuspensionPolicy| {
+        membership(policy, "@alice:example.org", r#"{"membership":"join"}"#)
+    };
+    assert_eq!(own(&join), Judgement::Refuse(Action::SetProfile));
+    assert_eq!(own(&join.permit(Action::SetProfile)), Judgement::Permit);
+}
+
+#[test]
+fn permitting_state_permits_no_invite() {
+    let policy = SuspensionPolicy::new().permit(Action::SendState);
+    assert_permitted(&policy, &format!("{ROOM}/state/m.room.topic/"));
+    for event_type in ["m.room.third_party_invite", "m.room.third%5Fparty_invite"] {
+        let line = format!("{ROOM}/state/{event_type}/token");
+        assert_refused(&policy, &line, Action::Invite);
+    }
+    let judged = membership(&policy, "@bob:example.org", r#"{"membership":"invite"}"#);
+    assert_eq!(judged, Judgement::Refuse(Action::Invite));
+}
+
+#[test]
+fn a_redaction_depends_on_who_has_sent_the_event() {
+    let policy = SuspensionPolicy::new();
+    let line = format!("{ROOM}/redact/%24e%2Fé/1");
+    let Judgement::RedactionOf(redaction) = judge_line(&policy, &line) else {
+        panic!("{line}: not a redaction");
+    };
+    assert_eq!(
+        (&*redaction.room_id(), &*redaction.event_id()),
+        ("!r:hs", "$e/é")
+    );
+
+    assert_eq!(judge_redaction(&policy, Some(true)), Judgement::Permit);
+    assert_eq!(
+        judge_redaction(&policy, Some(false)),
+        Judgement::Refuse(Action::RedactEvent)
+    );
+    assert_eq!(
+        judge_redaction(&policy, None),
+        Judgement::PermitUnattributed
+    );
+    let strict = policy.with_unattributed_redactions(UnattributedRedactions::Refuse);
+    assert_eq!(
+        judge_redaction(&strict, None),
+        Judgement::Refuse(Action::RedactEvent)
+    );
+    assert_eq!(judge_redaction(&strict, Some(true)), Judgement::Permit);
+    let none = strict.refuse(Action::RedactOwnEvent);
+    assert_refused(&none, &line, Action::RedactEvent);
+    assert_refused(
+        &none,
+        &format!("{ROOM}/send/m.room.redaction/1"),
+        Action::RedactEvent,
+    );
+}
+
+#[test]
+fn a_redaction_that_is_sent_names_its_event_in_the_body() {
+    let policy = SuspensionPolicy::new();
+    let line = format!("{ROOM}/send/m.room.redaction/1");
+    let Judgement::ReadBody(question) = judge_line(&policy, &line) else {
+        panic!("{line}: does not ask for the body");
+    };
+    for body in [
+        r#"{"redacts":"$e","reason":"typo"}"#,
+        r#"{"redacts":"$e","r\u0065dacts":"\u0024e"}"#,
+    ] {
+        let Judgement::RedactionOf(redaction) = judge_body(&policy, question, body.as_bytes())
+        else {
+            panic!("{body}: not a redaction");
+        };
+        assert_eq!(
+            (&*redaction.room_id(), &*redaction.event_id()),
+            ("!r:hs", "$e")
+        );
+    }
+    for body in [
+        "",
+        "{}",
+        r#"{"redacts":null}"#,
+        r#"{"redacts":["$e"]}"#,
+        r#"{"redacts":"$e","redacts":"$f"}"#,
+        r#"{"redacts":"$e","redacts":1}"#,
+        r#"{"redacts":"$e","Redacts":"$f"}"#,
+        r#"{"reason":"hello, world"}"#,
+        r#"{"redacts":"$e"}{}"#,
+    ] {
+        let judged = judge_body(&policy, question, body.as_bytes());
+        assert_eq!(judged, Judgement::Refuse(Action::RedactEvent), "{body}");
+    }
+}

@@ -1,0 +1,33 @@
+mod allocations;
+mod bodies;
+mod settings;
+mod specification;
+mod table;
+
+use http::Method;
+
+use super::{Judgement, SuspensionPolicy, judge};
+use crate::{Action, UserId};
+
+const USER: &str = "@alice:example.org";
+
+/// What becomes of the user's request `METHOD path`.
+fn judge_line<'p>(policy: &SuspensionPolicy, line: &'p str) -> Judgement<'p> {
+    let (method, path) = line.split_once(' ').expect("a method and a path");
+    let method: Method = method.parse().expect("a method");
+    judge(policy, &method, path, &UserId::from(USER))
+}
+
+#[track_caller]
+fn assert_permitted(policy: &SuspensionPolicy, line: &str) {
+    assert_eq!(judge_line(policy, line), Judgement::Permit, "{line}");
+}
+
+#[track_caller]
+fn assert_refused(policy: &SuspensionPolicy, line: &str, action: Action) {
+    assert_eq!(
+        judge_line(policy, line),
+        Judgement::Refuse(action),
+        "{line}"
+    );
+}
