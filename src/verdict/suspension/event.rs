@@ -34,7 +34,7 @@ pub(super) fn judge<'p>(
         Action::SendMessage => send(policy, room, named("eventType").unwrap_or_default()),
         Action::SendState => {
             let event_type = named("eventType").unwrap_or_default();
-            let own = named("stateKey").is_some_and(|key| is(key, user));
+            let own = named("stateKey").map(|key| is(key, user));
             state(policy, event_type, own)
         }
         Action::RedactEvent => match redaction::without_asking(policy) {
@@ -60,14 +60,16 @@ fn send<'p>(policy: &SuspensionPolicy, room: &'p str, event_type: &str) -> Judge
     as_spelled(event_type, REDACTION, redaction, message)
 }
 
-fn state<'p>(policy: &SuspensionPolicy, event_type: &str, own: bool) -> Judgement<'p> {
+/// `own` says whether the state key is the person's own user id; a member event without a state
+/// key is nobody's membership.
+fn state<'p>(policy: &SuspensionPolicy, event_type: &str, own: Option<bool>) -> Judgement<'p> {
     let state = Judgement::by(policy, Action::SendState);
     if is(event_type, THIRD_PARTY_INVITE) {
         return state.and(Judgement::by(policy, Action::Invite));
     }
-    if !is(event_type, MEMBER) {
+    let Some(own) = own.filter(|_| is(event_type, MEMBER)) else {
         return state;
-    }
+    };
     let permitted = |membership: &Membership| membership.refused(policy, own).is_none();
     let member = match Membership::ALL.iter().filter(|m| permitted(m)).count() {
         0 => Judgement::Refuse(Action::SendState),

@@ -72,14 +72,20 @@ pub(crate) fn judge<'p>(
         return Judgement::Permit;
     }
     let reads = matches!(*method, Method::GET | Method::HEAD);
-    let (Some(sent), Some(folded)) = (Segments::sent(path), Segments::folded(path)) else {
+    let (sent, dense, folded) = (
+        Segments::sent(path),
+        Segments::dense(path),
+        Segments::folded(path),
+    );
+    let (Some(sent), Some(dense), Some(folded)) = (&sent, &dense, &folded) else {
         // It might be any endpoint of this method.
         return match reads && permits_all_reads(policy) {
             true => Judgement::Permit,
             false => Judgement::Refuse(Action::Unknown),
         };
     };
-    if folded.as_slice().len() == non_empty(&sent) && policy.permits_endpoint(method, &sent) {
+    let (sent, others) = (sent.as_slice(), [dense.as_slice(), folded.as_slice()]);
+    if others[0] == others[1] && policy.permits_endpoint(method, sent) {
         return Judgement::Permit;
     }
     let request = Request {
@@ -92,19 +98,9 @@ pub(crate) fn judge<'p>(
         },
         user,
     };
-    match mounted(sent.as_slice()) {
-        Some((root, tail)) => {
-            // What stands before the tail has nothing encoded in it and reads the same folded.
-            let before = sent.as_slice().len() - tail.len();
-            request.endpoint(root, tail, &folded.as_slice()[before..])
-        }
-        None => request.elsewhere(sent.as_slice(), folded.as_slice()),
-    }
-}
-
-fn non_empty(segments: &Segments<'_>) -> usize {
-    let segments = segments.as_slice().iter();
-    segments.filter(|segment| !segment.is_empty()).count()
+    request
+        .endpoint(sent, others)
+        .unwrap_or_else(|| request.unknown(others))
 }
 
 fn permits_all_reads(policy: &SuspensionPolicy) -> bool {
@@ -134,41 +130,46 @@ struct Request<'a> {
 
 impl<'a> Request<'a> {
     /// An endpoint behind a known prefix: permitted by its row, if its path is the row's as it was
-    /// sent, and if no other reading is a row that says otherwise.
-    fn endpoint<'p>(&self, root: Root, sent: &[&'p str], folded: &[&'p str]) -> Judgement<'p> {
-        let mut known = None;
-        let mut otherwise = None;
-        for row in self
-            .rows()
-            .filter(|(at, _)| *at == root)
-            .map(|(_, row)| row)
+    /// sent, and if no other reading is a row that says otherwise. `None` if it is no row's, or if
+    /// it is not the same prefix in every reading.
+    fn endpoint<'p>(&self, sent: &[&'p str], others: [&[&'p str]; 2]) -> Option<Judgement<'p>> {
+        let (root, tail) = mounted(sent)?;
+        let prefix = sent.len() - tail.len();
+        if others
+            .iter()
+            .any(|other| other.get(..prefix) != sent.get(..prefix))
         {
-            if matches(row.1, sent, Literals::AsSent) {
-                let judgement = self.row(row, sent);
+            return None;
+        }
+        let others = others.map(|other| &other[prefix..]);
+        let mut known: Option<Judgement<'p>> = None;
+        let mut otherwise = None;
+        for (_, row) in self.rows().filter(|(at, _)| *at == root) {
+            let as_sent = matches(row.1, tail, Literals::AsSent);
+            if as_sent {
+                let judgement = self.row(row, tail);
                 known = Some(match known {
-                    Some(known) => judgement.and(known),
+                    Some(known) => known.and(judgement),
                     None => judgement,
                 });
-            } else if matches(row.1, sent, Literals::Decoded) {
-                otherwise = otherwise.or(self.refusal(row, sent));
             }
-            if sent != folded && matches(row.1, folded, Literals::Decoded) {
-                otherwise = otherwise.or(self.refusal(row, folded));
+            for other in others {
+                let same = as_sent && other == tail;
+                if !same && matches(row.1, other, Literals::Decoded) {
+                    otherwise = otherwise.or(self.refusal(row, other));
+                }
             }
         }
-        match (known, otherwise) {
-            (Some(Judgement::Refuse(action)), _) | (_, Some(action)) => Judgement::Refuse(action),
-            (Some(judgement), None) => judgement,
-            (None, None) => Judgement::by(self.policy, self.unknown),
-        }
+        let otherwise = otherwise.map_or(Judgement::Permit, Judgement::Refuse);
+        known.map(|known| known.and(otherwise))
     }
 
-    /// A path of another kind, or one whose beginning a router has taken off: never permitted as
-    /// the endpoint that its end looks like, but refused as that.
-    fn elsewhere<'p>(&self, sent: &[&'p str], folded: &[&'p str]) -> Judgement<'p> {
+    /// A path that is no row's, or of another API, or one whose beginning a router has taken off:
+    /// never permitted as the endpoint that its end looks like, but refused as that.
+    fn unknown<'p>(&self, readings: [&[&'p str]; 2]) -> Judgement<'p> {
         for (_, row) in self.rows() {
             let len = row.1.split('/').count();
-            for segments in [sent, folded] {
+            for segments in readings {
                 let Some(from) = segments.len().checked_sub(len) else {
                     continue;
                 };

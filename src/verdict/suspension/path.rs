@@ -1,9 +1,9 @@
 //! A path as routers may read it.
 //!
 //! What stands behind this crate may compare a path as it was sent (axum does), decode each
-//! segment first, or decode the whole and only then look for slashes. A path that is permitted has
-//! to be harmless for all of them, so there are two readings: [`Segments::sent`] and
-//! [`Segments::folded`].
+//! segment first, decode the whole and only then look for slashes, or leave empty segments out. A
+//! path that is permitted has to be harmless for all of them, so there are three readings:
+//! [`Segments::sent`], [`Segments::dense`] and [`Segments::folded`].
 
 use percent_encoding::percent_decode_str;
 
@@ -35,6 +35,11 @@ impl<'p> Segments<'p> {
     /// many segments.
     pub(super) fn sent(path: &'p str) -> Option<Self> {
         Self::collect(path.strip_prefix('/')?.split('/'))
+    }
+
+    /// What stands between the slashes, empty segments apart. `None` as for [`sent`](Self::sent).
+    pub(super) fn dense(path: &'p str) -> Option<Self> {
+        Self::collect(path.split('/').filter(|part| !part.is_empty()))
     }
 
     /// What stands between the slashes, encoded or not, empty segments apart. `None` for a path

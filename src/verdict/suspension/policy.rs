@@ -2,7 +2,7 @@ use std::{fmt, sync::Arc};
 
 use http::Method;
 
-use super::path::{self, Literals, Segments};
+use super::path::{self, Literals};
 use crate::{Action, action::ActionSet};
 
 /// What suspended accounts may do.
@@ -156,12 +156,11 @@ impl SuspensionPolicy {
             .any(|appeal| path::is(room, appeal))
     }
 
-    /// Whether it is one of the single endpoints. `path` has no segments that may be read in
-    /// another way.
-    pub(super) fn permits_endpoint(&self, method: &Method, sent: &Segments<'_>) -> bool {
+    /// Whether it is one of the single endpoints, of a path that cannot be read in another way.
+    pub(super) fn permits_endpoint(&self, method: &Method, sent: &[&str]) -> bool {
         self.endpoints.iter().any(|(of, template)| {
             let template = template.strip_prefix('/').unwrap_or(template);
-            of == method && path::matches(template, sent.as_slice(), Literals::AsSent)
+            of == method && path::matches(template, sent, Literals::AsSent)
         })
     }
 }

@@ -1,7 +1,10 @@
 mod allocations;
 mod bodies;
+mod homeserver;
+mod paths;
 mod settings;
 mod specification;
+mod spelling;
 mod table;
 
 use http::Method;

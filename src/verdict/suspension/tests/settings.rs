@@ -171,6 +171,8 @@ fn no_spelling_dodges_a_read_that_the_policy_refuses() {
         "GET /_matrix/client/v3/s%79nc",
         "GET /_matrix/client/v3/sync/",
         "GET /_matrix%2Fclient/v3/sync",
+        "GET /_matrix/client/unstable//org.matrix.msc1/sync",
+        "GET /_matrix/client/unstable/org%2Ematrix.msc1/sync",
         "GET /v3/sync",
         "GET /sync",
     ] {
@@ -184,6 +186,10 @@ fn no_spelling_dodges_a_read_that_the_policy_refuses() {
         assert_permitted(&SuspensionPolicy::new(), line);
     }
     assert_permitted(&policy, "GET /_matrix/client/v3/capabilities");
+
+    let policy = SuspensionPolicy::new().refuse(Action::ReadAccount);
+    let both = "GET /_matrix/client/v3/user/@a%2Fb:hs/account_data/m.direct/";
+    assert_refused(&policy, both, Action::ReadAccount);
 }
 
 #[test]
