@@ -11,7 +11,7 @@ use http::{
     },
 };
 
-use crate::{AccountState, Restriction, RestrictionKind, UserId};
+use crate::{AccountState, Action, Restriction, RestrictionKind, UserId};
 
 /// Why a request was not handed on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -142,6 +142,7 @@ pub struct Denial {
     cause: DenialCause,
     user: Option<UserId>,
     state: AccountState,
+    action: Option<Action>,
     /// When it was decided, which a `Retry-After` counts from.
     at: Option<SystemTime>,
     cors: bool,
@@ -159,6 +160,7 @@ impl Denial {
             cause: DenialCause::Restricted(kind),
             user: Some(user),
             state,
+            action: None,
             at: Some(now),
             cors: true,
         }
@@ -169,6 +171,7 @@ impl Denial {
             cause,
             user: None,
             state: AccountState::ACTIVE,
+            action: None,
             at: None,
             cors: true,
         }
@@ -177,6 +180,11 @@ impl Denial {
     /// Tells neither reason nor end, for whoever has not proved to be the account's owner.
     pub(crate) fn without_details(mut self) -> Self {
         self.at = None;
+        self
+    }
+
+    pub(crate) fn with_action(mut self, action: Option<Action>) -> Self {
+        self.action = action;
         self
     }
 
@@ -205,6 +213,12 @@ impl Denial {
             DenialCause::Restricted(kind) => self.state.restriction(kind),
             _ => None,
         }
+    }
+
+    /// What a suspended account was not to do.
+    #[must_use]
+    pub fn action(&self) -> Option<Action> {
+        self.action
     }
 
     /// The status of the answer.
@@ -318,7 +332,13 @@ fn individual_body(answer: &Answer, cause: DenialCause, reason: &str) -> Bytes {
 impl fmt::Display for Denial {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.cause {
-            DenialCause::Restricted(kind) => write!(f, "the account is {kind}"),
+            DenialCause::Restricted(kind) => {
+                write!(f, "the account is {kind}")?;
+                match self.action {
+                    Some(action) => write!(f, " ({action})"),
+                    None => Ok(()),
+                }
+            }
             DenialCause::StoreFailed => f.write_str("the account's state is not available"),
             DenialCause::TooManyCredentials => f.write_str("too many accounts in one request"),
             DenialCause::BodyTooLarge => f.write_str("the request body is too large"),

@@ -3,8 +3,9 @@
 use std::{fmt, sync::Arc};
 
 use crate::{
-    Account, AccountState, AccountStateStore, Denial, DenialCause, RestrictionKind, StoreFailure,
-    UserId, inquiry::within_limits, request::few::Few, shared::Shared,
+    Account, AccountState, AccountStateStore, Action, Denial, DenialCause, Restriction,
+    RestrictionKind, StoreFailure, UserId, inquiry::within_limits, request::few::Few,
+    shared::Shared,
 };
 
 /// Answers a server's own code what the layer would: for login handlers, single-sign-on
@@ -41,6 +42,19 @@ impl<S: AccountStateStore> AccountGuard<S> {
     /// end where the store knows them: ask only after the person has proved who they are. Also if
     /// the store fails or does not answer within the layer's time limit.
     pub async fn check(&self, user: &UserId) -> Result<(), Denial> {
+        self.check_action(user, Action::LogIn).await
+    }
+
+    /// Whether `user` may do something: not while locked or deactivated, nor while suspended if
+    /// the [policy](crate::SuspensionPolicy) refuses it.
+    ///
+    /// For what a request's head and body do not show, such as the redaction of an event that
+    /// turns out to be somebody else's ([`Action::RedactEvent`]).
+    ///
+    /// # Errors
+    ///
+    /// As for [`check`](Self::check).
+    pub async fn check_action(&self, user: &UserId, action: Action) -> Result<(), Denial> {
         let settings = &self.0.settings;
         let state = match self.state(user).await {
             Ok(state) => state,
@@ -48,13 +62,16 @@ impl<S: AccountStateStore> AccountGuard<S> {
             Err(denial) => return Err(denial),
         };
         let now = settings.now();
-        match state.in_force(now).map(crate::Restriction::kind) {
-            None | Some(RestrictionKind::Suspended) => Ok(()),
-            Some(kind) => {
-                let denial = Denial::restricted(user.clone(), state, kind, now);
-                Err(denial.with_cors(settings.cors_headers))
-            }
+        let Some(kind) = state.in_force(now).map(Restriction::kind) else {
+            return Ok(());
+        };
+        let is_suspended = kind == RestrictionKind::Suspended;
+        if is_suspended && settings.suspension.permits(action) {
+            return Ok(());
         }
+        let action = is_suspended.then_some(action);
+        let denial = Denial::restricted(user.clone(), state, kind, now);
+        Err(denial.with_action(action).with_cors(settings.cors_headers))
     }
 
     /// The state of `user`, within the layer's time limit.

@@ -11,7 +11,8 @@ use http::{Extensions, Method, Uri};
 use tower_layer::Layer;
 
 use crate::{
-    AccountGuard, AccountStateStore, AccountStatus, Changes, NamedAccountCheck, StoreFailure,
+    AccountGuard, AccountStateStore, AccountStatus, Changes, NamedAccountCheck, Outcome,
+    StoreFailure, SuspensionPolicy,
     body::{KeptBodies, WrappedBodies},
     settings::Settings,
     shared::Shared,
@@ -167,6 +168,14 @@ impl<S, Req, Res> AccountStatusLayer<S, Req, Res> {
     }
 }
 
+/// # Suspension
+impl<S, Req, Res> AccountStatusLayer<S, Req, Res> {
+    /// What suspended accounts may do. Default: [`SuspensionPolicy::new`].
+    pub fn with_suspension_policy(self, policy: SuspensionPolicy) -> Self {
+        self.with(|settings| settings.suspension = policy)
+    }
+}
+
 /// # Accounts that bodies name
 impl<S, Req, Res> AccountStatusLayer<S, Req, Res> {
     /// When the accounts that a `POST /login` names are checked. Default:
@@ -260,6 +269,38 @@ impl<S, Req, Res> AccountStatusLayer<S, Req, Res> {
     /// overwrite them (tower-http's does).
     pub fn without_cors_headers(self) -> Self {
         self.with(|settings| settings.cors_headers = false)
+    }
+
+    /// Calls `hear` with what became of each request, for telemetry and audit logs.
+    ///
+    /// It is called on the task that serves the request, before the inner service or with the
+    /// refusal, and should be quick. If it panics, so does the request's task.
+    ///
+    /// ```
+    /// use tower_account_status::{AccountStatusLayer, Decision, MemoryStore};
+    ///
+    /// let layer = AccountStatusLayer::new(MemoryStore::new()).with_observer(|outcome| {
+    ///     if outcome.decision() == Decision::Refused {
+    ///         println!("refused {:?}: {:?}", outcome.account(), outcome.denial());
+    ///     }
+    /// });
+    /// ```
+    pub fn with_observer(self, hear: impl Fn(&Outcome<'_>) + Send + Sync + 'static) -> Self {
+        self.with(|settings| {
+            settings.observer = Some(Arc::new(hear));
+            settings.always_examines = true;
+        })
+    }
+
+    /// Refuses nothing: what would be refused is told to the [hook](Self::with_observer) and the
+    /// log as [`Decision::WouldRefuse`](crate::Decision::WouldRefuse), and passes. For a first
+    /// roll-out on a large server.
+    ///
+    /// Waiting requests are not ended. A body that names accounts is looked at only where its
+    /// length is known and within the limit; one that fails, or does not arrive in time, is
+    /// answered all the same, for it cannot be handed on.
+    pub fn with_report_only(self) -> Self {
+        self.with(|settings| settings.report_only = true)
     }
 
     /// Puts the [`CheckedAccounts`](crate::CheckedAccounts) into the extensions of every request

@@ -1,5 +1,6 @@
 //! Account locking, suspension and deactivation for Matrix homeservers, as a tower middleware.
 #![cfg_attr(docsrs, feature(doc_cfg))]
+#![cfg_attr(not(test), warn(clippy::unwrap_used))]
 
 mod account;
 mod action;
@@ -11,6 +12,7 @@ mod future;
 mod guard;
 mod inquiry;
 mod layer;
+mod outcome;
 mod request;
 mod service;
 mod settings;
@@ -29,6 +31,7 @@ pub use denial::{Denial, DenialCause};
 pub use future::ResponseFuture;
 pub use guard::{AccountGuard, CheckedAccounts};
 pub use layer::AccountStatusLayer;
+pub use outcome::{Decision, Outcome};
 pub use service::{AccountStatus, IntoMakeService};
 pub use settings::{NamedAccountCheck, StoreFailure};
 pub use store::{

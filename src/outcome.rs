@@ -4,7 +4,7 @@ use std::{fmt, time::Duration};
 
 use http::Method;
 
-use crate::{Denial, DenialCause, UserId};
+use crate::{Denial, UserId};
 
 /// What the layer did with a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -130,10 +130,5 @@ impl<'a> Outcome<'a> {
             }
             _ => tracing::debug!(account, method, cause = %denial, "request refused"),
         }
-    }
-
-    /// Whether the store's failure is all there is to it.
-    pub(crate) fn is_store_failure(denial: &Denial) -> bool {
-        denial.cause() == DenialCause::StoreFailed
     }
 }

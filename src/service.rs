@@ -103,25 +103,21 @@ impl<S: Clone, Store: AccountStateStore, Req, Res> AccountStatus<S, Store, Req, 
         B: Body + Send + 'static,
     {
         let head = Head::of(&request, &self.shared.settings);
-        let ends = head.is_ended_by_restriction(&self.shared.settings);
-        // Read before the store is asked: whatever is announced from here on is not missed.
-        let announcements = self.shared.changes.announcements();
-        match self.shared.decide_at_once(&head) {
+        let watched = self.shared.to_be_watched(&head);
+        let passage = match self.shared.decide_at_once(&head) {
             AtOnce::Pass(passage) => {
-                self.shared.hand_on(&passage, &mut request);
-                let inner = self.inner.call(request.map(Req::keep));
-                match ends && !passage.accounts.is_empty() {
-                    true => {
-                        let watch = self.shared.watch(passage.accounts, announcements);
-                        ResponseFuture::wait(inner, watch)
-                    }
-                    false => ResponseFuture::pass(inner),
-                }
+                self.shared.passed(&passage, request.method());
+                passage
             }
-            AtOnce::Deny(denial) => {
-                // Whatever the inner service reserved in becoming ready, it gives back.
-                drop(self.take_ready());
-                ResponseFuture::deny(denial, request.method())
+            AtOnce::Deny(denial, passage) => {
+                match self.shared.refused(denial, &passage, request.method()) {
+                    Ok(()) => passage,
+                    Err(denial) => {
+                        // Whatever the inner service reserved in becoming ready, it gives back.
+                        drop(self.take_ready());
+                        return ResponseFuture::deny(denial, request.method());
+                    }
+                }
             }
             AtOnce::Ask => {
                 let is_head = request.method() == Method::HEAD;
@@ -131,12 +127,18 @@ impl<S: Clone, Store: AccountStateStore, Req, Res> AccountStatus<S, Store, Req, 
                     let (mut request, passage) =
                         inquire::<_, B, Req>(Arc::clone(&shared), parts, body).await?;
                     shared.hand_on(&passage, &mut request);
-                    let watch = (ends && !passage.accounts.is_empty())
-                        .then(|| shared.watch(passage.accounts, announcements));
+                    let watch = watched.and_then(|watched| shared.watch(watched, passage.accounts));
                     Ok((request, watch))
                 });
-                ResponseFuture::look_up(inquiry, self.take_ready(), is_head)
+                return ResponseFuture::look_up(inquiry, self.take_ready(), is_head);
             }
+        };
+        self.shared.hand_on(&passage, &mut request);
+        let watch = watched.and_then(|watched| self.shared.watch(watched, passage.accounts));
+        let inner = self.inner.call(request.map(Req::keep));
+        match watch {
+            None => ResponseFuture::pass(inner),
+            Some(watch) => ResponseFuture::wait(inner, watch),
         }
     }
 

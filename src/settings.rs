@@ -9,7 +9,10 @@ use std::{
 
 use http::{Extensions, Method, Uri};
 
-use crate::request::endpoint::{self, LongPoll, NamingEndpoint};
+use crate::{
+    Outcome, SuspensionPolicy,
+    request::endpoint::{self, LongPoll, NamingEndpoint},
+};
 
 /// When the accounts that a body names are checked: those of `POST /login`, `POST /refresh`, and
 /// of the `auth` in `POST /account/password` and `POST /account/deactivate`.
@@ -46,6 +49,7 @@ pub enum StoreFailure {
 }
 
 type OriginalUri = Arc<dyn for<'a> Fn(&'a Extensions) -> Option<&'a Uri> + Send + Sync>;
+type Observer = Arc<dyn Fn(&Outcome<'_>) + Send + Sync>;
 type Clock = Arc<dyn Fn() -> SystemTime + Send + Sync>;
 
 #[derive(Clone)]
@@ -66,6 +70,9 @@ pub(crate) struct Settings {
     pub(crate) cors_headers: bool,
     pub(crate) hand_on_account: bool,
     pub(crate) clock: Option<Clock>,
+    pub(crate) suspension: SuspensionPolicy,
+    pub(crate) observer: Option<Observer>,
+    pub(crate) report_only: bool,
     pub(crate) ends_sync: bool,
     pub(crate) ends_sliding_sync: bool,
     /// Whether there is something to be done even for a request that passes.
@@ -91,6 +98,9 @@ impl Default for Settings {
             cors_headers: true,
             hand_on_account: false,
             clock: None,
+            suspension: SuspensionPolicy::new(),
+            observer: None,
+            report_only: false,
             ends_sync: true,
             ends_sliding_sync: true,
             always_examines: false,
@@ -181,6 +191,9 @@ impl fmt::Debug for Settings {
             .field("cors_headers", &self.cors_headers)
             .field("hand_on_account", &self.hand_on_account)
             .field("clock", &self.clock.is_some())
+            .field("suspension", &self.suspension)
+            .field("observer", &self.observer.is_some())
+            .field("report_only", &self.report_only)
             .field("ends_sync", &self.ends_sync)
             .field("ends_sliding_sync", &self.ends_sliding_sync)
             .finish()

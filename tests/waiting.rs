@@ -41,11 +41,19 @@ struct Waits {
     dropped: Arc<AtomicUsize>,
 }
 
-struct CountDrop(Arc<AtomicUsize>);
+struct CountDrop(Option<Arc<AtomicUsize>>);
+
+impl CountDrop {
+    fn finish(mut self) {
+        self.0 = None;
+    }
+}
 
 impl Drop for CountDrop {
     fn drop(&mut self) {
-        self.0.fetch_add(1, Ordering::SeqCst);
+        if let Some(dropped) = &self.0 {
+            dropped.fetch_add(1, Ordering::SeqCst);
+        }
     }
 }
 
@@ -61,10 +69,10 @@ impl Waits {
     + use<> {
         let dropped = Arc::clone(&self.dropped);
         tower::service_fn(move |_| {
-            let guard = CountDrop(Arc::clone(&dropped));
+            let guard = CountDrop(Some(Arc::clone(&dropped)));
             async move {
                 tokio::time::sleep(Duration::from_secs(60)).await;
-                std::mem::forget(guard);
+                guard.finish();
                 Ok(Response::new(Full::from("news")))
             }
         })

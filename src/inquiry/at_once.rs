@@ -1,41 +1,23 @@
 //! Whatever can be decided without waiting.
 
-use super::{Head, limits::unless_it_panics};
+use super::{Failure, Head, Judged, Passage, limits::unless_it_panics};
 use crate::{
-    Account, AccountStateStore, Denial, DenialCause, NamedAccountCheck, Peek, StoreFailure,
-    request::{credentials::HeadCredentials, endpoint, few::Few},
+    AccountStateStore, Denial, DenialCause, NamedAccountCheck, Peek, StoreFailure,
+    request::{credentials::HeadCredentials, endpoint},
     shared::Shared,
 };
 
 /// What is known of a request without waiting.
 pub(crate) enum AtOnce {
     Pass(Passage),
-    Deny(Denial),
+    Deny(Denial, Passage),
     /// The store has to be awaited, or the body read.
     Ask,
 }
 
-/// A request that passes, and what goes with it.
-#[derive(Debug)]
-pub(crate) struct Passage {
-    /// Whose states were checked.
-    pub(crate) accounts: Few<Account>,
-    /// Whether the handler has been left to ask the guard.
-    pub(crate) hands_on_guard: bool,
-}
-
-impl Passage {
-    pub(crate) fn free() -> Self {
-        Self {
-            accounts: Few::new(),
-            hands_on_guard: false,
-        }
-    }
-}
-
 /// What the store says at once of all the credentials in a head.
 enum Peeked {
-    Clear(Few<Account>),
+    Clear,
     Denied(Denial),
     Ask,
 }
@@ -43,36 +25,28 @@ enum Peeked {
 impl<S: AccountStateStore> Shared<S> {
     pub(crate) fn decide_at_once(&self, head: &Head<'_>) -> AtOnce {
         let settings = &self.settings;
-        let credentials = head.credentials();
+        let mut passage = Passage::free();
         let naming = endpoint::naming(head.method, &head.path);
-        let peeked = match &credentials {
-            Ok(credentials) => self.peek_all(head, credentials),
+        let peeked = match &head.credentials() {
+            Ok(credentials) => self.peek_all(head, credentials, &mut passage),
             Err(_) => Peeked::Denied(settings.denial(DenialCause::TooManyCredentials)),
         };
         // The usual case first: nobody is restricted, and no body names anyone.
-        let peeked = match (peeked, naming) {
-            (Peeked::Clear(accounts), None) => {
-                return AtOnce::Pass(Passage {
-                    accounts,
-                    hands_on_guard: false,
-                });
-            }
-            (peeked, _) => peeked,
-        };
+        if let (Peeked::Clear, None) = (&peeked, naming) {
+            return AtOnce::Pass(passage);
+        }
         if settings.always_passes(head.method, &head.path) {
             return AtOnce::Pass(Passage::free());
         }
-        let ignores_token = head.ignores_access_token();
-        let accounts = match peeked {
-            _ if ignores_token => Few::new(),
-            Peeked::Denied(denial) => return AtOnce::Deny(denial),
-            Peeked::Ask => return AtOnce::Ask,
-            Peeked::Clear(accounts) => accounts,
-        };
-        let mut passage = Passage {
-            accounts,
-            hands_on_guard: false,
-        };
+        if head.ignores_access_token() {
+            passage = Passage::free();
+        } else {
+            match peeked {
+                Peeked::Denied(denial) => return AtOnce::Deny(denial, passage),
+                Peeked::Ask => return AtOnce::Ask,
+                Peeked::Clear => {}
+            }
+        }
         if let Some(naming) = naming {
             let is_open = naming.goes_by_body(!passage.accounts.is_empty());
             match settings.check_of(naming.endpoint) {
@@ -84,25 +58,46 @@ impl<S: AccountStateStore> Shared<S> {
         AtOnce::Pass(passage)
     }
 
-    fn peek_all(&self, head: &Head<'_>, credentials: &HeadCredentials<'_>) -> Peeked {
-        let mut accounts = Few::new();
+    fn peek_all(
+        &self,
+        head: &Head<'_>,
+        credentials: &HeadCredentials<'_>,
+        passage: &mut Passage,
+    ) -> Peeked {
         let mut has_to_ask = false;
         for credential in credentials.iter() {
             match unless_it_panics(|| self.store.peek(credential)) {
-                Ok(Peek::Account(account)) => match self.settings.judge(&account, head) {
-                    Some(denial) => return Peeked::Denied(denial),
+                Ok(Peek::Account(account)) => {
+                    match self.settings.judge(&account, head) {
+                        Judged::Clear => {}
+                        Judged::LeaveToHandler => passage.hands_on_guard = true,
+                        Judged::Denied(denial) => return Peeked::Denied(denial),
+                        Judged::Depends(_) => has_to_ask = true,
+                    }
                     // There are no more accounts than credentials.
-                    None => accounts.push(account).unwrap_or_default(),
-                },
+                    passage.accounts.push(account).unwrap_or_default();
+                }
                 Ok(Peek::Nobody) => {}
                 Ok(Peek::Ask) => has_to_ask = true,
-                Err(_) if self.settings.store_failure == StoreFailure::LetEveryoneThrough => {}
-                Err(_) => return Peeked::Denied(self.settings.denial(DenialCause::StoreFailed)),
+                Err(failure) => {
+                    if let Some(denial) = self.failed(failure, passage) {
+                        return Peeked::Denied(denial);
+                    }
+                }
             }
         }
         match has_to_ask {
             true => Peeked::Ask,
-            false => Peeked::Clear(accounts),
+            false => Peeked::Clear,
+        }
+    }
+
+    /// The denial for a store that gives no answer, if that is what the settings want.
+    pub(super) fn failed(&self, failure: Failure, passage: &mut Passage) -> Option<Denial> {
+        passage.failure = Some(failure);
+        match self.settings.store_failure {
+            StoreFailure::Refuse => Some(self.settings.denial(DenialCause::StoreFailed)),
+            StoreFailure::LetEveryoneThrough => None,
         }
     }
 }

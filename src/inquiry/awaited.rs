@@ -1,20 +1,24 @@
 //! The store has to be asked, or a body read.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use http::{Request, request::Parts};
 use http_body::Body;
 
-use super::{Failure, Head, Passage, within_limits};
+use super::{Failure, Head, Judged, Passage, body::Held, within_limits};
 use crate::{
-    Account, AccountStateStore, Credential, Denial, DenialCause, Peek, StoreFailure,
-    body::{Collected, ReadError, RequestBodies, collect},
+    Account, AccountStateStore, Credential, Denial, DenialCause, NamedAccountCheck, Peek, UserId,
+    body::RequestBodies,
     request::{
-        endpoint::{Naming, NamingEndpoint},
+        endpoint::{self, Naming, NamingEndpoint},
         few::Few,
-        named_account::{self, BodyError, NamedAccount},
+        named_account::{self, NamedAccount},
     },
     shared::Shared,
+    verdict::{
+        Verdict,
+        suspension::{Redaction, judge_body, judge_redaction},
+    },
 };
 
 /// Finds out whether the request passes, and gives it back if it does.
@@ -29,26 +33,64 @@ where
     M: RequestBodies<B>,
 {
     let mut passage = Passage::free();
-    let naming = {
+    let mut body = Held::Untouched(body);
+    let answer = {
         let head = Head::of_parts(&parts, &shared.settings);
-        shared.ask_head(&head, &mut passage).await?;
-        head.named_accounts_to_check(&shared.settings)
-            .filter(|naming| naming.goes_by_body(!passage.accounts.is_empty()))
+        shared.decide(&head, &parts, &mut body, &mut passage).await
     };
-    let Some(naming) = naming else {
-        return Ok((Request::from_parts(parts, M::keep(body)), passage));
+    let denial = match answer {
+        Ok(()) => {
+            shared.passed(&passage, &parts.method);
+            None
+        }
+        Err(denial) => {
+            shared.refused(denial.clone(), &passage, &parts.method)?;
+            Some(denial)
+        }
     };
-    let Collected { data, trailers } = shared.read_body(body).await?;
-    let named = shared.read_names(naming, &parts, &data)?;
-    if !named.is_empty() {
-        let head = Head::of_parts(&parts, &shared.settings);
-        shared.ask_named(&head, naming, &named).await?;
-    }
-    let request = Request::from_parts(parts, M::replay(data, trailers));
-    Ok((request, passage))
+    let Some(body) = body.into_body::<M>() else {
+        // The layer only reports, but what is lost cannot be handed on.
+        let lost = || shared.settings.denial(DenialCause::BodyFailed);
+        return Err(denial.unwrap_or_else(lost));
+    };
+    Ok((Request::from_parts(parts, body), passage))
 }
 
 impl<S: AccountStateStore> Shared<S> {
+    async fn decide<B: Body>(
+        &self,
+        head: &Head<'_>,
+        parts: &Parts,
+        body: &mut Held<B>,
+        passage: &mut Passage,
+    ) -> Result<(), Denial> {
+        self.ask_head(head, passage).await?;
+        for account in &passage.accounts.clone() {
+            match self.settings.judge(account, head) {
+                Judged::Clear => {}
+                Judged::LeaveToHandler => passage.hands_on_guard = true,
+                Judged::Denied(denial) => return Err(denial),
+                Judged::Depends(verdict) => {
+                    self.look_closer(account, verdict, body, passage).await?;
+                }
+            }
+        }
+        let Some(naming) = endpoint::naming(head.method, &head.path) else {
+            return Ok(());
+        };
+        let is_open = naming.goes_by_body(!passage.accounts.is_empty());
+        match self.settings.check_of(naming.endpoint) {
+            NamedAccountCheck::BeforeHandler if is_open => {
+                self.ask_named(head, naming, parts, body, passage).await
+            }
+            NamedAccountCheck::ByHandler => {
+                passage.hands_on_guard = true;
+                Ok(())
+            }
+            NamedAccountCheck::BeforeHandler | NamedAccountCheck::Off => Ok(()),
+        }
+    }
+
     /// Asks for every account that the head has a credential of.
     async fn ask_head(&self, head: &Head<'_>, passage: &mut Passage) -> Result<(), Denial> {
         if head.ignores_access_token() {
@@ -57,23 +99,98 @@ impl<S: AccountStateStore> Shared<S> {
         let Ok(credentials) = head.credentials() else {
             return Err(self.settings.denial(DenialCause::TooManyCredentials));
         };
-        match self.ask_all(credentials.iter().collect()).await {
+        match self.ask_all(credentials.iter().collect(), passage).await {
             Ok(accounts) => {
-                for account in accounts.iter() {
-                    if let Some(denial) = self.settings.judge(account, head) {
-                        return Err(denial);
-                    }
-                }
                 passage.accounts = accounts;
                 Ok(())
             }
-            Err(failure) => self.failed(&failure, None),
+            Err(failure) => self.failed(failure, passage).map_or(Ok(()), Err),
+        }
+    }
+
+    /// Asks for every account that the body names. What is refused here is refused to somebody
+    /// who has not proved to be the owner.
+    async fn ask_named<B: Body>(
+        &self,
+        head: &Head<'_>,
+        naming: Naming,
+        parts: &Parts,
+        body: &mut Held<B>,
+        passage: &mut Passage,
+    ) -> Result<(), Denial> {
+        let data = body.read(&self.settings).await?;
+        let named = match named_account::read(naming.endpoint, data) {
+            Ok(named) => named,
+            // Another application's form below the same layer, which is none of ours.
+            Err(_) if !naming.is_matrix && super::body::is_form(parts, data) => return Ok(()),
+            Err(problem) => return Err(self.settings.denial(problem.into())),
+        };
+        if named.is_empty() {
+            return Ok(());
+        }
+        let credentials = named.iter().map(NamedAccount::credential).collect();
+        let accounts = match self.ask_all(credentials, passage).await {
+            Ok(accounts) => accounts,
+            Err(failure) if naming.endpoint == NamingEndpoint::Refresh => {
+                // Clients sign out when a refresh fails; the new token is checked when it is used.
+                passage.failure = Some(failure);
+                return Ok(());
+            }
+            Err(failure) => return self.failed(failure, passage).map_or(Ok(()), Err),
+        };
+        for account in &accounts {
+            if let Judged::Denied(denial) = self.settings.judge(account, head) {
+                return Err(denial.without_details());
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the body, or asks whose event it is, where a suspension depends on that.
+    async fn look_closer<B: Body>(
+        &self,
+        account: &Account,
+        verdict: Verdict<'_>,
+        body: &mut Held<B>,
+        passage: &mut Passage,
+    ) -> Result<(), Denial> {
+        let policy = &self.settings.suspension;
+        let mut verdict = verdict;
+        loop {
+            verdict = match verdict {
+                Verdict::Pass => return Ok(()),
+                Verdict::LeaveToHandler => {
+                    passage.hands_on_guard = true;
+                    return Ok(());
+                }
+                Verdict::Deny(action) => {
+                    return Err(self.settings.suspended(account, action));
+                }
+                Verdict::AskBody(question) => {
+                    let data = body.read(&self.settings).await?;
+                    judge_body(policy, question, data).into()
+                }
+                Verdict::AskSender(redaction) => {
+                    let own = match self.ask_sender(&redaction, passage).await {
+                        Ok(sender) => sender.map(|sender| sender == account.user),
+                        Err(failure) => {
+                            return self.failed(failure, passage).map_or(Ok(()), Err);
+                        }
+                    };
+                    judge_redaction(policy, own).into()
+                }
+            }
         }
     }
 
     /// The accounts of all the credentials that are somebody's, within the time limit.
-    async fn ask_all(&self, credentials: Few<Credential<'_>>) -> Result<Few<Account>, Failure> {
-        within_limits(self.settings.store_timeout, async {
+    async fn ask_all(
+        &self,
+        credentials: Few<Credential<'_>>,
+        passage: &mut Passage,
+    ) -> Result<Few<Account>, Failure> {
+        let started = Instant::now();
+        let asked = within_limits(self.settings.store_timeout, async {
             let mut accounts = Few::new();
             for credential in credentials {
                 let account = match self.store.peek(credential) {
@@ -87,83 +204,24 @@ impl<S: AccountStateStore> Shared<S> {
                 }
             }
             Ok::<_, S::Error>(accounts)
-        })
-        .await
-    }
-
-    /// Asks for every account that the body names. What is refused here is refused to somebody
-    /// who has not proved to be the owner.
-    async fn ask_named(
-        &self,
-        head: &Head<'_>,
-        naming: Naming,
-        named: &Few<NamedAccount>,
-    ) -> Result<(), Denial> {
-        let credentials = named.iter().map(NamedAccount::credential).collect();
-        match self.ask_all(credentials).await {
-            Ok(accounts) => {
-                for account in accounts.iter() {
-                    if let Some(denial) = self.settings.judge(account, head) {
-                        return Err(denial.without_details());
-                    }
-                }
-                Ok(())
-            }
-            Err(failure) => self.failed(&failure, Some(naming.endpoint)),
-        }
-    }
-
-    fn failed(&self, _failure: &Failure, endpoint: Option<NamingEndpoint>) -> Result<(), Denial> {
-        // Clients sign out when a refresh fails; the new token is checked when it is used.
-        if endpoint == Some(NamingEndpoint::Refresh)
-            || self.settings.store_failure == StoreFailure::LetEveryoneThrough
-        {
-            return Ok(());
-        }
-        Err(self.settings.denial(DenialCause::StoreFailed))
-    }
-
-    async fn read_body<B: Body>(&self, body: B) -> Result<Collected, Denial> {
-        let read = collect(body, self.settings.body_limit);
-        let cause = match tokio::time::timeout(self.settings.body_timeout, read).await {
-            Ok(Ok(collected)) => return Ok(collected),
-            Ok(Err(ReadError::TooLarge)) => DenialCause::BodyTooLarge,
-            Ok(Err(ReadError::Failed)) => DenialCause::BodyFailed,
-            Err(_) => DenialCause::BodyTimedOut,
-        };
-        Err(self.settings.denial(cause))
-    }
-
-    fn read_names(
-        &self,
-        naming: Naming,
-        parts: &Parts,
-        data: &[u8],
-    ) -> Result<Few<NamedAccount>, Denial> {
-        let cause = match named_account::read(naming.endpoint, data) {
-            Ok(named) => return Ok(named),
-            // Another application's form below the same layer, which is none of ours.
-            Err(BodyError::NotJson) if !naming.is_matrix && is_form(parts, data) => {
-                return Ok(Few::new());
-            }
-            Err(BodyError::NotJson) => DenialCause::BodyNotJson,
-            Err(BodyError::BadJson) => DenialCause::BodyBadJson,
-            Err(BodyError::TooMany) => DenialCause::TooManyCredentials,
-        };
-        Err(self.settings.denial(cause))
-    }
-}
-
-/// Whether the body says that it is a form, and cannot be JSON to anyone.
-fn is_form(parts: &Parts, data: &[u8]) -> bool {
-    let says_so = parts
-        .headers
-        .get(http::header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .is_some_and(|value| {
-            let value = value.trim_start().to_ascii_lowercase();
-            value.starts_with("application/x-www-form-urlencoded")
-                || value.starts_with("multipart/form-data")
         });
-    says_so && !data.iter().any(|byte| matches!(byte, b'{' | b'[' | 0))
+        let answer = asked.await;
+        passage.waited(started);
+        answer
+    }
+
+    async fn ask_sender(
+        &self,
+        redaction: &Redaction<'_>,
+        passage: &mut Passage,
+    ) -> Result<Option<UserId>, Failure> {
+        let started = Instant::now();
+        let (room, event) = (redaction.room_id(), redaction.event_id());
+        let asked = within_limits(self.settings.store_timeout, async {
+            self.store.event_sender(&room, &event).await
+        });
+        let answer = asked.await;
+        passage.waited(started);
+        answer
+    }
 }

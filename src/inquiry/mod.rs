@@ -5,29 +5,29 @@
 //! - [`at_once`]: whatever else can be decided without waiting.
 //! - [`awaited`]: the store has to be asked, or a body read.
 //! - [`watch`]: a long poll passes, and its account is restricted while it waits.
+//! - [`report`]: what became of it is told.
 
 mod at_once;
 mod awaited;
+mod body;
 mod glance;
 mod limits;
+mod report;
 mod watch;
 
-pub(crate) use at_once::{AtOnce, Passage};
+pub(crate) use at_once::AtOnce;
 pub(crate) use awaited::inquire;
 pub(crate) use limits::{Failure, within_limits};
+pub(crate) use report::Passage;
 pub(crate) use watch::Watch;
 
-use std::borrow::Cow;
+use std::{borrow::Cow, time::SystemTime};
 
 use http::{HeaderMap, Method, Uri, request::Parts};
 
 use crate::{
-    Account, Denial, DenialCause, NamedAccountCheck,
-    request::{
-        credentials::HeadCredentials,
-        endpoint::{self, Naming},
-        few::TooMany,
-    },
+    Account, Action, Denial, DenialCause, Restriction, RestrictionKind,
+    request::{credentials::HeadCredentials, endpoint, few::TooMany},
     settings::Settings,
     verdict::{Verdict, verdict},
 };
@@ -59,11 +59,6 @@ impl<'a> Head<'a> {
         }
     }
 
-    /// Whether the request, should it pass, is to be ended when its account is restricted.
-    pub(crate) fn is_ended_by_restriction(&self, settings: &Settings) -> bool {
-        settings.ends(self.method, &self.path)
-    }
-
     fn credentials(&self) -> Result<HeadCredentials<'a>, TooMany> {
         HeadCredentials::read(self.headers, self.uri)
     }
@@ -71,30 +66,52 @@ impl<'a> Head<'a> {
     fn ignores_access_token(&self) -> bool {
         endpoint::ignores_access_token(self.method, &self.path)
     }
+}
 
-    /// Whether the body has to be read for the accounts that it names. A token that belongs to
-    /// somebody is what re-authenticating endpoints go by; without one, it is the body.
-    fn named_accounts_to_check(&self, settings: &Settings) -> Option<Naming> {
-        endpoint::naming(self.method, &self.path)
-            .filter(|naming| settings.check_of(naming.endpoint) == NamedAccountCheck::BeforeHandler)
-    }
+/// What a restriction, or the lack of one, means for a request.
+enum Judged<'p> {
+    Clear,
+    /// It passes, and the handler has to look closer, with the guard's help.
+    LeaveToHandler,
+    Denied(Denial),
+    /// It depends on the body, or on whose event it is.
+    Depends(Verdict<'p>),
 }
 
 impl Settings {
-    /// The account's denial, if it may not do this now.
-    fn judge(&self, account: &Account, head: &Head<'_>) -> Option<Denial> {
-        if account.state.is_active() {
-            return None;
+    /// What the account's state means for this request now.
+    #[inline]
+    fn judge<'p>(&self, account: &Account, head: &'p Head<'_>) -> Judged<'p> {
+        match account.state.is_active() {
+            true => Judged::Clear,
+            false => self.judge_restricted(account, head),
         }
+    }
+
+    fn judge_restricted<'p>(&self, account: &Account, head: &'p Head<'_>) -> Judged<'p> {
         let now = self.now();
-        let kind = account.state.in_force(now)?.kind();
-        match verdict(kind, head.method, &head.path) {
-            Verdict::Pass => None,
-            Verdict::Deny => {
-                let (user, state) = (account.user.clone(), account.state.clone());
-                Some(Denial::restricted(user, state, kind, now).with_cors(self.cors_headers))
+        let Some(kind) = account.state.in_force(now).map(Restriction::kind) else {
+            return Judged::Clear;
+        };
+        let (policy, user) = (&self.suspension, &account.user);
+        match verdict(kind, policy, head.method, &head.path, user) {
+            Verdict::Pass => Judged::Clear,
+            Verdict::LeaveToHandler => Judged::LeaveToHandler,
+            Verdict::Deny(action) => {
+                Judged::Denied(self.restricted(account, kind, now).with_action(action))
             }
+            depends => Judged::Depends(depends),
         }
+    }
+
+    fn restricted(&self, account: &Account, kind: RestrictionKind, now: SystemTime) -> Denial {
+        let (user, state) = (account.user.clone(), account.state.clone());
+        Denial::restricted(user, state, kind, now).with_cors(self.cors_headers)
+    }
+
+    fn suspended(&self, account: &Account, action: Option<Action>) -> Denial {
+        self.restricted(account, RestrictionKind::Suspended, self.now())
+            .with_action(action)
     }
 
     pub(crate) fn denial(&self, cause: DenialCause) -> Denial {

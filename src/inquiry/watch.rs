@@ -8,10 +8,12 @@ use std::{
     time::Duration,
 };
 
-use super::within_limits;
+use http::Method;
+
+use super::{Head, within_limits};
 use crate::{
-    Account, AccountState, AccountStateStore, Changes, Denial, RestrictionKind, Subscription,
-    UserId, request::few::Few, shared::Shared,
+    Account, AccountState, AccountStateStore, Action, Changes, Denial, Restriction,
+    RestrictionKind, Subscription, UserId, request::few::Few, shared::Shared,
 };
 
 /// Ready when the account of a waiting request has been restricted.
@@ -21,21 +23,49 @@ pub(crate) type Watch = Pin<Box<dyn Future<Output = Denial> + Send>>;
 /// goes on waiting meanwhile.
 const RETRY: Duration = Duration::from_secs(1);
 
+/// A long poll, before the store has been asked whose it is.
+#[derive(Clone)]
+pub(crate) struct ToBeWatched {
+    method: Method,
+    /// Read before the store is asked: whatever is announced from then on is not missed.
+    announcements: u64,
+}
+
 impl<S: AccountStateStore> Shared<S> {
-    /// Watches the accounts whose states were looked up after `announcements` had been read.
-    pub(crate) fn watch(self: &Arc<Self>, accounts: Few<Account>, announcements: u64) -> Watch {
+    /// Whether the request, should it pass, is to be ended when its account is restricted.
+    #[inline]
+    pub(crate) fn to_be_watched(&self, head: &Head<'_>) -> Option<ToBeWatched> {
+        let is_watched = !self.settings.report_only && self.settings.ends(head.method, &head.path);
+        is_watched.then(|| ToBeWatched {
+            method: head.method.clone(),
+            announcements: self.changes.announcements(),
+        })
+    }
+
+    /// Watches the accounts that a request was found to belong to, if to any.
+    pub(crate) fn watch(
+        self: &Arc<Self>,
+        request: ToBeWatched,
+        accounts: Few<Account>,
+    ) -> Option<Watch> {
+        if accounts.is_empty() {
+            return None;
+        }
         let shared = Arc::clone(self);
-        Box::pin(async move {
+        Some(Box::pin(async move {
             let Some(mut watched) = Watched::subscribe(&shared.changes, accounts) else {
                 return std::future::pending().await;
             };
-            let mut may_have_changed = shared.changes.announcements() != announcements;
+            let mut may_have_changed = shared.changes.announcements() != request.announcements;
             let mut limit = None;
             loop {
                 if may_have_changed {
                     match Box::pin(shared.first_denied(&watched)).await {
                         Ok(None) => limit = None,
-                        Ok(Some(denial)) => return denial,
+                        Ok(Some(denial)) => {
+                            shared.ended(&denial, &request.method);
+                            return denial;
+                        }
                         Err(StateUnknown) => limit = Some(RETRY),
                     }
                 }
@@ -46,19 +76,25 @@ impl<S: AccountStateStore> Shared<S> {
                     Some(limit) => tokio::time::timeout(limit, changed).await.unwrap_or(()),
                 }
             }
-        })
+        }))
     }
 
     async fn first_denied(&self, watched: &Watched) -> Result<Option<Denial>, StateUnknown> {
         for user in watched.users() {
             let state = self.state_now(user).await?;
             let now = self.settings.now();
-            let kind = state.in_force(now).map(crate::Restriction::kind);
-            // A suspended account goes on reading.
-            if let Some(kind @ (RestrictionKind::Locked | RestrictionKind::Deactivated)) = kind {
-                let denial = Denial::restricted(user.clone(), state, kind, now);
-                return Ok(Some(denial.with_cors(self.settings.cors_headers)));
+            let Some(kind) = state.in_force(now).map(Restriction::kind) else {
+                continue;
+            };
+            // A suspended account goes on reading, unless the policy says otherwise.
+            let is_suspended = kind == RestrictionKind::Suspended;
+            if is_suspended && self.settings.suspension.permits(Action::Sync) {
+                continue;
             }
+            let denial = Denial::restricted(user.clone(), state, kind, now)
+                .with_action(is_suspended.then_some(Action::Sync))
+                .with_cors(self.settings.cors_headers);
+            return Ok(Some(denial));
         }
         Ok(None)
     }

@@ -58,6 +58,15 @@ impl<T: PartialEq> FromIterator<T> for Few<T> {
     }
 }
 
+impl<'a, T> IntoIterator for &'a Few<T> {
+    type Item = &'a T;
+    type IntoIter = std::iter::Flatten<std::slice::Iter<'a, Option<T>>>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.items.iter().flatten()
+    }
+}
+
 impl<T> IntoIterator for Few<T> {
     type Item = T;
     type IntoIter = std::iter::Flatten<std::array::IntoIter<Option<T>, MAX_PER_REQUEST>>;

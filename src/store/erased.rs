@@ -66,6 +66,10 @@ impl AccountStateStore for DynAccountStateStore {
         self.0.is_active_erased(credential)
     }
 
+    async fn event_sender(&self, room: &str, event: &str) -> Result<Option<UserId>, BoxError> {
+        self.0.event_sender_boxed(room, event).await
+    }
+
     fn changes(&self) -> Option<Changes> {
         self.0.changes_erased()
     }
@@ -79,6 +83,11 @@ trait ErasedStore: Send + Sync {
         &'a self,
         credential: Credential<'a>,
     ) -> BoxFuture<'a, Option<Account>>;
+    fn event_sender_boxed<'a>(
+        &'a self,
+        room: &'a str,
+        event: &'a str,
+    ) -> BoxFuture<'a, Option<UserId>>;
     fn peek_erased(&self, credential: Credential<'_>) -> Peek;
     fn peek_state_erased(&self, user: &UserId) -> Option<AccountState>;
     fn is_active_erased(&self, credential: Credential<'_>) -> bool;
@@ -99,6 +108,14 @@ impl<S: AccountStateStore> ErasedStore for S {
         credential: Credential<'a>,
     ) -> BoxFuture<'a, Option<Account>> {
         Box::pin(async move { self.account_and_state(credential).await.map_err(Into::into) })
+    }
+
+    fn event_sender_boxed<'a>(
+        &'a self,
+        room: &'a str,
+        event: &'a str,
+    ) -> BoxFuture<'a, Option<UserId>> {
+        Box::pin(async move { self.event_sender(room, event).await.map_err(Into::into) })
     }
 
     fn peek_erased(&self, credential: Credential<'_>) -> Peek {

@@ -46,6 +46,14 @@ macro_rules! forward {
                 S::is_active(self, credential)
             }
 
+            fn event_sender(
+                &self,
+                room: &str,
+                event: &str,
+            ) -> impl Future<Output = Result<Option<UserId>, Self::Error>> + Send {
+                S::event_sender(self, room, event)
+            }
+
             fn changes(&self) -> Option<Changes> {
                 S::changes(self)
             }

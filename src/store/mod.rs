@@ -137,6 +137,18 @@ pub trait AccountStateStore: Send + Sync + 'static {
         matches!(self.peek(credential), Peek::Account(account) if account.state.is_active())
     }
 
+    /// Who has sent an event, by its room and its id: asked when a suspended account redacts, for
+    /// its own events it may. `None`, the default, is that nobody knows, and then
+    /// [a setting](crate::SuspensionPolicy::with_unattributed_redactions) decides.
+    fn event_sender(
+        &self,
+        room: &str,
+        event: &str,
+    ) -> impl Future<Output = Result<Option<UserId>, Self::Error>> + Send {
+        let _ = (room, event);
+        async { Ok(None) }
+    }
+
     /// Where this store announces that an account's state has changed, if it does.
     ///
     /// The layer listens there to end long polls. Without one it makes a [`Changes`] of its own,

@@ -1,0 +1,91 @@
+//! A request's body, which is read at most once, and only where something depends on it.
+
+use bytes::Bytes;
+use http::{header::CONTENT_TYPE, request::Parts};
+use http_body::Body;
+
+use crate::{
+    Denial, DenialCause,
+    body::{Collected, ReadError, RequestBodies, collect},
+    request::named_account::BodyError,
+    settings::Settings,
+};
+
+/// A body, as long as the request is looked at.
+pub(super) enum Held<B> {
+    Untouched(B),
+    Read(Collected),
+    /// It failed, was too large, or did not arrive in time.
+    Lost,
+}
+
+impl<B: Body> Held<B> {
+    /// The body's bytes, read now unless they have been before.
+    pub(super) async fn read(&mut self, settings: &Settings) -> Result<&Bytes, Denial> {
+        if let Self::Untouched(body) = self {
+            // What is only reported has to pass afterwards, whole.
+            let size = body.size_hint();
+            let has_to_stay = settings.report_only
+                && size
+                    .exact()
+                    .is_none_or(|size| size > settings.body_limit as u64);
+            if has_to_stay {
+                return Err(settings.denial(DenialCause::BodyTooLarge));
+            }
+        }
+        if let Self::Untouched(body) = std::mem::replace(self, Self::Lost) {
+            let read = collect(body, settings.body_limit);
+            let cause = match tokio::time::timeout(settings.body_timeout, read).await {
+                Ok(Ok(collected)) => {
+                    *self = Self::Read(collected);
+                    return self.bytes(settings);
+                }
+                Ok(Err(ReadError::TooLarge)) => DenialCause::BodyTooLarge,
+                Ok(Err(ReadError::Failed)) => DenialCause::BodyFailed,
+                Err(_) => DenialCause::BodyTimedOut,
+            };
+            return Err(settings.denial(cause));
+        }
+        self.bytes(settings)
+    }
+
+    fn bytes(&self, settings: &Settings) -> Result<&Bytes, Denial> {
+        match self {
+            Self::Read(collected) => Ok(&collected.data),
+            Self::Untouched(_) | Self::Lost => Err(settings.denial(DenialCause::BodyFailed)),
+        }
+    }
+
+    /// The body for the inner service, unless it is lost.
+    pub(super) fn into_body<M: RequestBodies<B>>(self) -> Option<M::Body> {
+        match self {
+            Self::Untouched(body) => Some(M::keep(body)),
+            Self::Read(Collected { data, trailers }) => Some(M::replay(data, trailers)),
+            Self::Lost => None,
+        }
+    }
+}
+
+impl From<BodyError> for DenialCause {
+    fn from(error: BodyError) -> Self {
+        match error {
+            BodyError::NotJson => Self::BodyNotJson,
+            BodyError::BadJson => Self::BodyBadJson,
+            BodyError::TooMany => Self::TooManyCredentials,
+        }
+    }
+}
+
+/// Whether the body says that it is a form, and cannot be JSON to anyone.
+pub(super) fn is_form(parts: &Parts, data: &[u8]) -> bool {
+    let says_so = parts
+        .headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .is_some_and(|value| {
+            let value = value.trim_start().to_ascii_lowercase();
+            value.starts_with("application/x-www-form-urlencoded")
+                || value.starts_with("multipart/form-data")
+        });
+    says_so && !data.iter().any(|byte| matches!(byte, b'{' | b'[' | 0))
+}
