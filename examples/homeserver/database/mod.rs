@@ -50,18 +50,18 @@ impl From<rusqlite::Error> for Error {
 
 type Job = Box<dyn FnOnce(&mut Connection) + Send>;
 
-/// The two threads. They end when the last handle is dropped.
+/// The two threads. Dropping it waits until both have done what they were given.
 pub(crate) struct Database {
-    reader: mpsc::Sender<Job>,
-    writer: mpsc::Sender<Job>,
+    reader: Worker,
+    writer: Worker,
 }
 
 impl Database {
     /// Opens the database, or makes it.
     pub(crate) fn open(path: &Path) -> rusqlite::Result<Self> {
         Ok(Self {
-            writer: serve(schema::open(path)?),
-            reader: serve(schema::open(path)?),
+            writer: Worker::new(schema::open(path)?),
+            reader: Worker::new(schema::open(path)?),
         })
     }
 
@@ -78,9 +78,7 @@ impl Database {
                 let _ = answer.send(snapshot(connection, query));
             }
         };
-        self.reader
-            .send(Box::new(job))
-            .map_err(|_| Error::Stopped)?;
+        self.reader.run(job)?;
         Ok(answered.await.map_err(|_| Error::Stopped)??)
     }
 
@@ -109,21 +107,45 @@ impl Database {
             }
             let _ = answer.send(result);
         };
-        self.writer
-            .send(Box::new(job))
-            .map_err(|_| Error::Stopped)?;
+        self.writer.run(job)?;
         Ok(answered.await.map_err(|_| Error::Stopped)??)
     }
 }
 
-fn serve(mut connection: Connection) -> mpsc::Sender<Job> {
-    let (jobs, queue) = mpsc::channel::<Job>();
-    thread::spawn(move || {
-        for job in queue {
-            job(&mut connection);
+struct Worker {
+    /// `None` once no more jobs are taken.
+    jobs: Option<mpsc::Sender<Job>>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+impl Worker {
+    fn new(mut connection: Connection) -> Self {
+        let (jobs, queue) = mpsc::channel::<Job>();
+        let thread = thread::spawn(move || {
+            for job in queue {
+                job(&mut connection);
+            }
+        });
+        Self {
+            jobs: Some(jobs),
+            thread: Some(thread),
         }
-    });
-    jobs
+    }
+
+    fn run(&self, job: impl FnOnce(&mut Connection) + Send + 'static) -> Result<(), Error> {
+        let jobs = self.jobs.as_ref().ok_or(Error::Stopped)?;
+        jobs.send(Box::new(job)).map_err(|_| Error::Stopped)
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.jobs = None;
+        if let Some(thread) = self.thread.take() {
+            // A job that panicked has said so already.
+            let _ = thread.join();
+        }
+    }
 }
 
 fn snapshot<T>(
