@@ -89,6 +89,7 @@ async fn login_takes_every_way_of_naming_an_account() {
         json!({ "identifier": {
             "type": "m.id.thirdparty", "medium": "email", "address": "alice@example.org",
         } }),
+        json!({ "identifier": { "medium": "email", "address": "alice@example.org" } }),
         json!({ "medium": "email", "address": "alice@example.org" }),
         json!({ "identifier": {
             "type": "m.id.phone", "country": "DE", "phone": "+49 30 123456",
@@ -751,6 +752,24 @@ async fn what_goes_wrong_is_said_in_matrix_errors() {
             .request(Method::POST, REFRESH, (), body)
             .await
             .error(400, errcode);
+    }
+    // Were an array an object, or one of two names of an account passed over, a layer that reads
+    // the body for the account's name could read another one than the handler does.
+    let names = r#""type": "m.login.password", "password": "x""#;
+    let login = "/_matrix/client/v3/login";
+    for (path, body) in [
+        (REFRESH, r#"["token"]"#.to_owned()),
+        (
+            login,
+            format!(r#"{{ {names}, "identifier": ["m.id.user", "alice"] }}"#),
+        ),
+        (
+            login,
+            format!(r#"{{ {names}, "user": "bob", "user": "alice" }}"#),
+        ),
+    ] {
+        let answer = server.request(Method::POST, path, (), body).await;
+        answer.error(400, "M_BAD_JSON");
     }
     let long = json!({ "refresh_token": "x".repeat(70_000) });
     server

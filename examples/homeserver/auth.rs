@@ -121,15 +121,20 @@ pub(crate) async fn is_admin(server: &Homeserver, user: &UserId) -> Result<bool>
 #[derive(Deserialize)]
 pub(crate) struct NamedInBody {
     identifier: Option<Identifier>,
-    user: Option<String>,
-    medium: Option<String>,
-    address: Option<String>,
+    #[serde(flatten)]
+    deprecated: Names,
 }
 
 #[derive(Deserialize)]
 struct Identifier {
     #[serde(rename = "type")]
-    kind: String,
+    kind: Option<String>,
+    #[serde(flatten)]
+    names: Names,
+}
+
+#[derive(Deserialize)]
+struct Names {
     user: Option<String>,
     medium: Option<String>,
     address: Option<String>,
@@ -139,27 +144,36 @@ struct Identifier {
 
 impl NamedInBody {
     fn identifier(&self) -> Option<LoginIdentifier<'_>> {
-        let Some(identifier) = &self.identifier else {
-            return match (&self.user, &self.medium, &self.address) {
-                (Some(user), _, _) => Some(LoginIdentifier::User(user)),
-                (None, Some(medium), Some(address)) => {
-                    Some(LoginIdentifier::ThirdParty { medium, address })
-                }
-                _ => None,
-            };
+        let Some(Identifier { kind, names }) = &self.identifier else {
+            return self.deprecated.user().or(self.deprecated.third_party());
         };
-        match identifier.kind.as_str() {
-            "m.id.user" => identifier.user.as_deref().map(LoginIdentifier::User),
-            "m.id.thirdparty" => Some(LoginIdentifier::ThirdParty {
-                medium: identifier.medium.as_deref()?,
-                address: identifier.address.as_deref()?,
-            }),
-            "m.id.phone" => Some(LoginIdentifier::Phone {
-                country: identifier.country.as_deref()?,
-                phone: identifier.phone.as_deref()?,
-            }),
-            _ => None,
+        match kind.as_deref() {
+            Some("m.id.user") => names.user(),
+            // An example of the specification leaves the type out.
+            Some("m.id.thirdparty") | None => names.third_party(),
+            Some("m.id.phone") => names.phone(),
+            Some(_) => None,
         }
+    }
+}
+
+impl Names {
+    fn user(&self) -> Option<LoginIdentifier<'_>> {
+        self.user.as_deref().map(LoginIdentifier::User)
+    }
+
+    fn third_party(&self) -> Option<LoginIdentifier<'_>> {
+        Some(LoginIdentifier::ThirdParty {
+            medium: self.medium.as_deref()?,
+            address: self.address.as_deref()?,
+        })
+    }
+
+    fn phone(&self) -> Option<LoginIdentifier<'_>> {
+        Some(LoginIdentifier::Phone {
+            country: self.country.as_deref()?,
+            phone: self.phone.as_deref()?,
+        })
     }
 }
 

@@ -4,7 +4,7 @@ use axum::{
     body::{Body, to_bytes},
     extract::{FromRequest, FromRequestParts, Request},
 };
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::error::Category;
 
 use crate::error::Error;
@@ -22,6 +22,14 @@ pub(crate) struct Query<T>(pub(crate) T);
 /// The body, read as JSON whatever its `Content-Type` says: clients need not send one.
 pub(crate) struct Json<T>(pub(crate) T);
 
+/// Takes objects only. Left to itself, serde takes an array for a struct too, and a body that the
+/// layer cannot read the way the handler does could name an account past the layer.
+#[derive(Deserialize)]
+struct Object<T> {
+    #[serde(flatten)]
+    fields: T,
+}
+
 /// Longest JSON body, in bytes: the longest event.
 const MAX_JSON_LEN: usize = 64 * 1024;
 
@@ -33,7 +41,7 @@ impl<T: DeserializeOwned, S: Sync> FromRequest<S> for Json<T> {
         // Some endpoints take an empty body for an empty object.
         let body = if body.is_empty() { b"{}" } else { &*body };
         serde_json::from_slice(body)
-            .map(Self)
+            .map(|Object { fields }| Self(fields))
             .map_err(|error| match error.classify() {
                 Category::Data => Error::bad_request("M_BAD_JSON", &error.to_string()),
                 _ => Error::bad_request("M_NOT_JSON", "The body is not JSON"),

@@ -123,13 +123,11 @@ impl Homeserver {
         self.request(Method::GET, path, token, Bytes::new()).await
     }
 
-    #[expect(clippy::needless_pass_by_value, reason = "for the sake of `json!`")]
     pub async fn post(&self, path: &str, token: impl Token, body: Value) -> Answer {
         self.request(Method::POST, path, token, body.to_string())
             .await
     }
 
-    #[expect(clippy::needless_pass_by_value, reason = "for the sake of `json!`")]
     pub async fn put(&self, path: &str, token: impl Token, body: Value) -> Answer {
         self.request(Method::PUT, path, token, body.to_string())
             .await
