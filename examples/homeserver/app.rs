@@ -17,7 +17,7 @@ use crate::{
     homeserver::Homeserver,
 };
 
-/// The server as a service.
+/// The server as a service: the router, and what goes around all of it.
 pub(crate) fn app(
     homeserver: Arc<Homeserver>,
 ) -> impl Service<Request, Response = Response, Error = Infallible, Future: Send> + Clone + Send + 'static
