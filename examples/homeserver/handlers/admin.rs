@@ -1,0 +1,146 @@
+//! Locking and suspending, for administrators
+//! ([MSC4323](https://github.com/matrix-org/matrix-spec-proposals/pull/4323)).
+//!
+//! Neither touches a token: an account that is unlocked finds its devices as they were.
+
+use std::time::SystemTime;
+
+use axum::extract::State;
+use rusqlite::Connection;
+use serde::Deserialize;
+use tower_account_status::{Account, RestrictionKind, UserId};
+
+use super::{Answer, answer};
+use crate::{
+    auth::Administrator,
+    database::accounts::{self, Lock},
+    error::{Error, Result},
+    extract::{Json, Path},
+    homeserver::Homeserver,
+};
+
+pub(crate) async fn lock(
+    State(server): super::State,
+    admin: Administrator,
+    Path(user): Path<Target>,
+) -> Answer {
+    let account = target(&server, admin, user.0, Access::Look).await?;
+    answer!({ "locked": is_in_force(&account, RestrictionKind::Locked) })
+}
+
+pub(crate) async fn suspend(
+    State(server): super::State,
+    admin: Administrator,
+    Path(user): Path<Target>,
+) -> Answer {
+    let account = target(&server, admin, user.0, Access::Look).await?;
+    answer!({ "suspended": is_in_force(&account, RestrictionKind::Suspended) })
+}
+
+#[derive(Deserialize)]
+#[serde(transparent)]
+pub(crate) struct Target(String);
+
+/// Beside the key of the specification two of this server's own, in a namespace of their own.
+#[derive(Deserialize)]
+pub(crate) struct SetLock {
+    locked: bool,
+    #[serde(rename = "org.example.reason")]
+    reason: Option<String>,
+    #[serde(rename = "org.example.until_ts")]
+    until: Option<i64>,
+}
+
+pub(crate) async fn set_lock(
+    State(server): super::State,
+    admin: Administrator,
+    Path(user): Path<Target>,
+    Json(body): Json<SetLock>,
+) -> Answer {
+    let user = target(&server, admin, user.0, Access::Change).await?.user;
+    let lock = body.locked.then_some(Lock {
+        reason: body.reason,
+        until: body.until,
+    });
+    let account = change(&server, user, move |connection, user| {
+        accounts::set_lock(connection, user, lock.as_ref())
+    })
+    .await?;
+    answer!({ "locked": is_in_force(&account, RestrictionKind::Locked) })
+}
+
+#[derive(Deserialize)]
+pub(crate) struct SetSuspended {
+    suspended: bool,
+}
+
+pub(crate) async fn set_suspended(
+    State(server): super::State,
+    admin: Administrator,
+    Path(user): Path<Target>,
+    Json(body): Json<SetSuspended>,
+) -> Answer {
+    let user = target(&server, admin, user.0, Access::Change).await?.user;
+    let account = change(&server, user, move |connection, user| {
+        accounts::set_suspended(connection, user, body.suspended)
+    })
+    .await?;
+    answer!({ "suspended": is_in_force(&account, RestrictionKind::Suspended) })
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Access {
+    Look,
+    Change,
+}
+
+/// The account that an administrator means, if it is one that he may look at or change.
+///
+/// Administrators are out of reach, oneself too where something changes; then comes whether the
+/// account is this server's, and only then whether it is there.
+async fn target(
+    server: &Homeserver,
+    Administrator(admin): Administrator,
+    user: String,
+    access: Access,
+) -> Result<Account> {
+    let is_self = admin == *user;
+    let is_local = server.is_local(&user);
+    let (is_admin, account) = server
+        .database
+        .read(move |connection| {
+            let is_admin = accounts::is_admin(connection, &user)?;
+            Ok((is_admin, accounts::by_id(connection, &user)?))
+        })
+        .await?;
+    if is_admin && !(is_self && access == Access::Look) {
+        return Err(Error::forbidden("The account is an administrator's"));
+    }
+    if !is_local {
+        return Err(Error::invalid_param("The account is not on this server"));
+    }
+    account
+        .filter(|account| !is_in_force(account, RestrictionKind::Deactivated))
+        .ok_or_else(|| Error::not_found("There is no such account"))
+}
+
+/// Changes an account, and says how it stands then.
+async fn change(
+    server: &Homeserver,
+    user: UserId,
+    change: impl FnOnce(&Connection, &UserId) -> rusqlite::Result<()> + Send + 'static,
+) -> Result<Account> {
+    server
+        .change_account(user.clone(), move |connection| {
+            change(connection, &user)?;
+            accounts::by_id(connection, &user)
+        })
+        .await?
+        .ok_or_else(|| Error::not_found("There is no such account"))
+}
+
+fn is_in_force(account: &Account, kind: RestrictionKind) -> bool {
+    let now = SystemTime::now();
+    let restriction = account.state.restriction(kind);
+    restriction.is_some_and(|restriction| restriction.is_in_force(now))
+}
