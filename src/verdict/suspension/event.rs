@@ -34,7 +34,8 @@ pub(super) fn judge<'p>(
         Action::SendMessage => send(policy, room, named("eventType").unwrap_or_default()),
         Action::SendState => {
             let event_type = named("eventType").unwrap_or_default();
-            let own = named("stateKey").map(|key| is(key, user));
+            let own = named("stateKey").filter(|key| !key.is_empty());
+            let own = own.map(|key| is(key, user));
             state(policy, event_type, own)
         }
         Action::RedactEvent => match redaction::without_asking(policy) {

@@ -13,6 +13,8 @@ mod table;
 #[cfg(test)]
 mod tests;
 
+use std::array;
+
 use http::Method;
 
 pub(crate) use body::{BodyQuestion, judge_body};
@@ -20,7 +22,7 @@ pub use policy::{SuspensionPolicy, UnattributedRedactions};
 pub(crate) use redaction::{Redaction, judge_redaction};
 
 use self::{
-    path::{Literals, Root, Segments, matches, mounted},
+    path::{Fit, Readings, Root, matches, mounted},
     table::{Row, TABLE},
 };
 use crate::{Action, UserId};
@@ -72,20 +74,15 @@ pub(crate) fn judge<'p>(
         return Judgement::Permit;
     }
     let reads = matches!(*method, Method::GET | Method::HEAD);
-    let (sent, dense, folded) = (
-        Segments::sent(path),
-        Segments::dense(path),
-        Segments::folded(path),
-    );
-    let (Some(sent), Some(dense), Some(folded)) = (&sent, &dense, &folded) else {
+    let Some(readings) = Readings::of(path) else {
         // It might be any endpoint of this method.
         return match reads && permits_all_reads(policy) {
             true => Judgement::Permit,
             false => Judgement::Refuse(Action::Unknown),
         };
     };
-    let (sent, others) = (sent.as_slice(), [dense.as_slice(), folded.as_slice()]);
-    if others[0] == others[1] && policy.permits_endpoint(method, sent) {
+    let all = readings.all();
+    if readings.is_plain() && policy.permits_endpoint(method, all[0]) {
         return Judgement::Permit;
     }
     let request = Request {
@@ -99,8 +96,13 @@ pub(crate) fn judge<'p>(
         user,
     };
     request
-        .endpoint(sent, others)
-        .unwrap_or_else(|| request.unknown(others))
+        .endpoint(all)
+        .unwrap_or_else(|| request.unknown(all))
+}
+
+/// The readings without those that say the same as one before them.
+fn distinct<'s, 'p>(readings: [&'s [&'p str]; 4]) -> [Option<&'s [&'p str]>; 4] {
+    array::from_fn(|at| (!readings[..at].contains(&readings[at])).then_some(readings[at]))
 }
 
 fn permits_all_reads(policy: &SuspensionPolicy) -> bool {
@@ -132,57 +134,51 @@ impl<'a> Request<'a> {
     /// An endpoint behind a known prefix: permitted by its row, if its path is the row's as it was
     /// sent, and if no other reading is a row that says otherwise. `None` if it is no row's, or if
     /// it is not the same prefix in every reading.
-    fn endpoint<'p>(&self, sent: &[&'p str], others: [&[&'p str]; 2]) -> Option<Judgement<'p>> {
+    fn endpoint<'p>(&self, readings: [&[&'p str]; 4]) -> Option<Judgement<'p>> {
+        let [sent, ..] = readings;
         let (root, tail) = mounted(sent)?;
-        let prefix = sent.len() - tail.len();
-        if others
-            .iter()
-            .any(|other| other.get(..prefix) != sent.get(..prefix))
-        {
+        let at = sent.len() - tail.len();
+        let same_prefix = |reading: &&[&str]| reading.get(..at) == sent.get(..at);
+        if !readings.iter().all(same_prefix) {
             return None;
         }
-        let others = others.map(|other| &other[prefix..]);
+        let tails = distinct(readings.map(|reading| &reading[at..]));
         let mut known: Option<Judgement<'p>> = None;
-        let mut otherwise = None;
-        for (_, row) in self.rows().filter(|(at, _)| *at == root) {
-            let as_sent = matches(row.1, tail, Literals::AsSent);
-            if as_sent {
+        let mut otherwise = Judgement::Permit;
+        for (_, row) in self.rows().filter(|(of, _)| *of == root) {
+            let exact = matches(row.1, tail, Fit::Exact);
+            if exact {
                 let judgement = self.row(row, tail);
                 known = Some(match known {
                     Some(known) => known.and(judgement),
                     None => judgement,
                 });
             }
-            for other in others {
-                let same = as_sent && other == tail;
-                if !same && matches(row.1, other, Literals::Decoded) {
-                    otherwise = otherwise.or(self.refusal(row, other));
+            for other in tails.into_iter().flatten() {
+                let same = exact && other == tail;
+                if !same && matches(row.1, other, Fit::Loose) {
+                    otherwise = otherwise.and(self.refused(row, other));
                 }
             }
         }
-        let otherwise = otherwise.map_or(Judgement::Permit, Judgement::Refuse);
         known.map(|known| known.and(otherwise))
     }
 
     /// A path that is no row's, or of another API, or one whose beginning a router has taken off:
     /// never permitted as the endpoint that its end looks like, but refused as that.
-    fn unknown<'p>(&self, readings: [&[&'p str]; 2]) -> Judgement<'p> {
+    fn unknown<'p>(&self, readings: [&[&'p str]; 4]) -> Judgement<'p> {
+        let mut judgement = Judgement::Permit;
+        let readings = distinct(readings);
         for (_, row) in self.rows() {
             let len = row.1.split('/').count();
-            for segments in readings {
-                let Some(from) = segments.len().checked_sub(len) else {
-                    continue;
-                };
-                let end = &segments[from..];
-                if !matches(row.1, end, Literals::Decoded) {
-                    continue;
-                }
-                if let Some(action) = self.refusal(row, end) {
-                    return Judgement::Refuse(action);
+            for reading in readings.into_iter().flatten() {
+                let end = reading.len().checked_sub(len).map(|from| &reading[from..]);
+                if let Some(end) = end.filter(|end| matches(row.1, end, Fit::Loose)) {
+                    judgement = judgement.and(self.refused(row, end));
                 }
             }
         }
-        Judgement::by(self.policy, self.unknown)
+        judgement.and(Judgement::by(self.policy, self.unknown))
     }
 
     /// The rows with this method.
@@ -198,12 +194,12 @@ impl<'a> Request<'a> {
         event::judge(self.policy, row, segments, self.user)
     }
 
-    /// How a reading that nobody should need is refused, if it is not simply permitted.
-    fn refusal(&self, row: &Row, segments: &[&str]) -> Option<Action> {
+    /// What becomes of a reading that no client needs: whatever is not simply permitted is refused.
+    fn refused<'p>(&self, row: &Row, segments: &[&'p str]) -> Judgement<'p> {
         match self.row(row, segments) {
-            Judgement::Permit => None,
-            Judgement::Refuse(action) => Some(action),
-            _ => Some(row.2),
+            Judgement::Permit => Judgement::Permit,
+            Judgement::Refuse(action) => Judgement::Refuse(action),
+            _ => Judgement::Refuse(row.2),
         }
     }
 }

@@ -2,8 +2,7 @@
 //!
 //! What stands behind this crate may compare a path as it was sent (axum does), decode each
 //! segment first, decode the whole and only then look for slashes, or leave empty segments out. A
-//! path that is permitted has to be harmless for all of them, so there are three readings:
-//! [`Segments::sent`], [`Segments::dense`] and [`Segments::folded`].
+//! path that is permitted has to be harmless for all of them; hence the four [`Readings`].
 
 use percent_encoding::percent_decode_str;
 
@@ -25,37 +24,12 @@ pub(super) enum Root {
 
 /// The segments of a path, each as it was sent.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Segments<'p> {
+struct Segments<'p> {
     segments: [&'p str; MAX_SEGMENTS],
     len: usize,
 }
 
 impl<'p> Segments<'p> {
-    /// What stands between the slashes. `None` for a path without a leading slash or with too
-    /// many segments.
-    pub(super) fn sent(path: &'p str) -> Option<Self> {
-        Self::collect(path.strip_prefix('/')?.split('/'))
-    }
-
-    /// What stands between the slashes, empty segments apart. `None` as for [`sent`](Self::sent).
-    pub(super) fn dense(path: &'p str) -> Option<Self> {
-        Self::collect(path.split('/').filter(|part| !part.is_empty()))
-    }
-
-    /// What stands between the slashes, encoded or not, empty segments apart. `None` for a path
-    /// that cannot be told even so: one with a dot segment, a backslash, or too many segments.
-    pub(super) fn folded(path: &'p str) -> Option<Self> {
-        if percent_decode_str(path).any(|byte| byte == b'\\') {
-            return None;
-        }
-        let segments = Self::collect(SplitSlashes(Some(path)).filter(|part| !part.is_empty()))?;
-        let dots = segments
-            .as_slice()
-            .iter()
-            .any(|s| is(s, ".") || is(s, ".."));
-        (!dots).then_some(segments)
-    }
-
     fn collect(parts: impl Iterator<Item = &'p str>) -> Option<Self> {
         let (mut segments, mut len) = ([""; MAX_SEGMENTS], 0);
         for part in parts {
@@ -65,8 +39,56 @@ impl<'p> Segments<'p> {
         Some(Self { segments, len })
     }
 
-    pub(super) fn as_slice(&self) -> &[&'p str] {
+    fn as_slice(&self) -> &[&'p str] {
         &self.segments[..self.len]
+    }
+}
+
+/// The segments that a path may be read to have.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Readings<'p> {
+    /// Split at slashes.
+    sent: Segments<'p>,
+    /// The same without empty segments.
+    sent_dense: Segments<'p>,
+    /// Split at slashes, encoded or not.
+    decoded: Segments<'p>,
+    /// The same without empty segments.
+    decoded_dense: Segments<'p>,
+}
+
+impl<'p> Readings<'p> {
+    /// `None` for a path that cannot be told even so: one with a dot segment, a backslash or too
+    /// many segments, or without a leading slash.
+    pub(super) fn of(path: &'p str) -> Option<Self> {
+        let path = path.strip_prefix('/')?;
+        let decoded = Segments::collect(SplitSlashes(Some(path)))?;
+        let dots = decoded.as_slice().iter().any(|s| is(s, ".") || is(s, ".."));
+        if dots || percent_decode_str(path).any(|byte| byte == b'\\') {
+            return None;
+        }
+        let full = |segment: &&str| !segment.is_empty();
+        Some(Self {
+            sent: Segments::collect(path.split('/'))?,
+            sent_dense: Segments::collect(path.split('/').filter(full))?,
+            decoded,
+            decoded_dense: Segments::collect(SplitSlashes(Some(path)).filter(full))?,
+        })
+    }
+
+    /// All of them. The first is the path as it was sent.
+    pub(super) fn all(&self) -> [&[&'p str]; 4] {
+        [
+            self.sent.as_slice(),
+            self.sent_dense.as_slice(),
+            self.decoded.as_slice(),
+            self.decoded_dense.as_slice(),
+        ]
+    }
+
+    /// Whether no segment has an encoded slash in it.
+    pub(super) fn is_plain(&self) -> bool {
+        self.sent.len == self.decoded.len
     }
 }
 
@@ -128,25 +150,25 @@ fn unversioned<'s, 'p>(segments: &'s [&'p str]) -> Option<&'s [&'p str]> {
     }
 }
 
-/// How literally a template is compared.
+/// How closely a path has to fit a template.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Literals {
-    /// Byte by byte.
-    AsSent,
-    /// Percent-decoded.
-    Decoded,
+pub(super) enum Fit {
+    /// Literals byte by byte, and no parameter empty.
+    Exact,
+    /// Literals percent-decoded, and parameters as they come: some routers take empty ones.
+    Loose,
 }
 
-/// Whether `segments` are an instance of `template`, whose parameters stand in braces and are not
-/// empty.
-pub(super) fn matches(template: &str, segments: &[&str], literals: Literals) -> bool {
+/// Whether `segments` are an instance of `template`, whose parameters stand in braces.
+pub(super) fn matches(template: &str, segments: &[&str], fit: Fit) -> bool {
     let mut parts = template.split('/');
     for segment in segments {
-        let matched = match parts.next() {
-            None => false,
-            Some(part) if part.starts_with('{') => !segment.is_empty(),
-            Some(part) if literals == Literals::AsSent => part == *segment,
-            Some(part) => is(segment, part),
+        let matched = match (parts.next(), fit) {
+            (None, _) => false,
+            (Some(part), Fit::Exact) if part.starts_with('{') => !segment.is_empty(),
+            (Some(part), Fit::Loose) if part.starts_with('{') => true,
+            (Some(part), Fit::Exact) => part == *segment,
+            (Some(part), Fit::Loose) => is(segment, part),
         };
         if !matched {
             return false;
@@ -165,22 +187,26 @@ pub(super) fn parameter<'p>(template: &str, segments: &[&'p str], name: &str) ->
 
 #[cfg(test)]
 mod tests {
-    use super::{Literals, MAX_SEGMENTS, Root, Segments, matches, mounted, parameter};
+    use super::{Fit, MAX_SEGMENTS, Readings, Root, matches, mounted, parameter};
 
-    fn folded(path: &str) -> Option<Vec<&str>> {
-        Segments::folded(path).map(|segments| segments.as_slice().to_vec())
+    #[test]
+    fn a_path_is_read_in_four_ways() {
+        let readings = Readings::of("/a%2Fb%2fc//d/").unwrap();
+        assert!(!readings.is_plain());
+        let all = [
+            &["a%2Fb%2fc", "", "d", ""][..],
+            &["a%2Fb%2fc", "d"][..],
+            &["a", "b", "c", "", "d", ""][..],
+            &["a", "b", "c", "d"][..],
+        ];
+        assert_eq!(readings.all(), all);
+        for plain in ["/", "/%2", "/a%252Fb", "/ä/ö%", "/a//b/"] {
+            assert!(Readings::of(plain).unwrap().is_plain(), "{plain}");
+        }
     }
 
     #[test]
-    fn folding_finds_encoded_slashes_and_drops_empty_segments() {
-        assert_eq!(folded("/a%2Fb%2fc//d/"), Some(vec!["a", "b", "c", "d"]));
-        assert_eq!(folded("/%2"), Some(vec!["%2"]));
-        assert_eq!(folded("/a%252Fb"), Some(vec!["a%252Fb"]));
-        assert_eq!(folded("/ä%2Fö"), Some(vec!["ä", "ö"]));
-    }
-
-    #[test]
-    fn dots_backslashes_and_endless_paths_are_not_folded() {
+    fn dots_backslashes_and_endless_paths_are_not_read() {
         for odd in [
             "/a/../b",
             "/a/%2E%2e/b",
@@ -188,13 +214,14 @@ mod tests {
             "/a%2F..",
             "/a\\b",
             "/a%5cb",
+            "a/b",
+            "",
         ] {
-            assert_eq!(folded(odd), None, "{odd}");
+            assert!(Readings::of(odd).is_none(), "{odd}");
         }
-        assert!(folded(&"/a".repeat(MAX_SEGMENTS)).is_some());
-        assert_eq!(folded(&"/a".repeat(MAX_SEGMENTS + 1)), None);
-        assert!(Segments::sent(&"/a".repeat(MAX_SEGMENTS + 1)).is_none());
-        assert!(Segments::sent("a/b").is_none());
+        assert!(Readings::of(&"/a".repeat(MAX_SEGMENTS)).is_some());
+        assert!(Readings::of(&"/a".repeat(MAX_SEGMENTS + 1)).is_none());
+        assert!(Readings::of(&"%2Fa".repeat(MAX_SEGMENTS + 1)).is_none());
     }
 
     #[test]
@@ -212,8 +239,8 @@ mod tests {
         ] {
             for (api, root) in [("client", Root::Client), ("media", Root::Media)] {
                 let path = format!("/_matrix/{api}/{version}/sync/x");
-                let segments = Segments::sent(&path).unwrap();
-                let tail = mounted(segments.as_slice());
+                let readings = Readings::of(&path).unwrap();
+                let tail = mounted(readings.all()[0]);
                 assert_eq!(tail, Some((root, &["sync", "x"][..])), "{path}");
             }
         }
@@ -229,21 +256,22 @@ mod tests {
             "unstable%2Fa.b",
         ] {
             let path = format!("/_matrix/client/{odd}/sync");
-            let segments = Segments::sent(&path).unwrap();
-            assert_eq!(mounted(segments.as_slice()), None, "{path}");
+            let readings = Readings::of(&path).unwrap();
+            assert_eq!(mounted(readings.all()[0]), None, "{path}");
         }
     }
 
     #[test]
     fn templates() {
-        use Literals::{AsSent, Decoded};
+        use Fit::{Exact, Loose};
         let template = "rooms/{roomId}/leave";
-        assert!(matches(template, &["rooms", "%2F", "leave"], AsSent));
-        assert!(!matches(template, &["rooms", "", "leave"], AsSent));
-        assert!(!matches(template, &["rooms", "x", "leave", ""], AsSent));
-        assert!(!matches(template, &["rooms", "x"], AsSent));
-        assert!(!matches(template, &["rooms", "x", "le%61ve"], AsSent));
-        assert!(matches(template, &["rooms", "x", "le%61ve"], Decoded));
+        assert!(matches(template, &["rooms", "%2F", "leave"], Exact));
+        assert!(!matches(template, &["rooms", "", "leave"], Exact));
+        assert!(matches(template, &["rooms", "", "leave"], Loose));
+        assert!(!matches(template, &["rooms", "x", "leave", ""], Exact));
+        assert!(!matches(template, &["rooms", "x"], Exact));
+        assert!(!matches(template, &["rooms", "x", "le%61ve"], Exact));
+        assert!(matches(template, &["rooms", "x", "le%61ve"], Loose));
         assert_eq!(
             parameter(template, &["rooms", "x", "leave"], "roomId"),
             Some("x")

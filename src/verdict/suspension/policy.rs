@@ -2,7 +2,7 @@ use std::{fmt, sync::Arc};
 
 use http::Method;
 
-use super::path::{self, Literals};
+use super::path::{self, Fit};
 use crate::{Action, action::ActionSet};
 
 /// What suspended accounts may do.
@@ -160,7 +160,7 @@ impl SuspensionPolicy {
     pub(super) fn permits_endpoint(&self, method: &Method, sent: &[&str]) -> bool {
         self.endpoints.iter().any(|(of, template)| {
             let template = template.strip_prefix('/').unwrap_or(template);
-            of == method && path::matches(template, sent, Literals::AsSent)
+            of == method && path::matches(template, sent, Fit::Exact)
         })
     }
 }
