@@ -42,11 +42,13 @@ use crate::{Action, action::ActionSet};
 ///
 /// Routers differ in what they decode before they compare. What is permitted is permitted under
 /// every reading: its fixed segments stand in the path byte by byte, and the path with its
-/// encoded slashes taken for slashes is not a refused endpoint. A path with a dot segment or
-/// a backslash, encoded or not, is [`Unknown`](Action::Unknown), as is one
-/// outside `/_matrix/client/{version}/` and `/_matrix/media/{version}/` whose method may
-/// change something. That includes the path that a layer inside a nested router sees, from which
-/// the router has taken the prefix: tell the layer where the whole path is.
+/// encoded slashes taken for slashes is not a refused endpoint. A path that is no endpoint by that
+/// rule, one outside `/_matrix/client/{version}/` and `/_matrix/media/{version}/` for example, is
+/// an [`UnknownRead`](Action::UnknownRead) or, if its method may change something,
+/// [`Unknown`](Action::Unknown); that includes the path that a layer inside a nested router sees,
+/// from which the router has taken the prefix: tell the layer where the whole path is. With a dot
+/// segment or a backslash in it, encoded or not, a path could be any endpoint: it is `Unknown`,
+/// whatever the policy says of that, unless its method is `GET` and all reads are permitted.
 ///
 /// # Endpoint by endpoint
 ///

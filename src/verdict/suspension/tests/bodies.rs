@@ -95,6 +95,23 @@ fn a_body_that_names_no_membership_is_refused() {
 }
 
 #[test]
+fn an_event_type_that_is_special_only_when_decoded_is_any_other_type_too() {
+    let redaction = format!("{ROOM}/send/m%2Eroom%2Eredaction/1");
+    let member = format!("{ROOM}/state/m.room%2emember/@alice:example.org");
+    let policy = SuspensionPolicy::new();
+    assert_refused(&policy, &redaction, Action::SendMessage);
+    assert_refused(&policy, &member, Action::SendState);
+    let policy = policy.permit(Action::SendMessage).permit(Action::SendState);
+    for line in [&redaction, &member] {
+        let judged = judge_line(&policy, line);
+        assert!(
+            matches!(judged, Judgement::ReadBody(_)),
+            "{line}: {judged:?}"
+        );
+    }
+}
+
+#[test]
 fn the_body_is_not_asked_for_where_it_changes_nothing() {
     let policy = SuspensionPolicy::new();
     for key in [
