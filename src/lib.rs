@@ -1,4 +1,4 @@
-//! Account locking, suspension and deactivation for Matrix homeservers, as a tower middleware.
+#![doc = include_str!("../README.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]
 
