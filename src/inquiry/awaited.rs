@@ -7,7 +7,8 @@ use http_body::Body;
 
 use super::{Failure, Head, Passage, within_limits};
 use crate::{
-    Account, AccountStateStore, Credential, Denial, DenialCause, Peek, StoreFailure,
+    Account, AccountStateStore, Credential, Denial, DenialCause, NamedAccountCheck, Peek,
+    StoreFailure,
     body::{Collected, ReadError, RequestBodies, collect},
     request::{
         endpoint::{Naming, NamingEndpoint},
@@ -32,8 +33,16 @@ where
     let naming = {
         let head = Head::of_parts(&parts, &shared.settings);
         shared.ask_head(&head, &mut passage).await?;
-        head.named_accounts_to_check(&shared.settings)
-            .filter(|naming| naming.goes_by_body(!passage.accounts.is_empty()))
+        match head.naming(&shared.settings) {
+            Some((naming, NamedAccountCheck::BeforeHandler)) => naming
+                .goes_by_body(!passage.accounts.is_empty())
+                .then_some(naming),
+            Some((_, NamedAccountCheck::ByHandler)) => {
+                passage.hands_on_guard = true;
+                None
+            }
+            Some((_, NamedAccountCheck::Off)) | None => None,
+        }
     };
     let Some(naming) = naming else {
         return Ok((Request::from_parts(parts, M::keep(body)), passage));

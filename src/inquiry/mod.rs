@@ -64,11 +64,10 @@ impl<'a> Head<'a> {
         endpoint::ignores_access_token(self.method, &self.path)
     }
 
-    /// Whether the body has to be read for the accounts that it names. A token that belongs to
-    /// somebody is what re-authenticating endpoints go by; without one, it is the body.
-    fn named_accounts_to_check(&self, settings: &Settings) -> Option<Naming> {
-        endpoint::naming(self.method, &self.path)
-            .filter(|naming| settings.check_of(naming.endpoint) == NamedAccountCheck::BeforeHandler)
+    /// The endpoint, if it is one whose body names accounts, and who checks them.
+    fn naming(&self, settings: &Settings) -> Option<(Naming, NamedAccountCheck)> {
+        let naming = endpoint::naming(self.method, &self.path)?;
+        Some((naming, settings.check_of(naming.endpoint)))
     }
 }
 
