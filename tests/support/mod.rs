@@ -225,3 +225,11 @@ pub(crate) async fn ask<S: AccountStateStore>(
 pub(crate) fn poll_once<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
     future.poll(&mut Context::from_waker(std::task::Waker::noop()))
 }
+
+/// Waits until the service is ready, whose body type the compiler could not guess.
+pub(crate) fn ready<S>(service: &mut S) -> tower::util::Ready<'_, S, Request<Full<Bytes>>>
+where
+    S: Service<Request<Full<Bytes>>>,
+{
+    service.ready()
+}
