@@ -1,0 +1,217 @@
+//! What the layer allocates, over a stack without it: nothing for healthy requests.
+
+mod support;
+
+use std::{
+    convert::Infallible,
+    future::{Ready, ready},
+    pin::pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use axum::{Router, body::Body as AxumBody, routing::get};
+use bytes::Bytes;
+use http::{Method, Request, Response};
+use http_body_util::Full;
+use support::{
+    ALICE, SYNC, TOKEN, alices, anonymous, layer, poll_once,
+    scripted::{Script, ScriptedStore},
+    store, store_with,
+};
+use tower::{Layer, Service, layer::util::Identity};
+use tower_account_status::{
+    AccountState, AccountStateStore, AccountStatusLayer, Credential, MemoryStore, Restriction,
+    RestrictionKind, UserId,
+};
+
+/// Answers at once, without an allocation of its own.
+#[derive(Clone)]
+struct Free;
+
+impl<B> Service<Request<B>> for Free {
+    type Response = Response<Full<Bytes>>;
+    type Error = Infallible;
+    type Future = Ready<Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Request<B>) -> Self::Future {
+        ready(Ok(Response::default()))
+    }
+}
+
+/// Allocations from the call to the response, which is kept until the count is taken; and that
+/// response's status.
+fn count<S, B, ResB>(service: &mut S, request: Request<B>) -> (u64, u16)
+where
+    S: Service<Request<B>, Response = Response<ResB>, Error = Infallible>,
+{
+    let mut context = Context::from_waker(std::task::Waker::noop());
+    assert!(service.poll_ready(&mut context).is_ready());
+    let mut response = None;
+    let counted = allocation_counter::measure(|| {
+        let mut future = pin!(service.call(request));
+        for _ in 0..10 {
+            if let Poll::Ready(Ok(ready)) = poll_once(future.as_mut()) {
+                response = Some(ready);
+                return;
+            }
+        }
+    });
+    let response = response.expect("an answer within ten polls");
+    (counted.count_total, response.status().as_u16())
+}
+
+/// The same for the second of two equal requests: the first fills what is made only once.
+fn settled<S, B, ResB>(service: &mut S, request: impl Fn() -> Request<B>) -> (u64, u16)
+where
+    S: Service<Request<B>, Response = Response<ResB>, Error = Infallible>,
+{
+    count(service, request());
+    count(service, request())
+}
+
+fn healthy() -> [(&'static str, Request<Full<Bytes>>); 6] {
+    let post = |uri| alices(Method::POST, uri);
+    [
+        ("no credential", anonymous(Method::GET, SYNC, "")),
+        ("active account", alices(Method::GET, SYNC)),
+        (
+            "active account posts",
+            post("/_matrix/client/v3/createRoom"),
+        ),
+        (
+            "query without a token",
+            alices(Method::GET, "/_matrix/client/v3/sync?since=x&timeout=0"),
+        ),
+        (
+            "token in the query",
+            anonymous(Method::GET, &format!("{SYNC}?access_token={TOKEN}"), ""),
+        ),
+        ("logout", post(support::LOGOUT)),
+    ]
+}
+
+#[test]
+fn speed_a_healthy_request_allocates_nothing_in_a_plain_stack() {
+    let mut ours = layer(&store()).layer(Free);
+    let mut wrapped = layer(&store()).with_wrapped_bodies().layer(Free);
+    let mut identity = Identity::new().layer(Free);
+    for (what, request) in healthy() {
+        let expected = settled(&mut identity, || request.clone());
+        assert_eq!(expected.1, 200);
+        assert_eq!(settled(&mut ours, || request.clone()), expected, "{what}");
+        assert_eq!(
+            settled(&mut wrapped, || request.clone()),
+            expected,
+            "{what}, wrapped"
+        );
+    }
+}
+
+fn router() -> Router {
+    // Whatever is asked for finds a route.
+    Router::new()
+        .route("/_matrix/{*rest}", get(|| async {}).post(|| async {}))
+        .with_state(())
+}
+
+#[tokio::test]
+async fn speed_a_healthy_request_allocates_nothing_more_in_axum() {
+    let mut around = layer(&store()).layer(router());
+    let mut bare = router();
+    let mut within = router().layer(layer(&store())).with_state::<()>(());
+    let mut identity = router().layer(Identity::new()).with_state::<()>(());
+    for (what, request) in healthy() {
+        let request = || request.clone().map(AxumBody::new);
+        let bare = settled(&mut bare, request);
+        assert_eq!(bare.1, 200, "{what}");
+        assert_eq!(
+            settled(&mut around, request),
+            bare,
+            "{what}, around the router"
+        );
+        let identity = settled(&mut identity, request);
+        assert_eq!(
+            settled(&mut within, request),
+            identity,
+            "{what}, `Router::layer`"
+        );
+    }
+}
+
+#[test]
+fn speed_a_refusal_allocates_five_times_at_most() {
+    let mut locked = layer(&store_with(RestrictionKind::Locked)).layer(Free);
+    let (allocations, status) = settled(&mut locked, || alices(Method::GET, SYNC));
+    assert_eq!(status, 401);
+    assert!(allocations <= 5, "{allocations}");
+    let (allocations, status) = settled(&mut locked, || alices(Method::HEAD, SYNC));
+    assert_eq!(status, 401);
+    assert!(allocations <= 5, "{allocations}");
+    let mut deactivated = layer(&store_with(RestrictionKind::Deactivated))
+        .with_wrapped_bodies()
+        .layer(Free);
+    let (allocations, status) = settled(&mut deactivated, || alices(Method::GET, SYNC));
+    assert_eq!(status, 403);
+    assert!(allocations <= 5, "{allocations}");
+    // A reason is written anew each time.
+    let reason = Restriction::new(RestrictionKind::Locked).with_reason("Spam");
+    let mut told = layer(&store_with(reason)).layer(Free);
+    let (allocations, status) = settled(&mut told, || alices(Method::GET, SYNC));
+    assert_eq!(status, 401);
+    assert!(allocations <= 20, "{allocations}");
+}
+
+/// Has to be awaited, and allocates nothing itself.
+struct Awaited(UserId, AccountState);
+
+impl AccountStateStore for Awaited {
+    type Error = Infallible;
+
+    async fn account(&self, _: Credential<'_>) -> Result<Option<UserId>, Infallible> {
+        Ok(Some(self.0.clone()))
+    }
+
+    async fn state(&self, _: &UserId) -> Result<AccountState, Infallible> {
+        Ok(self.1.clone())
+    }
+}
+
+#[tokio::test]
+async fn speed_an_awaited_look_up_costs_one_box() {
+    let active = Awaited(ALICE.into(), AccountState::ACTIVE);
+    let active = AccountStatusLayer::new(active);
+    let request = || alices(Method::GET, SYNC);
+    assert_eq!(settled(&mut active.layer(Free), request), (1, 200));
+    let mut wrapped = active.with_wrapped_bodies().layer(Free);
+    assert_eq!(settled(&mut wrapped, request), (1, 200));
+    let locked = Awaited(ALICE.into(), RestrictionKind::Locked.into());
+    let (allocations, status) = settled(&mut AccountStatusLayer::new(locked).layer(Free), request);
+    assert_eq!(status, 401);
+    assert!(allocations <= 6, "{allocations}");
+}
+
+#[tokio::test]
+async fn speed_waiting_for_the_store_allocates_nothing_more() {
+    let memory = MemoryStore::new();
+    memory.insert_access_token(TOKEN, ALICE);
+    let pending = Script::Pending(3);
+    let store = ScriptedStore::new(memory).with(|store| store.account = pending);
+    let mut service = AccountStatusLayer::new(Arc::new(store)).layer(Free);
+    assert_eq!(
+        settled(&mut service, || alices(Method::GET, SYNC)),
+        (1, 200)
+    );
+}
+
+#[test]
+fn speed_the_future_is_little_larger_than_the_inner_one() {
+    let mut service = layer(&store()).layer(Free);
+    let inner = size_of_val(&Free.call(anonymous(Method::GET, SYNC, "")));
+    let ours = size_of_val(&service.call(anonymous(Method::GET, SYNC, "")));
+    assert!(ours <= inner + 16, "{ours} bytes over {inner}");
+}

@@ -1,0 +1,8 @@
+//! What the compiler says to who chose the wrong body mode, or has no store. The messages are
+//! those of the current stable compiler.
+
+#[test]
+fn mistakes_are_explained_by_name() {
+    let tests = trybuild::TestCases::new();
+    tests.compile_fail("tests/compile_fail/*.rs");
+}

@@ -1,0 +1,106 @@
+//! Who checks the accounts that bodies name: the layer, the handler with the guard, or nobody
+//! (rule 10).
+
+mod support;
+
+use bytes::Bytes;
+use http::{Method, Request};
+use http_body_util::Full;
+use support::{
+    ALICE, Answer, BOB, BOBS_TOKEN, Handler, LOGIN, anonymous, ask, bear, call, layer, locked,
+    passed, scripted::ScriptedStore, store_with,
+};
+use tower::Layer;
+use tower_account_status::{
+    AccountGuard, AccountStateStore, AccountStatusLayer, MemoryStore, NamedAccountCheck,
+    Restriction, RestrictionKind,
+};
+
+const REFRESH: &str = "/_matrix/client/v3/refresh";
+const PASSWORD: &str = "/_matrix/client/v3/account/password";
+const DEACTIVATE: &str = "/_matrix/client/v3/account/deactivate";
+const LOGIN_BODY: &str = r#"{"user":"alice"}"#;
+const REFRESH_BODY: &str = r#"{"refresh_token":"alices_refresh"}"#;
+const AUTH_BODY: &str = r#"{"auth":{"user":"alice"}}"#;
+
+/// Sends a request of Bob's, or of nobody's, and says whether the handler found a guard that
+/// refuses Alice with her details.
+async fn guard_is_found<S>(layer: AccountStatusLayer<S>, request: Request<Full<Bytes>>) -> bool
+where
+    S: AccountStateStore,
+{
+    let handler = Handler::default();
+    let answer = call(layer.layer(handler.clone()), request).await;
+    assert_eq!(answer.verdict(), passed());
+    let seen = handler.only().request;
+    let Some(guard) = seen.extensions().get::<AccountGuard<S>>() else {
+        return false;
+    };
+    assert_eq!(guard.check(&BOB.into()).await, Ok(()));
+    let denial = guard
+        .check(&ALICE.into())
+        .await
+        .expect_err("Alice is locked");
+    let answer = Answer::read(denial.into_response::<Full<Bytes>>()).await;
+    assert_eq!(answer.verdict(), locked());
+    assert_eq!(answer.json()["error"], "Spam", "the password was right");
+    true
+}
+
+#[tokio::test]
+async fn rule_10_by_the_handler_with_the_guard_or_off() {
+    let reason = Restriction::new(RestrictionKind::Locked).with_reason("Spam");
+    for (path, body) in [
+        (LOGIN, LOGIN_BODY),
+        (REFRESH, REFRESH_BODY),
+        (PASSWORD, AUTH_BODY),
+        (DEACTIVATE, AUTH_BODY),
+    ] {
+        for check in [NamedAccountCheck::ByHandler, NamedAccountCheck::Off] {
+            for token in [None, Some("nobodys"), Some(BOBS_TOKEN)] {
+                let mut request = anonymous(Method::POST, path, body);
+                if let Some(token) = token {
+                    bear(&mut request, token);
+                }
+                let at_once = with_check(layer(&store_with(reason.clone())), check);
+                let memory = MemoryStore::new();
+                memory.insert_access_token(BOBS_TOKEN, BOB);
+                memory.restrict(ALICE, reason.clone());
+                let awaited =
+                    with_check(AccountStatusLayer::new(ScriptedStore::new(memory)), check);
+                let expected = check == NamedAccountCheck::ByHandler;
+                let what = format!("{path} {check:?} {token:?}");
+                assert_eq!(
+                    guard_is_found(at_once, request.clone()).await,
+                    expected,
+                    "{what}"
+                );
+                assert_eq!(
+                    guard_is_found(awaited, request).await,
+                    expected,
+                    "{what}, awaited"
+                );
+            }
+        }
+    }
+}
+
+fn with_check<S>(layer: AccountStatusLayer<S>, check: NamedAccountCheck) -> AccountStatusLayer<S> {
+    layer
+        .with_login_check(check)
+        .with_refresh_check(check)
+        .with_reauthentication_check(check)
+}
+
+#[tokio::test]
+async fn rule_10_each_setting_is_its_own() {
+    let store = store_with(RestrictionKind::Locked);
+    store.insert_refresh_token("alices_refresh", ALICE);
+    let layer = layer(&store).with_login_check(NamedAccountCheck::Off);
+    let login = anonymous(Method::POST, LOGIN, LOGIN_BODY);
+    assert_eq!(ask(&layer, login).await.verdict(), passed());
+    let refresh = anonymous(Method::POST, REFRESH, REFRESH_BODY);
+    assert_eq!(ask(&layer, refresh).await.verdict(), locked());
+    let password = anonymous(Method::POST, PASSWORD, AUTH_BODY);
+    assert_eq!(ask(&layer, password).await.verdict(), locked());
+}
