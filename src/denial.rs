@@ -245,7 +245,7 @@ impl Denial {
     /// Like [`into_response`](Self::into_response), and to a HEAD request without the body.
     pub(crate) fn respond(self, is_head: bool) -> Response<Bytes> {
         let answer = self.cause.answer();
-        let (mut body, length) = match self.told_reason() {
+        let (body, length) = match self.told_reason() {
             None => (
                 Bytes::from_static(answer.body.as_bytes()),
                 HeaderValue::from_static(answer.length),
@@ -256,24 +256,10 @@ impl Denial {
                 (body, length)
             }
         };
-        if is_head {
-            body = Bytes::new();
-        }
-        let mut headers = HeaderMap::with_capacity(8);
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        headers.insert(CONTENT_LENGTH, length);
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if self.cors {
-            for (name, value) in CORS {
-                headers.insert(name, HeaderValue::from_static(value));
-            }
-        }
+        let mut response = json_response(answer.status, body, length, is_head, self.cors);
         if let Some(retry_after) = self.retry_after() {
-            headers.insert(RETRY_AFTER, retry_after);
+            response.headers_mut().insert(RETRY_AFTER, retry_after);
         }
-        let mut response = Response::new(body);
-        *response.status_mut() = answer.status;
-        *response.headers_mut() = headers;
         response.extensions_mut().insert(self);
         response
     }
@@ -295,7 +281,7 @@ impl Denial {
 }
 
 /// How long, in seconds, a client should leave a failing store in peace.
-const RETRY_AFTER_STORE_FAILURE: &str = "5";
+pub(crate) const RETRY_AFTER_STORE_FAILURE: &str = "5";
 
 /// What the specification recommends for every response
 /// ([web browser clients](https://spec.matrix.org/latest/client-server-api/#web-browser-clients)).
@@ -311,6 +297,34 @@ const CORS: [(http::HeaderName, &str); 3] = [
         "X-Requested-With, Content-Type, Authorization",
     ),
 ];
+
+/// An answer of our own with the headers that all of them have; to a HEAD request without the
+/// body.
+pub(crate) fn json_response(
+    status: StatusCode,
+    body: Bytes,
+    length: HeaderValue,
+    is_head: bool,
+    cors: bool,
+) -> Response<Bytes> {
+    let mut headers = HeaderMap::with_capacity(8);
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(CONTENT_LENGTH, length);
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if cors {
+        insert_cors_headers(&mut headers);
+    }
+    let mut response = Response::new(if is_head { Bytes::new() } else { body });
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    response
+}
+
+pub(crate) fn insert_cors_headers(headers: &mut HeaderMap) {
+    for (name, value) in CORS {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+}
 
 /// The largest border between characters that is not beyond `limit`.
 fn char_boundary(text: &str, limit: usize) -> usize {

@@ -151,20 +151,20 @@ impl<S, Req, Res> AccountStatusLayer<S, Req, Res> {
     where
         F: for<'a> Fn(&'a Extensions) -> Option<&'a Uri> + Send + Sync + 'static,
     {
-        self.with(|settings| settings.original_uri = Some(Arc::new(original_uri)))
+        self.with(|settings| settings.path.original_uri = Some(Arc::new(original_uri)))
     }
 
     /// Says which prefix a router around this layer has taken off, such as
     /// `/_matrix/client/v3`: the other way to make a layer in a nested router let logout pass.
     pub fn with_nested_at(self, mount: impl Into<Box<str>>) -> Self {
-        self.with(|settings| settings.nested_at = Some(mount.into()))
+        self.with(|settings| settings.path.nested_at = Some(mount.into()))
     }
 
     /// Says below which prefix the server lives, such as `/homeserver` in
     /// `/homeserver/_matrix/client/v3/logout`, where nobody has taken it off. Paths that do not
     /// begin with it count as they are.
     pub fn with_path_prefix(self, prefix: impl Into<Box<str>>) -> Self {
-        self.with(|settings| settings.path_prefix = Some(prefix.into()))
+        self.with(|settings| settings.path.prefix = Some(prefix.into()))
     }
 }
 

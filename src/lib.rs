@@ -12,6 +12,9 @@ mod future;
 mod guard;
 mod inquiry;
 mod layer;
+#[cfg(feature = "moderation")]
+#[cfg_attr(docsrs, doc(cfg(feature = "moderation")))]
+pub mod moderation;
 mod outcome;
 mod request;
 mod service;
@@ -31,6 +34,12 @@ pub use denial::{Denial, DenialCause};
 pub use future::ResponseFuture;
 pub use guard::{AccountGuard, CheckedAccounts};
 pub use layer::AccountStatusLayer;
+#[cfg(feature = "moderation")]
+#[cfg_attr(docsrs, doc(cfg(feature = "moderation")))]
+pub use moderation::{
+    AccountDirectory, AccountModeration, AccountModerationCapability, AccountModerationLayer,
+    Authentication,
+};
 pub use outcome::{Decision, Outcome};
 pub use service::{AccountStatus, IntoMakeService};
 pub use settings::{NamedAccountCheck, StoreFailure};

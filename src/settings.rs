@@ -11,7 +11,10 @@ use http::{Extensions, Method, Uri};
 
 use crate::{
     Outcome, SuspensionPolicy,
-    request::endpoint::{self, LongPoll, NamingEndpoint},
+    request::{
+        endpoint::{self, LongPoll, NamingEndpoint},
+        path_source::PathSource,
+    },
 };
 
 /// When the accounts that a body names are checked: those of `POST /login`, `POST /refresh`, and
@@ -48,18 +51,15 @@ pub enum StoreFailure {
     LetEveryoneThrough,
 }
 
-type OriginalUri = Arc<dyn for<'a> Fn(&'a Extensions) -> Option<&'a Uri> + Send + Sync>;
 type Observer = Arc<dyn Fn(&Outcome<'_>) + Send + Sync>;
-type Clock = Arc<dyn Fn() -> SystemTime + Send + Sync>;
+pub(crate) type Clock = Arc<dyn Fn() -> SystemTime + Send + Sync>;
 
 #[derive(Clone)]
 pub(crate) struct Settings {
     pub(crate) exempt: Vec<(Method, Box<str>)>,
     pub(crate) exempt_versions: bool,
     pub(crate) excluded_prefixes: Vec<Box<str>>,
-    pub(crate) original_uri: Option<OriginalUri>,
-    pub(crate) nested_at: Option<Box<str>>,
-    pub(crate) path_prefix: Option<Box<str>>,
+    pub(crate) path: PathSource,
     pub(crate) login_check: NamedAccountCheck,
     pub(crate) refresh_check: NamedAccountCheck,
     pub(crate) reauthentication_check: NamedAccountCheck,
@@ -85,9 +85,7 @@ impl Default for Settings {
             exempt: Vec::new(),
             exempt_versions: false,
             excluded_prefixes: Vec::new(),
-            original_uri: None,
-            nested_at: None,
-            path_prefix: None,
+            path: PathSource::default(),
             login_check: NamedAccountCheck::default(),
             refresh_check: NamedAccountCheck::default(),
             reauthentication_check: NamedAccountCheck::default(),
@@ -116,26 +114,14 @@ impl Settings {
         }
     }
 
-    /// The path that the rules are about: the one the client asked for, in front of nested routers
-    /// and behind whatever prefix the server lives under.
+    /// The path that the rules are about.
     pub(crate) fn path<'a>(&self, uri: &'a Uri, extensions: &'a Extensions) -> Cow<'a, str> {
-        let original = self.original_uri.as_ref().and_then(|find| find(extensions));
-        let mut path = original.unwrap_or(uri).path();
-        if let (None, Some(mount)) = (original, &self.nested_at) {
-            return Cow::Owned(format!("{mount}{path}"));
-        }
-        if let Some(prefix) = &self.path_prefix {
-            path = path
-                .strip_prefix(&**prefix)
-                .filter(|rest| rest.starts_with('/'))
-                .unwrap_or(path);
-        }
-        Cow::Borrowed(path)
+        self.path.of(uri, extensions)
     }
 
     /// Whether [`path`](Self::path) is anything but the path of the URI.
     pub(crate) fn rewrites_paths(&self) -> bool {
-        self.original_uri.is_some() || self.nested_at.is_some() || self.path_prefix.is_some()
+        self.path.rewrites()
     }
 
     /// What passes whatever the store says or fails to say.
@@ -178,9 +164,7 @@ impl fmt::Debug for Settings {
             .field("exempt", &self.exempt)
             .field("exempt_versions", &self.exempt_versions)
             .field("excluded_prefixes", &self.excluded_prefixes)
-            .field("original_uri", &self.original_uri.is_some())
-            .field("nested_at", &self.nested_at)
-            .field("path_prefix", &self.path_prefix)
+            .field("path", &self.path)
             .field("login_check", &self.login_check)
             .field("refresh_check", &self.refresh_check)
             .field("reauthentication_check", &self.reauthentication_check)

@@ -6,3 +6,4 @@ pub(crate) mod endpoint;
 pub(crate) mod few;
 pub(crate) mod named_account;
 pub(crate) mod path;
+pub(crate) mod path_source;

@@ -1,0 +1,126 @@
+//! The way of a request to one of the endpoints, from the method to the answer.
+
+use bytes::Bytes;
+use http::{
+    HeaderValue, Method, Request, Response, StatusCode,
+    header::{ALLOW, RETRY_AFTER},
+    request::Parts,
+};
+use http_body::Body;
+
+use super::{
+    AccountDirectory, Refusal,
+    body::read,
+    endpoint::{Kind, Target},
+    shared::{Settings, Shared},
+};
+use crate::{
+    RestrictionStore,
+    body::{ReadError, collect},
+    denial::{RETRY_AFTER_STORE_FAILURE, insert_cors_headers, json_response},
+};
+
+const ALLOWED: HeaderValue = HeaderValue::from_static("GET, HEAD, PUT, OPTIONS");
+
+/// What a request wants to be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wish {
+    Read,
+    Change,
+}
+
+impl<D: AccountDirectory, R: RestrictionStore> Shared<D, R> {
+    /// Answers a request whose path is one of the endpoints.
+    pub(super) async fn answer<B: Body>(
+        &self,
+        request: Request<B>,
+        target: Target,
+    ) -> Response<Bytes> {
+        let settings = &self.settings;
+        let (parts, body) = request.into_parts();
+        let wish = match parts.method {
+            Method::GET | Method::HEAD => Wish::Read,
+            Method::PUT => Wish::Change,
+            Method::OPTIONS => return settings.options(),
+            _ => return settings.refuse(Refusal::MethodNotAllowed, false),
+        };
+        let is_head = parts.method == Method::HEAD;
+        let kind = target.kind;
+        match self.state_after(wish, &parts, body, target).await {
+            Ok(stands) => settings.say(kind, stands, is_head),
+            Err(refusal) => settings.refuse(refusal, is_head),
+        }
+    }
+
+    /// Whether the restriction stands in the end. The body is read only for whoever may change
+    /// something.
+    async fn state_after<B: Body>(
+        &self,
+        wish: Wish,
+        parts: &Parts,
+        body: B,
+        target: Target,
+    ) -> Result<bool, Refusal> {
+        let kind = target.kind;
+        let authorised = self.authorise(wish, parts, target).await?;
+        match wish {
+            Wish::Read => Ok(authorised.stands),
+            Wish::Change => {
+                let wanted = read(&self.read_body(body).await?, kind.key())?;
+                self.change(&authorised, kind.restriction(), wanted).await?;
+                Ok(wanted)
+            }
+        }
+    }
+
+    async fn read_body<B: Body>(&self, body: B) -> Result<Bytes, Refusal> {
+        let read = collect(body, self.settings.body_limit);
+        match tokio::time::timeout(self.settings.body_timeout, read).await {
+            Ok(Ok(collected)) => Ok(collected.data),
+            Ok(Err(ReadError::TooLarge)) => Err(Refusal::BodyTooLarge),
+            Ok(Err(ReadError::Failed)) => Err(Refusal::BodyFailed),
+            Err(_) => Err(Refusal::BodyTimedOut),
+        }
+    }
+}
+
+impl Settings {
+    fn say(&self, kind: Kind, stands: bool, is_head: bool) -> Response<Bytes> {
+        let body = format!("{{\"{}\":{stands}}}", kind.key());
+        self.respond(StatusCode::OK, body, is_head)
+    }
+
+    fn refuse(&self, refusal: Refusal, is_head: bool) -> Response<Bytes> {
+        let mut response = self.respond(refusal.status(), refusal.body(), is_head);
+        let headers = response.headers_mut();
+        match refusal {
+            Refusal::MethodNotAllowed => {
+                headers.insert(ALLOW, ALLOWED);
+            }
+            Refusal::Unavailable => {
+                let after = HeaderValue::from_static(RETRY_AFTER_STORE_FAILURE);
+                headers.insert(RETRY_AFTER, after);
+            }
+            _ => {}
+        }
+        response.extensions_mut().insert(refusal);
+        response
+    }
+
+    fn respond(&self, status: StatusCode, body: String, is_head: bool) -> Response<Bytes> {
+        let length = HeaderValue::from(body.len());
+        json_response(status, body.into(), length, is_head, self.cors_headers)
+    }
+
+    /// Says what there is and does nothing, as the specification has it for every endpoint.
+    fn options(&self) -> Response<Bytes> {
+        let mut response = Response::new(Bytes::new());
+        *response.status_mut() = StatusCode::NO_CONTENT;
+        let headers = response.headers_mut();
+        headers.insert(ALLOW, ALLOWED);
+        if self.cors_headers {
+            insert_cors_headers(headers);
+        }
+        response
+    }
+}

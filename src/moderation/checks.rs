@@ -1,0 +1,170 @@
+//! Who may do what to whom: the checks in their order, and the change.
+
+use std::{error::Error, future::Future};
+
+use http::request::Parts;
+
+use super::{
+    AccountDirectory, Authentication, Refusal, answer::Wish, endpoint::Target, shared::Shared,
+};
+use crate::{
+    Credential, Restriction, RestrictionKind, RestrictionRecord, RestrictionStore, UserId,
+    inquiry::within_limits, request::credentials::HeadCredentials,
+};
+
+type BoxError = Box<dyn Error + Send + Sync>;
+
+/// A failure is an `Err` outside, a refusal inside.
+type Answer<T> = Result<Result<T, Refusal>, BoxError>;
+
+/// A request that passed all checks.
+pub(super) struct Authorised {
+    requester: UserId,
+    user: UserId,
+    /// Whether the restriction that the endpoint is about is in force.
+    pub(super) stands: bool,
+}
+
+impl<D: AccountDirectory, R: RestrictionStore> Shared<D, R> {
+    /// The checks in the order of the specification: nothing is looked up about the target
+    /// before it is known that an administrator asks.
+    pub(super) async fn authorise(
+        &self,
+        wish: Wish,
+        parts: &Parts,
+        target: Target,
+    ) -> Result<Authorised, Refusal> {
+        self.within_limits(self.check(wish, parts, target)).await
+    }
+
+    async fn check(&self, wish: Wish, parts: &Parts, target: Target) -> Answer<Authorised> {
+        let requester = match self.requester(parts).await? {
+            Ok(requester) => requester,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        if !self.is_administrator(&requester).await? {
+            return Ok(Err(Refusal::NotAdministrator));
+        }
+        let Some(user) = target.user else {
+            return Ok(Err(Refusal::NotLocal));
+        };
+        let is_own = user == requester;
+        if is_own && wish == Wish::Change {
+            return Ok(Err(Refusal::OwnAccount));
+        }
+        if !is_own && self.is_administrator(&user).await? {
+            return Ok(Err(Refusal::AnotherAdministrator));
+        }
+        if !self.directory.is_local(&user) {
+            return Ok(Err(Refusal::NotLocal));
+        }
+        if !self.directory.exists(&user).await.map_err(Into::into)? {
+            return Ok(Err(Refusal::NotFound));
+        }
+        let state = self.restrictions.state(&user).await.map_err(Into::into)?;
+        let now = self.settings.now();
+        let stands = |kind| {
+            state
+                .restriction(kind)
+                .is_some_and(|restriction: &Restriction| restriction.is_in_force(now))
+        };
+        if stands(RestrictionKind::Deactivated) {
+            return Ok(Err(Refusal::NotFound));
+        }
+        Ok(Ok(Authorised {
+            stands: stands(target.kind.restriction()),
+            requester,
+            user,
+        }))
+    }
+
+    /// Whose request it is. Of several tokens all that are somebody's have to be the same
+    /// person's, whichever of them the server's own handlers would go by.
+    async fn requester(&self, parts: &Parts) -> Answer<UserId> {
+        let Ok(credentials) = HeadCredentials::read(&parts.headers, &parts.uri) else {
+            return Ok(Err(Refusal::AmbiguousToken));
+        };
+        let mut requester = Err(Refusal::MissingToken);
+        for credential in credentials.iter().collect::<Vec<_>>() {
+            let Credential::AccessToken(access) = credential else {
+                continue;
+            };
+            let authentication = self.directory.authenticate(access).await;
+            match (authentication.map_err(Into::into)?, &requester) {
+                (Authentication::User(user), Ok(other)) if user != *other => {
+                    return Ok(Err(Refusal::AmbiguousToken));
+                }
+                (Authentication::User(user), _) => requester = Ok(user),
+                (Authentication::Expired, Err(_)) => requester = Err(Refusal::ExpiredToken),
+                (Authentication::Unknown, Err(Refusal::MissingToken)) => {
+                    requester = Err(Refusal::UnknownToken);
+                }
+                (Authentication::Expired | Authentication::Unknown, _) => {}
+            }
+        }
+        Ok(requester)
+    }
+
+    async fn is_administrator(&self, user: &UserId) -> Result<bool, BoxError> {
+        let answer = self.directory.is_administrator(user).await;
+        answer.map_err(Into::into)
+    }
+
+    /// Sets or lifts the restriction.
+    pub(super) async fn change(
+        &self,
+        authorised: &Authorised,
+        kind: RestrictionKind,
+        wanted: bool,
+    ) -> Result<(), Refusal> {
+        let Authorised {
+            requester, user, ..
+        } = authorised;
+        self.within_limits(async {
+            match wanted {
+                true => self.restrict(requester, user, kind).await?,
+                false => {
+                    let lifted = self.restrictions.lift(user, kind).await;
+                    lifted.map_err(Into::into)?;
+                }
+            }
+            Ok(Ok(()))
+        })
+        .await
+    }
+
+    /// A restriction that stands already keeps its reason and its end, which the endpoint cannot
+    /// say; who asked for it last is put on record (MSC4323).
+    async fn restrict(
+        &self,
+        requester: &UserId,
+        user: &UserId,
+        kind: RestrictionKind,
+    ) -> Result<(), BoxError> {
+        let now = self.settings.now();
+        let record = self.restrictions.record(user, kind).await;
+        let standing = record
+            .map_err(Into::into)?
+            .filter(|record| record.restriction().is_in_force(now));
+        let restriction = match standing {
+            Some(record) if record.set_by() == Some(requester) => return Ok(()),
+            Some(record) => record.restriction().clone(),
+            None => kind.into(),
+        };
+        let record = RestrictionRecord::new(restriction)
+            .with_set_by(requester.clone())
+            .with_set_at(now);
+        let restricted = self.restrictions.restrict(user, record).await;
+        restricted.map_err(Into::into)
+    }
+
+    async fn within_limits<T>(
+        &self,
+        answer: impl Future<Output = Answer<T>>,
+    ) -> Result<T, Refusal> {
+        match within_limits(self.settings.store_timeout, answer).await {
+            Ok(answer) => answer,
+            Err(_failure) => Err(Refusal::Unavailable),
+        }
+    }
+}

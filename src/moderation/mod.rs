@@ -1,0 +1,27 @@
+//! The specification's endpoints for moderators, for servers that do not have them.
+//!
+//! `GET` and `PUT` of `/_matrix/client/v1/admin/lock/{userId}` and
+//! `/_matrix/client/v1/admin/suspend/{userId}`
+//! ([server administration](https://spec.matrix.org/latest/client-server-api/#server-administration),
+//! since version 1.18), and the same under `/_matrix/client/unstable/uk.timedout.msc4323/`
+//! ([MSC4323](https://github.com/matrix-org/matrix-spec-proposals/pull/4323)), on any
+//! [`RestrictionStore`](crate::RestrictionStore). See [`AccountModerationLayer`].
+
+mod answer;
+mod body;
+mod capability;
+mod checks;
+mod directory;
+mod endpoint;
+mod future;
+mod layer;
+mod refusal;
+mod service;
+mod shared;
+
+pub use capability::AccountModerationCapability;
+pub use directory::{AccountDirectory, Authentication};
+pub use future::ResponseFuture;
+pub use layer::AccountModerationLayer;
+pub use refusal::Refusal;
+pub use service::AccountModeration;

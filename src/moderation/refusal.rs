@@ -1,0 +1,152 @@
+//! What is answered where nothing can be said or done.
+
+use std::{error::Error, fmt};
+
+use http::StatusCode;
+use serde_json::json;
+
+/// Why a request to a moderation endpoint was refused.
+///
+/// It stands in the extensions of the response that it became, for logs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// Neither GET (or HEAD) nor PUT: 405 `M_UNRECOGNIZED`.
+    MethodNotAllowed,
+    /// No access token: 401 `M_MISSING_TOKEN`.
+    MissingToken,
+    /// An access token that is nobody's: 401 `M_UNKNOWN_TOKEN`.
+    UnknownToken,
+    /// An access token that has expired: 401 `M_UNKNOWN_TOKEN` with `soft_logout: true`.
+    ExpiredToken,
+    /// Access tokens of several users, or more than are looked up: 400 `M_INVALID_PARAM`.
+    AmbiguousToken,
+    /// The requester is not a server administrator: 403 `M_FORBIDDEN`.
+    NotAdministrator,
+    /// An administrator wants to change the state of their own account: 403 `M_FORBIDDEN`.
+    OwnAccount,
+    /// The account is another administrator's: 403 `M_FORBIDDEN`.
+    AnotherAdministrator,
+    /// The path names no user of this server: 400 `M_INVALID_PARAM`.
+    NotLocal,
+    /// There is no such account, or it has been deactivated: 404 `M_NOT_FOUND`.
+    NotFound,
+    /// The body is larger than the limit: 413 `M_TOO_LARGE`.
+    BodyTooLarge,
+    /// The body did not end within the time limit: 408 `M_UNKNOWN`.
+    BodyTimedOut,
+    /// The body failed while it was read: 400 `M_UNKNOWN`.
+    BodyFailed,
+    /// The body is not JSON: 400 `M_NOT_JSON`.
+    BodyNotJson,
+    /// The body is not an object, or the value in it not one boolean: 400 `M_BAD_JSON`.
+    BodyBadJson,
+    /// The body does not say what is wanted: 400 `M_MISSING_PARAM`.
+    MissingParameter,
+    /// The directory or the store failed, panicked, or took too long: 503 `M_UNKNOWN`.
+    Unavailable,
+}
+
+impl Refusal {
+    /// The status of the answer.
+    #[must_use]
+    pub fn status(self) -> StatusCode {
+        self.parts().0
+    }
+
+    /// The Matrix error code of the answer.
+    #[must_use]
+    pub fn errcode(self) -> &'static str {
+        self.parts().1
+    }
+
+    fn parts(self) -> (StatusCode, &'static str, &'static str) {
+        const BAD: StatusCode = StatusCode::BAD_REQUEST;
+        const UNAUTHORIZED: StatusCode = StatusCode::UNAUTHORIZED;
+        const FORBIDDEN: StatusCode = StatusCode::FORBIDDEN;
+        match self {
+            Self::MethodNotAllowed => (
+                StatusCode::METHOD_NOT_ALLOWED,
+                "M_UNRECOGNIZED",
+                "This endpoint has no such method",
+            ),
+            Self::MissingToken => (UNAUTHORIZED, "M_MISSING_TOKEN", "Missing access token"),
+            Self::UnknownToken => (UNAUTHORIZED, "M_UNKNOWN_TOKEN", "Unknown access token"),
+            Self::ExpiredToken => (UNAUTHORIZED, "M_UNKNOWN_TOKEN", "Access token has expired"),
+            Self::AmbiguousToken => (
+                BAD,
+                "M_INVALID_PARAM",
+                "Access tokens of several users in one request",
+            ),
+            Self::NotAdministrator => (
+                FORBIDDEN,
+                "M_FORBIDDEN",
+                "Only a server administrator may do this",
+            ),
+            Self::OwnAccount => (
+                FORBIDDEN,
+                "M_FORBIDDEN",
+                "Administrators cannot do this to their own account",
+            ),
+            Self::AnotherAdministrator => (
+                FORBIDDEN,
+                "M_FORBIDDEN",
+                "This is another administrator's account",
+            ),
+            Self::NotLocal => (BAD, "M_INVALID_PARAM", "Not a user of this server"),
+            Self::NotFound => (
+                StatusCode::NOT_FOUND,
+                "M_NOT_FOUND",
+                "No such user, or deactivated",
+            ),
+            Self::BodyTooLarge => (
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "M_TOO_LARGE",
+                "Request body too large",
+            ),
+            Self::BodyTimedOut => (
+                StatusCode::REQUEST_TIMEOUT,
+                "M_UNKNOWN",
+                "Request body took too long to arrive",
+            ),
+            Self::BodyFailed => (
+                BAD,
+                "M_UNKNOWN",
+                "Request body could not be read to its end",
+            ),
+            Self::BodyNotJson => (BAD, "M_NOT_JSON", "Request body is not JSON"),
+            Self::BodyBadJson => (
+                BAD,
+                "M_BAD_JSON",
+                "Request body is not an object with one boolean",
+            ),
+            Self::MissingParameter => (
+                BAD,
+                "M_MISSING_PARAM",
+                "Request body does not say which state is wanted",
+            ),
+            Self::Unavailable => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "M_UNKNOWN",
+                "Not available at the moment",
+            ),
+        }
+    }
+
+    pub(super) fn body(self) -> String {
+        let (_, errcode, error) = self.parts();
+        let mut body = json!({ "errcode": errcode, "error": error });
+        if self == Self::ExpiredToken {
+            body["soft_logout"] = true.into();
+        }
+        body.to_string()
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.parts().2)
+    }
+}
+
+impl Error for Refusal {}

@@ -1,0 +1,252 @@
+//! Rule 12: while the directory or the store fails, hangs or panics the answer is 503, and never
+//! 401, 403 or 404. And what becomes of bodies that fail.
+
+use std::{
+    convert::Infallible,
+    future::pending,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use axum::body::Body;
+use bytes::Bytes;
+use http::{Method, Request, Response};
+use http_body::Frame;
+use tower::{Layer as _, ServiceExt};
+use tower_account_status::{
+    AccessToken, AccountDirectory, AccountModerationLayer, AccountState, Authentication,
+    MemoryStore, RestrictionKind, RestrictionRecord, RestrictionStore, UserId,
+};
+
+use crate::{
+    records::{LOCK_ALICE, request},
+    stacks::{oneshot, router},
+    table::check_error,
+    world::{Directory, World},
+};
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Point {
+    Authenticate,
+    Administrator,
+    Local,
+    Exists,
+    State,
+    Record,
+    Restrict,
+    Lift,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum How {
+    Fails,
+    Hangs,
+    Panics,
+}
+
+/// A directory and a store that fail at one point.
+#[derive(Default)]
+struct Broken {
+    directory: Directory,
+    store: MemoryStore,
+    at: Option<(Point, How)>,
+}
+
+impl Broken {
+    async fn at(&self, point: Point) -> Result<(), &'static str> {
+        match self.at {
+            Some((at, How::Fails)) if at == point => Err("the database is down"),
+            Some((at, How::Hangs)) if at == point => pending().await,
+            Some((at, How::Panics)) if at == point => panic!("{point:?} panics, as it should"),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn sure<T>(answer: Result<T, Infallible>) -> T {
+    answer.unwrap_or_else(|never| match never {})
+}
+
+impl AccountDirectory for Broken {
+    type Error = &'static str;
+
+    async fn authenticate(&self, access: AccessToken<'_>) -> Result<Authentication, &'static str> {
+        self.at(Point::Authenticate).await?;
+        Ok(sure(self.directory.authenticate(access).await))
+    }
+
+    async fn is_administrator(&self, user: &UserId) -> Result<bool, &'static str> {
+        self.at(Point::Administrator).await?;
+        Ok(sure(self.directory.is_administrator(user).await))
+    }
+
+    fn is_local(&self, user: &UserId) -> bool {
+        if matches!(self.at, Some((Point::Local, _))) {
+            panic!("`is_local` panics, as it should");
+        }
+        self.directory.is_local(user)
+    }
+
+    async fn exists(&self, user: &UserId) -> Result<bool, &'static str> {
+        self.at(Point::Exists).await?;
+        Ok(sure(self.directory.exists(user).await))
+    }
+}
+
+impl RestrictionStore for Broken {
+    type Error = &'static str;
+
+    async fn state(&self, user: &UserId) -> Result<AccountState, &'static str> {
+        self.at(Point::State).await?;
+        Ok(sure(RestrictionStore::state(&self.store, user).await))
+    }
+
+    async fn restrict(&self, user: &UserId, record: RestrictionRecord) -> Result<(), &'static str> {
+        self.at(Point::Restrict).await?;
+        sure(RestrictionStore::restrict(&self.store, user, record).await);
+        Ok(())
+    }
+
+    async fn lift(&self, user: &UserId, kind: RestrictionKind) -> Result<bool, &'static str> {
+        self.at(Point::Lift).await?;
+        Ok(sure(RestrictionStore::lift(&self.store, user, kind).await))
+    }
+
+    async fn record(
+        &self,
+        user: &UserId,
+        kind: RestrictionKind,
+    ) -> Result<Option<RestrictionRecord>, &'static str> {
+        self.at(Point::Record).await?;
+        Ok(sure(self.store.record(user, kind).await))
+    }
+
+    async fn restricted(
+        &self,
+        after: Option<&UserId>,
+        limit: usize,
+    ) -> Result<Vec<(UserId, Vec<RestrictionRecord>)>, &'static str> {
+        Ok(sure(self.store.restricted(after, limit).await))
+    }
+}
+
+async fn ask(at: Option<(Point, How)>, method: Method, body: &'static str) -> Response<Bytes> {
+    let broken = Arc::new(Broken {
+        at,
+        ..Broken::default()
+    });
+    let layer = AccountModerationLayer::new(Arc::clone(&broken), broken);
+    let request = request(method, LOCK_ALICE, "admin", body);
+    oneshot(layer.layer(router()), request).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn rule_12_whatever_fails_the_answer_is_503() {
+    const LOCK: (Method, &str) = (Method::PUT, r#"{"locked":true}"#);
+    const UNLOCK: (Method, &str) = (Method::PUT, r#"{"locked":false}"#);
+    for (point, (method, body)) in [
+        (Point::Authenticate, (Method::GET, "")),
+        (Point::Administrator, (Method::GET, "")),
+        (Point::Local, (Method::GET, "")),
+        (Point::Exists, (Method::GET, "")),
+        (Point::State, (Method::GET, "")),
+        (Point::Record, LOCK),
+        (Point::Restrict, LOCK),
+        (Point::Lift, UNLOCK),
+    ] {
+        let sound = ask(None, method.clone(), body).await;
+        assert_eq!(sound.status(), 200, "{point:?} is sound");
+        for how in [How::Fails, How::Hangs, How::Panics] {
+            let before = tokio::time::Instant::now();
+            let response = ask(Some((point, how)), method.clone(), body).await;
+            assert_eq!(response.status(), 503, "{point:?} {how:?}");
+            check_error(&response, "M_UNKNOWN", None).unwrap();
+            assert_eq!(response.headers()["retry-after"], "5");
+            assert!(before.elapsed() <= Duration::from_millis(5001));
+        }
+    }
+}
+
+/// A body with a mind of its own.
+enum OddBody {
+    Hangs,
+    Fails,
+    MustNotBeRead,
+}
+
+impl http_body::Body for OddBody {
+    type Data = Bytes;
+    type Error = &'static str;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, &'static str>>> {
+        match *self {
+            Self::Hangs => Poll::Pending,
+            Self::Fails => Poll::Ready(Some(Err("connection reset"))),
+            Self::MustNotBeRead => panic!("nobody may read this body"),
+        }
+    }
+}
+
+async fn put(token: &str, body: OddBody) -> Response<Bytes> {
+    let world = World::new(MemoryStore::new());
+    let request = request(Method::PUT, LOCK_ALICE, token, "").map(|_| Body::new(body));
+    let service = world.layer().layer(router());
+    let response: Response<Body> = service.oneshot(request).await.unwrap();
+    assert!(world.state("@alice:example.org").await.is_active());
+    let (parts, body) = response.into_parts();
+    let body = axum::body::to_bytes(body, 1 << 16).await.unwrap();
+    Response::from_parts(parts, body)
+}
+
+#[tokio::test(start_paused = true)]
+async fn rule_13_a_body_that_fails_is_400_and_one_that_hangs_408() {
+    let response = put("admin", OddBody::Fails).await;
+    assert_eq!(response.status(), 400);
+    check_error(&response, "M_UNKNOWN", None).unwrap();
+    let response = put("admin", OddBody::Hangs).await;
+    assert_eq!(response.status(), 408);
+    check_error(&response, "M_UNKNOWN", None).unwrap();
+}
+
+#[tokio::test]
+async fn rule_11_the_body_is_read_for_an_administrator_only() {
+    for (token, status) in [("alice", 403), ("nobody", 401)] {
+        let response = put(token, OddBody::MustNotBeRead).await;
+        assert_eq!(response.status(), status, "{token}");
+    }
+}
+
+#[tokio::test]
+async fn other_paths_are_not_looked_at() {
+    let world = World::new(MemoryStore::new());
+    let request = Request::builder()
+        .method(Method::PUT)
+        .uri("/_matrix/client/v3/rooms/!r/send/m.room.message/1")
+        .header("authorization", "Bearer admin")
+        .body(Body::new(OddBody::MustNotBeRead))
+        .unwrap();
+    let response = world
+        .layer()
+        .layer(router())
+        .oneshot(request)
+        .await
+        .unwrap();
+    assert_eq!(response.status(), 200);
+    assert!(world.directory.take_questions().is_empty());
+    assert_eq!(world.restrictions.take_calls(), 0);
+}
+
+#[tokio::test]
+async fn rule_13_the_inner_services_error_passes_unchanged() {
+    #[derive(Debug, PartialEq)]
+    struct Odd;
+    let inner = tower::service_fn(|_: Request<Body>| async { Err::<Response<Body>, _>(Odd) });
+    let service = World::new(MemoryStore::new()).layer().layer(inner);
+    let request = Request::new(Body::empty());
+    assert_eq!(service.oneshot(request).await.unwrap_err(), Odd);
+}

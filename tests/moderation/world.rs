@@ -1,0 +1,216 @@
+//! A server's users, and a store that counts how often it is asked.
+
+use std::{
+    convert::Infallible,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, SystemTime},
+};
+
+use tower_account_status::{
+    AccessToken, AccountDirectory, AccountModerationLayer, AccountState, Authentication, Changes,
+    RestrictionKind, RestrictionRecord, RestrictionStore, UserId,
+};
+
+pub(crate) const ADMIN: &str = "@admin:example.org";
+pub(crate) const OTHER_ADMIN: &str = "@other-admin:example.org";
+pub(crate) const ALICE: &str = "@alice:example.org";
+pub(crate) const SLASH: &str = "@team/bot:example.org";
+/// An account that was deactivated, and whose row the server still has.
+pub(crate) const GONE: &str = "@gone:example.org";
+
+pub(crate) const USERS: [&str; 5] = [ADMIN, OTHER_ADMIN, ALICE, SLASH, GONE];
+
+/// What the clock of every layer here says.
+pub(crate) fn now() -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000)
+}
+
+/// A token is its owner's localpart.
+pub(crate) fn owner(token: &str) -> Option<UserId> {
+    let user = UserId::from(format!("@{token}:example.org"));
+    [ADMIN, OTHER_ADMIN, ALICE]
+        .contains(&user.as_str())
+        .then_some(user)
+}
+
+/// What the directory was asked about a user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Question {
+    Administrator(UserId),
+    Local(UserId),
+    Exists(UserId),
+}
+
+impl Question {
+    pub(crate) fn user(&self) -> &UserId {
+        match self {
+            Self::Administrator(user) | Self::Local(user) | Self::Exists(user) => user,
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Directory {
+    questions: Mutex<Vec<Question>>,
+}
+
+impl Directory {
+    pub(crate) fn take_questions(&self) -> Vec<Question> {
+        std::mem::take(&mut self.questions.lock().unwrap())
+    }
+
+    fn asked(&self, question: Question) {
+        self.questions.lock().unwrap().push(question);
+    }
+}
+
+impl AccountDirectory for Directory {
+    type Error = Infallible;
+
+    async fn authenticate(&self, access: AccessToken<'_>) -> Result<Authentication, Infallible> {
+        let Some(token) = access.token().expose_str() else {
+            return Ok(Authentication::Unknown);
+        };
+        Ok(match (token, access.asserted_user()) {
+            ("expired", _) => Authentication::Expired,
+            ("service", Some(user)) => Authentication::User(user.into()),
+            _ => owner(token).into(),
+        })
+    }
+
+    async fn is_administrator(&self, user: &UserId) -> Result<bool, Infallible> {
+        self.asked(Question::Administrator(user.clone()));
+        Ok([ADMIN, OTHER_ADMIN].contains(&user.as_str()))
+    }
+
+    fn is_local(&self, user: &UserId) -> bool {
+        self.asked(Question::Local(user.clone()));
+        user.server_name() == Some("example.org")
+    }
+
+    async fn exists(&self, user: &UserId) -> Result<bool, Infallible> {
+        self.asked(Question::Exists(user.clone()));
+        Ok([ADMIN, OTHER_ADMIN, ALICE, SLASH].contains(&user.as_str()))
+    }
+}
+
+/// Counts every question and change.
+#[derive(Debug)]
+pub(crate) struct Counted<R> {
+    pub(crate) store: R,
+    calls: AtomicUsize,
+}
+
+impl<R> Counted<R> {
+    pub(crate) fn take_calls(&self) -> usize {
+        self.calls.swap(0, Ordering::SeqCst)
+    }
+
+    fn counted(&self) -> &R {
+        self.calls.fetch_add(1, Ordering::SeqCst);
+        &self.store
+    }
+}
+
+impl<R: RestrictionStore> RestrictionStore for Counted<R> {
+    type Error = R::Error;
+
+    async fn state(&self, user: &UserId) -> Result<AccountState, R::Error> {
+        self.counted().state(user).await
+    }
+
+    async fn restrict(&self, user: &UserId, record: RestrictionRecord) -> Result<(), R::Error> {
+        self.counted().restrict(user, record).await
+    }
+
+    async fn lift(&self, user: &UserId, kind: RestrictionKind) -> Result<bool, R::Error> {
+        self.counted().lift(user, kind).await
+    }
+
+    async fn record(
+        &self,
+        user: &UserId,
+        kind: RestrictionKind,
+    ) -> Result<Option<RestrictionRecord>, R::Error> {
+        self.counted().record(user, kind).await
+    }
+
+    async fn restricted(
+        &self,
+        after: Option<&UserId>,
+        limit: usize,
+    ) -> Result<Vec<(UserId, Vec<RestrictionRecord>)>, R::Error> {
+        self.counted().restricted(after, limit).await
+    }
+
+    fn peek_state(&self, user: &UserId) -> Option<AccountState> {
+        self.counted().peek_state(user)
+    }
+
+    fn changes(&self) -> Option<Changes> {
+        self.store.changes()
+    }
+}
+
+/// A server: its users and their restrictions.
+pub(crate) struct World<R> {
+    pub(crate) directory: Arc<Directory>,
+    pub(crate) restrictions: Arc<Counted<R>>,
+}
+
+pub(crate) type Layer<R> = AccountModerationLayer<Arc<Directory>, Arc<Counted<R>>>;
+
+impl<R: RestrictionStore> World<R> {
+    pub(crate) fn new(store: R) -> Self {
+        Self {
+            directory: Arc::default(),
+            restrictions: Arc::new(Counted {
+                store,
+                calls: AtomicUsize::new(0),
+            }),
+        }
+    }
+
+    pub(crate) fn layer(&self) -> Layer<R> {
+        let (directory, restrictions) = (&self.directory, &self.restrictions);
+        AccountModerationLayer::new(Arc::clone(directory), Arc::clone(restrictions)).with_clock(now)
+    }
+
+    /// Restricts somebody behind the layer's back.
+    pub(crate) async fn restrict(&self, user: &str, record: impl Into<RestrictionRecord>) {
+        let user = UserId::from(user);
+        let restricted = self.restrictions.store.restrict(&user, record.into()).await;
+        restricted.map_err(Into::into).expect("the store works");
+    }
+
+    pub(crate) async fn record(
+        &self,
+        user: &str,
+        kind: RestrictionKind,
+    ) -> Option<RestrictionRecord> {
+        let user = UserId::from(user);
+        let record = self.restrictions.store.record(&user, kind).await;
+        record.map_err(Into::into).expect("the store works")
+    }
+
+    pub(crate) async fn state(&self, user: &str) -> AccountState {
+        let user = UserId::from(user);
+        let state = self.restrictions.store.state(&user).await;
+        state.map_err(Into::into).expect("the store works")
+    }
+
+    /// Nobody is restricted, and nothing has been asked.
+    pub(crate) async fn reset(&self) {
+        for user in USERS.map(UserId::from) {
+            for kind in RestrictionKind::ALL {
+                let lifted = self.restrictions.store.lift(&user, kind).await;
+                lifted.map_err(Into::into).expect("the store works");
+            }
+        }
+        self.directory.take_questions();
+        self.restrictions.take_calls();
+    }
+}
