@@ -9,4 +9,7 @@ pub mod store;
 pub use account::{Account, AccountState, Restriction, RestrictionKind, UserId};
 pub use changes::{Changes, Subscription};
 pub use credential::{AccessToken, Credential, LoginIdentifier, LoginToken, Secret};
-pub use store::{AccountStateStore, DynAccountStateStore, MemoryStore, Peek};
+pub use store::{
+    AccountStateStore, Combined, CredentialOwner, DynAccountStateStore, MemoryStore, Peek,
+    RestrictionRecord, RestrictionStore,
+};

@@ -2,8 +2,8 @@
 
 use std::{future::Future, sync::Arc};
 
-use super::{AccountStateStore, Peek};
-use crate::{Account, AccountState, Credential, UserId, changes::Changes};
+use super::{AccountStateStore, Peek, RestrictionRecord, RestrictionStore};
+use crate::{Account, AccountState, Credential, RestrictionKind, UserId, changes::Changes};
 
 macro_rules! forward {
     ($($(#[$attribute:meta])* [$($generics:tt)*] $pointer:ty;)*) => {$(
@@ -57,4 +57,68 @@ forward! {
     [S: AccountStateStore + ?Sized] Arc<S>;
     [S: AccountStateStore + ?Sized] Box<S>;
     [S: AccountStateStore + ?Sized] &'static S;
+}
+
+macro_rules! forward_restrictions {
+    ($([$($generics:tt)*] $pointer:ty;)*) => {$(
+        impl<$($generics)*> RestrictionStore for $pointer {
+            type Error = R::Error;
+
+            fn state(
+                &self,
+                user: &UserId,
+            ) -> impl Future<Output = Result<AccountState, Self::Error>> + Send {
+                R::state(self, user)
+            }
+
+            fn restrict(
+                &self,
+                user: &UserId,
+                record: RestrictionRecord,
+            ) -> impl Future<Output = Result<(), Self::Error>> + Send {
+                R::restrict(self, user, record)
+            }
+
+            fn lift(
+                &self,
+                user: &UserId,
+                kind: RestrictionKind,
+            ) -> impl Future<Output = Result<bool, Self::Error>> + Send {
+                R::lift(self, user, kind)
+            }
+
+            fn record(
+                &self,
+                user: &UserId,
+                kind: RestrictionKind,
+            ) -> impl Future<Output = Result<Option<RestrictionRecord>, Self::Error>> + Send {
+                R::record(self, user, kind)
+            }
+
+            fn restricted(
+                &self,
+                after: Option<&UserId>,
+                limit: usize,
+            ) -> impl Future<
+                Output = Result<Vec<(UserId, Vec<RestrictionRecord>)>, Self::Error>,
+            > + Send {
+                R::restricted(self, after, limit)
+            }
+
+            #[inline]
+            fn peek_state(&self, user: &UserId) -> Option<AccountState> {
+                R::peek_state(self, user)
+            }
+
+            fn changes(&self) -> Option<Changes> {
+                R::changes(self)
+            }
+        }
+    )*};
+}
+
+forward_restrictions! {
+    [R: RestrictionStore + ?Sized] Arc<R>;
+    [R: RestrictionStore + ?Sized] Box<R>;
+    [R: RestrictionStore + ?Sized] &'static R;
 }

@@ -1,13 +1,17 @@
 //! Where the layer learns whose a credential is and what that account may do.
 
+mod combined;
 mod erased;
 mod forward;
 mod memory;
+mod restrictions;
 
 use std::{error::Error, future::Future};
 
+pub use combined::{AtOnce, ByToken, Combined, CredentialOwner, PeekOwner};
 pub use erased::DynAccountStateStore;
 pub use memory::MemoryStore;
+pub use restrictions::{RestrictionRecord, RestrictionStore};
 
 use crate::{Account, AccountState, Credential, UserId, changes::Changes};
 

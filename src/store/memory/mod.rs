@@ -1,12 +1,16 @@
 //! Accounts, tokens and states in memory.
 
+mod records;
+
 use std::{
     collections::HashMap,
     convert::Infallible,
     fmt,
     sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+    time::SystemTime,
 };
 
+use self::records::Records;
 use super::{AccountStateStore, Peek};
 use crate::{
     Account, AccountState, Credential, LoginIdentifier, Restriction, RestrictionKind, UserId,
@@ -30,6 +34,7 @@ pub struct MemoryStore {
     server_name: Option<Box<str>>,
     changes: Changes,
     tables: RwLock<Tables>,
+    records: Records,
 }
 
 /// Every key leads to the account's place in `accounts`, so that a state is stored once however
@@ -58,6 +63,7 @@ impl MemoryStore {
             server_name: None,
             changes: Changes::new(),
             tables: RwLock::default(),
+            records: Records::default(),
         }
     }
 
@@ -144,13 +150,24 @@ impl MemoryStore {
     }
 
     fn change(&self, user: &UserId, change: impl FnOnce(AccountState) -> AccountState) {
-        {
-            let tables = &mut *self.write();
-            let place = tables.place(user.clone());
-            let state = &mut tables.accounts[place].state;
-            *state = change(std::mem::take(state));
-        }
+        let now = SystemTime::now();
+        self.records.change(user, |records| {
+            let state = self.change_state(user, change);
+            records.follow(&state, now);
+        });
         self.changes.announce(user);
+    }
+
+    fn change_state(
+        &self,
+        user: &UserId,
+        change: impl FnOnce(AccountState) -> AccountState,
+    ) -> AccountState {
+        let tables = &mut *self.write();
+        let place = tables.place(user.clone());
+        let state = &mut tables.accounts[place].state;
+        *state = change(std::mem::take(state));
+        state.clone()
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Tables> {
