@@ -3,6 +3,9 @@
 
 mod account;
 mod changes;
+#[cfg(feature = "conformance")]
+#[cfg_attr(docsrs, doc(cfg(feature = "conformance")))]
+pub mod conformance;
 mod credential;
 pub mod store;
 

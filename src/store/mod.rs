@@ -4,7 +4,14 @@ mod combined;
 mod erased;
 mod forward;
 mod memory;
+#[cfg(feature = "sqlite")]
+mod restricted_set;
 mod restrictions;
+#[cfg(feature = "sqlite")]
+#[cfg_attr(docsrs, doc(cfg(feature = "sqlite")))]
+pub mod sqlite;
+#[cfg(feature = "sqlite")]
+mod stored;
 
 use std::{error::Error, future::Future};
 
@@ -12,6 +19,8 @@ pub use combined::{AtOnce, ByToken, Combined, CredentialOwner, PeekOwner};
 pub use erased::DynAccountStateStore;
 pub use memory::MemoryStore;
 pub use restrictions::{RestrictionRecord, RestrictionStore};
+#[cfg(feature = "sqlite")]
+pub use sqlite::SqliteStore;
 
 use crate::{Account, AccountState, Credential, UserId, changes::Changes};
 
