@@ -3,6 +3,9 @@
 
 #![allow(clippy::unwrap_used)] // a test fails by panicking
 
+#[path = "support/postgres.rs"]
+mod postgres;
+
 use std::{
     collections::HashMap,
     convert::Infallible,
@@ -13,7 +16,7 @@ use tower_account_status::{
     AccountState, Combined, Credential, CredentialOwner, MemoryStore, RestrictionKind,
     RestrictionRecord, RestrictionStore, UserId,
     conformance::{self, BoxError, Fixture},
-    store::{SqliteStore, sqlite::SqliteOptions},
+    store::{PostgresStore, SqliteStore, postgres::PostgresOptions, sqlite::SqliteOptions},
 };
 
 struct Memory(MemoryStore);
@@ -142,5 +145,20 @@ async fn sqlite_store_with_the_set_in_memory() {
     let folder = tempfile::tempdir().unwrap();
     let options = SqliteOptions::new().with_restricted_set_in_memory();
     let store = options.open(folder.path().join("restrictions.db")).await;
+    check_both(store.unwrap()).await;
+}
+
+#[tokio::test]
+async fn postgres_store() {
+    let cluster = postgres::Cluster::shared();
+    let store = PostgresStore::connect(&cluster.database().await).await;
+    check_both(store.unwrap()).await;
+}
+
+#[tokio::test]
+async fn postgres_store_with_the_set_in_memory() {
+    let cluster = postgres::Cluster::shared();
+    let options = PostgresOptions::new(&cluster.database().await).unwrap();
+    let store = options.with_restricted_set_in_memory().connect().await;
     check_both(store.unwrap()).await;
 }

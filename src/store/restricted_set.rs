@@ -43,6 +43,13 @@ impl RestrictedSet {
         drop(old);
     }
 
+    /// Whether it answers.
+    #[cfg(feature = "postgres")]
+    pub(super) fn is_trusted(&self) -> bool {
+        let accounts = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        accounts.is_some()
+    }
+
     /// Answers nothing until the accounts have been replaced.
     pub(super) fn distrust(&self) {
         let old = self.write().take();
