@@ -42,6 +42,7 @@
 //! [`RestrictionStore`]: crate::RestrictionStore
 
 mod accounts;
+mod concurrent;
 mod credentials;
 mod fixture;
 mod listing;

@@ -78,6 +78,37 @@ impl Cluster {
         cluster
     }
 
+    /// Restarts the server with a certificate for `localhost` of its own, and returns where that
+    /// is.
+    pub fn use_tls(&self) -> PathBuf {
+        let data = self.folder.path().join("data");
+        let mut openssl = as_server(Path::new("openssl"));
+        openssl.args([
+            "req",
+            "-x509",
+            "-nodes",
+            "-days",
+            "2",
+            "-subj",
+            "/CN=localhost",
+        ]);
+        openssl.args(["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]);
+        openssl.args(["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]);
+        // One that signs itself has to be no authority for rustls to take it as a server's.
+        openssl.args(["-addext", "basicConstraints=critical,CA:FALSE"]);
+        openssl.arg("-keyout").arg(data.join("server.key"));
+        openssl.arg("-out").arg(data.join("server.crt"));
+        expect_success(&mut openssl);
+        let mut setting = fs::File::options()
+            .append(true)
+            .open(data.join("postgresql.conf"))
+            .unwrap();
+        std::io::Write::write_all(&mut setting, b"\nssl = on\n").unwrap();
+        self.stop();
+        self.launch();
+        data.join("server.crt")
+    }
+
     /// Starts the server where it does not run, and returns when it answers.
     pub fn launch(&self) {
         let deadline = Instant::now() + START_LIMIT;

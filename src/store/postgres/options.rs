@@ -113,7 +113,7 @@ impl PostgresOptions {
     /// Holds the states of all restricted accounts in memory, so that
     /// [`peek_state`](crate::RestrictionStore::peek_state) answers for every account, at once.
     ///
-    /// A restricted account takes about 300 bytes, and its reason; others take nothing. The set is
+    /// A restricted account takes about 270 bytes, and its reason; others take nothing. The set is
     /// loaded when the store is connected and whenever the listener was away. This process's
     /// changes are in it before they are acknowledged, those of other processes when their
     /// notification arrives. While the listener is away it answers nothing and the database is

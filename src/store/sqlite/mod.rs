@@ -108,7 +108,7 @@ impl SqliteOptions {
     /// Holds the states of all restricted accounts in memory, so that
     /// [`peek_state`](RestrictionStore::peek_state) answers for every account, at once.
     ///
-    /// A restricted account takes about 300 bytes, and its reason; others take nothing. The set is
+    /// A restricted account takes about 270 bytes, and its reason; others take nothing. The set is
     /// loaded when the store is opened. This process's changes are in it before they are
     /// acknowledged; those of other processes come with the next look at the file, and while the
     /// set is loaded again, or the file cannot be read, it answers nothing and the file is asked.
