@@ -242,6 +242,6 @@ fn next(lines: &mut Lines<BufReader<ChildStdout>>) -> String {
 
 fn quantiles(mut times: Vec<Duration>) -> String {
     times.sort();
-    let at = |part: f64| times[((times.len() - 1) as f64 * part) as usize];
-    format!("median {:.1?}, p99 {:.1?}", at(0.5), at(0.99))
+    let at = |percent: usize| times[(times.len() - 1) * percent / 100];
+    format!("median {:.1?}, p99 {:.1?}", at(50), at(99))
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use crate::{AccountState, Restriction, RestrictionKind, UserId, store::RestrictionRecord};
+use crate::{Restriction, RestrictionKind, UserId, store::RestrictionRecord};
 
 /// A restriction as a row: times in microseconds since 1970, the kind as its name.
 pub(super) struct Row {
@@ -67,17 +67,6 @@ pub(super) fn accounts(
         records.sort_by_key(RestrictionRecord::kind);
     }
     accounts
-}
-
-/// The state that rows of restrictions amount to.
-pub(super) fn state(
-    restrictions: impl IntoIterator<Item = Result<Restriction, UnknownKind>>,
-) -> Result<AccountState, UnknownKind> {
-    restrictions
-        .into_iter()
-        .try_fold(AccountState::ACTIVE, |state, restriction| {
-            Ok(state.with(restriction?))
-        })
 }
 
 /// What lies outside the 292,000 years around 1970 is stored as the nearest time inside.

@@ -23,7 +23,7 @@ pub(super) fn state(connection: &Connection, user: &UserId) -> Result<AccountSta
             Ok(stored::restriction(row.get(0)?, row.get(1)?, row.get(2)?))
         })?
         .collect::<rusqlite::Result<Vec<_>>>()?;
-    Ok(stored::state(rows)?)
+    rows.into_iter().map(|row| Ok(row?)).collect()
 }
 
 pub(super) fn record(
