@@ -6,6 +6,9 @@ mod account;
 mod action;
 mod body;
 mod changes;
+#[cfg(feature = "conformance")]
+#[cfg_attr(docsrs, doc(cfg(feature = "conformance")))]
+pub mod conformance;
 mod credential;
 mod denial;
 mod future;

@@ -4,14 +4,28 @@ mod combined;
 mod erased;
 mod forward;
 mod memory;
+#[cfg(feature = "postgres")]
+#[cfg_attr(docsrs, doc(cfg(feature = "postgres")))]
+pub mod postgres;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod restricted_set;
 mod restrictions;
+#[cfg(feature = "sqlite")]
+#[cfg_attr(docsrs, doc(cfg(feature = "sqlite")))]
+pub mod sqlite;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod stored;
 
 use std::{error::Error, future::Future};
 
 pub use combined::{AtOnce, ByToken, Combined, CredentialOwner, PeekOwner};
 pub use erased::DynAccountStateStore;
 pub use memory::MemoryStore;
+#[cfg(feature = "postgres")]
+pub use postgres::PostgresStore;
 pub use restrictions::{RestrictionRecord, RestrictionStore};
+#[cfg(feature = "sqlite")]
+pub use sqlite::SqliteStore;
 
 use crate::{Account, AccountState, Credential, UserId, changes::Changes};
 

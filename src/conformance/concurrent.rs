@@ -1,0 +1,85 @@
+//! Changes of one account that are made at the same time.
+
+use super::{
+    Promise,
+    records::{Run, rounded},
+    samples::end_in,
+    wait,
+};
+use crate::{Restriction, RestrictionKind, RestrictionRecord, RestrictionStore};
+
+pub(super) async fn check<R: RestrictionStore>(run: &mut Run<'_, R>) {
+    kinds(run).await;
+    records(run).await;
+}
+
+/// Restrictions of different kinds of one account, set and lifted at the same time.
+async fn kinds<R: RestrictionStore>(run: &mut Run<'_, R>) {
+    let promise = Promise::ConcurrentChangesHold;
+    let user = run.names.user("concurrent-kinds");
+    run.touched.insert(user.clone());
+    for _ in 0..8 {
+        let (store, user) = (run.store, &user);
+        let set = wait::all(
+            RestrictionKind::ALL.map(|kind| wait::answer(store.restrict(user, kind.into()))),
+        )
+        .await;
+        run.note(promise, "restricting in three ways at the same time", set);
+        run.expect_kinds(promise, user, &RestrictionKind::ALL).await;
+        let lifted =
+            wait::all(RestrictionKind::ALL.map(|kind| wait::answer(store.lift(user, kind)))).await;
+        run.note(
+            promise,
+            "lifting three restrictions at the same time",
+            lifted,
+        );
+        run.expect_kinds(promise, user, &[]).await;
+    }
+}
+
+/// Records of one kind that replace each other, and are read meanwhile: each is whole.
+async fn records<R: RestrictionStore>(run: &mut Run<'_, R>) {
+    const RECORDS: i64 = 12;
+    let promise = Promise::ConcurrentChangesHold;
+    let user = run.names.user("concurrent-records");
+    run.touched.insert(user.clone());
+    let records: Vec<RestrictionRecord> = (1..=RECORDS)
+        .map(|number| {
+            let restriction = Restriction::new(RestrictionKind::Locked)
+                .with_reason(number.to_string())
+                .with_until(end_in(number * 3600));
+            rounded(
+                &RestrictionRecord::new(restriction)
+                    .with_set_by(run.names.user(&format!("moderator-{number}")))
+                    .with_set_at(end_in(-number)),
+            )
+        })
+        .collect();
+    let (store, user) = (run.store, &user);
+    let seen = wait::all(records.iter().map(|record| async move {
+        wait::answer(store.restrict(user, record.clone())).await?;
+        wait::answer(store.record(user, RestrictionKind::Locked)).await
+    }))
+    .await;
+    for seen in seen {
+        match seen.map(|record| record.as_ref().map(rounded)) {
+            Ok(Some(record)) if records.contains(&record) => {}
+            Ok(seen) => run.findings.add(
+                promise,
+                format!("while {RECORDS} records replaced each other, one was read that nobody set: {seen:?}"),
+            ),
+            Err(error) => run.findings.add(
+                promise,
+                format!("while {RECORDS} records replaced each other, {error}"),
+            ),
+        }
+    }
+}
+
+impl<R> Run<'_, R> {
+    fn note<T>(&mut self, promise: Promise, what: &str, results: Vec<Result<T, String>>) {
+        for error in results.into_iter().filter_map(Result::err) {
+            self.findings.add(promise, format!("{what}: {error}"));
+        }
+    }
+}

@@ -1,0 +1,346 @@
+//! The checks of a [`RestrictionStore`].
+
+use std::{collections::BTreeSet, time::SystemTime};
+
+use super::{
+    Promise, Report, concurrent, listing,
+    report::Findings,
+    samples::{Names, REASONS, end_in, to_millis},
+    wait,
+};
+use crate::{
+    AccountState, Restriction, RestrictionKind, RestrictionRecord, RestrictionStore, UserId,
+};
+
+/// Checks the promises of a [`RestrictionStore`].
+///
+/// The store may hold other accounts, as long as nobody changes them meanwhile.
+///
+/// # Errors
+///
+/// With every promise that was found broken.
+pub async fn check_restrictions<R: RestrictionStore>(store: &R) -> Result<(), Report> {
+    let mut run = Run {
+        store,
+        names: Names::new(),
+        findings: Findings::default(),
+        touched: BTreeSet::new(),
+    };
+    unknown(&mut run).await;
+    records(&mut run).await;
+    independence(&mut run).await;
+    ends(&mut run).await;
+    user_ids(&mut run).await;
+    lifting(&mut run).await;
+    announcements(&mut run).await;
+    concurrent::check(&mut run).await;
+    listing::check(&mut run).await;
+    for user in std::mem::take(&mut run.touched) {
+        for kind in RestrictionKind::ALL {
+            run.lift(Promise::LiftSaysWhatItDid, &user, kind).await;
+        }
+    }
+    run.findings.into_result()
+}
+
+pub(super) struct Run<'a, R> {
+    pub(super) store: &'a R,
+    pub(super) names: Names,
+    pub(super) findings: Findings,
+    pub(super) touched: BTreeSet<UserId>,
+}
+
+impl<R: RestrictionStore> Run<'_, R> {
+    pub(super) async fn restrict(
+        &mut self,
+        promise: Promise,
+        user: &UserId,
+        record: impl Into<RestrictionRecord>,
+    ) -> bool {
+        self.touched.insert(user.clone());
+        let record = record.into();
+        let restricted = self.store.restrict(user, record.clone());
+        if let Err(error) = wait::answer(restricted).await {
+            let detail = format!("restricting {user:?} with {record:?}: {error}");
+            self.findings.add(promise, detail);
+            return false;
+        }
+        true
+    }
+
+    pub(super) async fn lift(
+        &mut self,
+        promise: Promise,
+        user: &UserId,
+        kind: RestrictionKind,
+    ) -> Option<bool> {
+        match wait::answer(self.store.lift(user, kind)).await {
+            Ok(lifted) => Some(lifted),
+            Err(error) => {
+                let detail = format!("lifting {kind} of {user:?}: {error}");
+                self.findings.add(promise, detail);
+                None
+            }
+        }
+    }
+
+    /// The kinds of restriction that `user` is under, by every way to ask.
+    pub(super) async fn expect_kinds(
+        &mut self,
+        promise: Promise,
+        user: &UserId,
+        expected: &[RestrictionKind],
+    ) {
+        let state = match wait::answer(self.store.state(user)).await {
+            Ok(state) => state,
+            Err(error) => {
+                let detail = format!("the state of {user:?}: {error}");
+                return self.findings.add(promise, detail);
+            }
+        };
+        let kinds: Vec<_> = state.restrictions().map(Restriction::kind).collect();
+        let question = format_args!("the restrictions of {user:?}");
+        self.findings
+            .same(promise, question, &kinds.as_slice(), &expected);
+        if let Some(peeked) = self.store.peek_state(user) {
+            let question = format_args!("`peek_state` of {user:?}");
+            self.findings
+                .same(Promise::PeekAgrees, question, &peeked, &state);
+        }
+        for kind in RestrictionKind::ALL {
+            let on_record = self.record(promise, user, kind).await;
+            if let Some(on_record) = on_record {
+                let question = format_args!("whether {kind} of {user:?} is on record");
+                let expected = expected.contains(&kind);
+                self.findings
+                    .same(promise, question, &on_record.is_some(), &expected);
+            }
+        }
+    }
+
+    async fn record(
+        &mut self,
+        promise: Promise,
+        user: &UserId,
+        kind: RestrictionKind,
+    ) -> Option<Option<RestrictionRecord>> {
+        match wait::answer(self.store.record(user, kind)).await {
+            Ok(record) => Some(record),
+            Err(error) => {
+                let detail = format!("the record of {user:?}, {kind}: {error}");
+                self.findings.add(promise, detail);
+                None
+            }
+        }
+    }
+
+    /// Sets the record, and compares what the state and the record say of it.
+    async fn round_trip(&mut self, promise: Promise, user: &UserId, record: RestrictionRecord) {
+        let kind = record.kind();
+        if !self.restrict(promise, user, record.clone()).await {
+            return;
+        }
+        if let Some(answered) = self.record(promise, user, kind).await {
+            let question = format_args!("the record of {user:?}, {kind}");
+            self.findings.same(
+                promise,
+                question,
+                &answered.as_ref().map(rounded),
+                &Some(rounded(&record)),
+            );
+        }
+        match wait::answer(self.store.state(user)).await {
+            Ok(state) => {
+                let question = format_args!("the restriction of {user:?}, {kind}");
+                let answered = state.restriction(kind).cloned().map(rounded_end);
+                let expected = Some(rounded_end(record.restriction().clone()));
+                self.findings.same(promise, question, &answered, &expected);
+            }
+            Err(error) => self
+                .findings
+                .add(promise, format!("the state of {user:?}: {error}")),
+        }
+    }
+}
+
+/// What a store need not keep, the part of a time below a millisecond, is left out.
+pub(super) fn rounded(record: &RestrictionRecord) -> RestrictionRecord {
+    let rounded = RestrictionRecord::new(rounded_end(record.restriction().clone()))
+        .with_set_at(to_millis(record.set_at()));
+    match record.set_by() {
+        Some(user) => rounded.with_set_by(user.clone()),
+        None => rounded,
+    }
+}
+
+fn rounded_end(restriction: Restriction) -> Restriction {
+    match restriction.until() {
+        Some(until) => restriction.with_until(to_millis(until)),
+        None => restriction,
+    }
+}
+
+async fn unknown<R: RestrictionStore>(run: &mut Run<'_, R>) {
+    let user = run.names.user("unknown");
+    run.expect_kinds(Promise::UnknownUserIsActive, &user, &[])
+        .await;
+    let lifted = run
+        .lift(Promise::LiftSaysWhatItDid, &user, RestrictionKind::Locked)
+        .await;
+    let question = format_args!("lifting a lock of {user:?}, who has none");
+    run.findings
+        .same(Promise::LiftSaysWhatItDid, question, &lifted, &Some(false));
+}
+
+async fn records<R: RestrictionStore>(run: &mut Run<'_, R>) {
+    let user = run.names.user("records");
+    let long_reason = "\u{1f512}".repeat(4 * 1024);
+    let moderators = run.names.hard_users();
+    for kind in RestrictionKind::ALL {
+        for reason in REASONS.into_iter().chain([long_reason.as_str()]) {
+            let record = Restriction::new(kind).with_reason(reason).into();
+            run.round_trip(Promise::ReasonComesBack, &user, record)
+                .await;
+        }
+        let record = RestrictionRecord::new(Restriction::new(kind).with_reason("Spam"))
+            .with_set_by(run.names.user("moderator"))
+            .with_set_at(end_in(-5));
+        run.round_trip(Promise::RecordComesBack, &user, record)
+            .await;
+        // Nothing of an earlier record is left.
+        run.round_trip(Promise::RecordComesBack, &user, kind.into())
+            .await;
+    }
+    for moderator in moderators {
+        let record = RestrictionRecord::new(RestrictionKind::Locked).with_set_by(moderator);
+        run.round_trip(Promise::RecordComesBack, &user, record)
+            .await;
+    }
+}
+
+async fn independence<R: RestrictionStore>(run: &mut Run<'_, R>) {
+    use RestrictionKind::{Deactivated, Locked, Suspended};
+    let promise = Promise::RestrictionsAreIndependent;
+    let user = run.names.user("independent");
+    run.restrict(promise, &user, Suspended).await;
+    run.restrict(promise, &user, Deactivated).await;
+    run.expect_kinds(promise, &user, &[Deactivated, Suspended])
+        .await;
+    run.restrict(promise, &user, Restriction::new(Locked).with_reason("Spam"))
+        .await;
+    run.expect_kinds(promise, &user, &RestrictionKind::ALL)
+        .await;
+    if let Ok(state) = wait::answer(run.store.state(&user)).await {
+        let deciding = state.in_force(SystemTime::now()).map(Restriction::kind);
+        let question = "what decides of all restrictions together";
+        run.findings
+            .same(Promise::Precedence, question, &deciding, &Some(Deactivated));
+    }
+    run.lift(promise, &user, Deactivated).await;
+    run.expect_kinds(promise, &user, &[Locked, Suspended]).await;
+    run.lift(promise, &user, Locked).await;
+    run.expect_kinds(promise, &user, &[Suspended]).await;
+}
+
+async fn ends<R: RestrictionStore>(run: &mut Run<'_, R>) {
+    let promise = Promise::EndComesBack;
+    let user = run.names.user("ends");
+    for kind in RestrictionKind::ALL {
+        for seconds in [-86_400, -1, 3600, i64::from(u32::MAX)] {
+            let restriction = Restriction::new(kind).with_until(end_in(seconds));
+            run.round_trip(promise, &user, restriction.into()).await;
+            if let Ok(state) = wait::answer(run.store.state(&user)).await {
+                let question =
+                    format_args!("whether {kind} is in force, with its end {seconds} s from now");
+                let in_force = state
+                    .restriction(kind)
+                    .is_some_and(|restriction| restriction.is_in_force(SystemTime::now()));
+                run.findings
+                    .same(promise, question, &in_force, &(seconds > 0));
+            }
+        }
+    }
+}
+
+async fn user_ids<R: RestrictionStore>(run: &mut Run<'_, R>) {
+    let promise = Promise::UserIdsAreBytes;
+    let users = run.names.hard_users();
+    for (place, user) in users.iter().enumerate() {
+        let restriction = Restriction::new(RestrictionKind::Locked).with_reason(place.to_string());
+        run.restrict(promise, user, restriction).await;
+    }
+    for (place, user) in users.iter().enumerate() {
+        match wait::answer(run.store.record(user, RestrictionKind::Locked)).await {
+            Ok(record) => {
+                let reason = record
+                    .as_ref()
+                    .and_then(|record| record.restriction().reason());
+                let question = format_args!("the reason of {user:?}");
+                let expected = place.to_string();
+                run.findings
+                    .same(promise, question, &reason, &Some(expected.as_str()));
+            }
+            Err(error) => run
+                .findings
+                .add(promise, format!("the record of {user:?}: {error}")),
+        }
+        run.expect_kinds(promise, user, &[RestrictionKind::Locked])
+            .await;
+    }
+    for (place, user) in users.iter().enumerate() {
+        run.lift(promise, user, RestrictionKind::Locked).await;
+        run.expect_kinds(promise, user, &[]).await;
+        if let Some(next) = users.get(place + 1) {
+            run.expect_kinds(promise, next, &[RestrictionKind::Locked])
+                .await;
+        }
+    }
+}
+
+async fn lifting<R: RestrictionStore>(run: &mut Run<'_, R>) {
+    let promise = Promise::LiftSaysWhatItDid;
+    let user = run.names.user("lifted");
+    for kind in RestrictionKind::ALL {
+        let ended = Restriction::new(kind).with_until(end_in(-60));
+        for restriction in [Restriction::new(kind), ended] {
+            run.restrict(promise, &user, restriction).await;
+            for expected in [true, false] {
+                let lifted = run.lift(promise, &user, kind).await;
+                let question = format_args!("lifting {kind} of {user:?}");
+                run.findings
+                    .same(promise, question, &lifted, &Some(expected));
+                run.expect_kinds(Promise::ChangeIsVisibleAtOnce, &user, &[])
+                    .await;
+            }
+        }
+    }
+}
+
+async fn announcements<R: RestrictionStore>(run: &mut Run<'_, R>) {
+    let promise = Promise::ChangeIsAnnounced;
+    let Some(changes) = run.store.changes() else {
+        return;
+    };
+    let user = run.names.user("announced");
+    for kind in RestrictionKind::ALL {
+        let mut subscription = changes.subscribe(&user);
+        if run.restrict(promise, &user, kind).await && !wait::has_heard(&mut subscription).await {
+            let detail = format!("{user:?} was {kind}, and nobody had heard of it then");
+            run.findings.add(promise, detail);
+        }
+        let mut subscription = changes.subscribe(&user);
+        let lifted = run.lift(promise, &user, kind).await;
+        if lifted == Some(true) && !wait::has_heard(&mut subscription).await {
+            let detail = format!("{user:?} was no longer {kind}, and nobody had heard of it then");
+            run.findings.add(promise, detail);
+        }
+    }
+}
+
+/// The state that a listed account's records amount to.
+pub(super) fn state_of(records: &[RestrictionRecord]) -> AccountState {
+    records
+        .iter()
+        .map(|record| record.restriction().clone())
+        .collect()
+}

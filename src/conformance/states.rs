@@ -1,0 +1,198 @@
+//! In which state an account is.
+
+use std::time::SystemTime;
+
+use super::{
+    Fixture, Promise,
+    accounts::{Run, access},
+    samples::{REASONS, end_in},
+    wait,
+};
+use crate::{AccountState, AccountStateStore as _, Restriction, RestrictionKind, UserId};
+
+pub(super) async fn check<F: Fixture>(run: &mut Run<'_, F>) {
+    each_kind(run).await;
+    independence_and_precedence(run).await;
+    if run.fixture.scope().has_reasons() {
+        reasons(run).await;
+    }
+    if run.fixture.scope().has_ends() {
+        ends(run).await;
+    }
+    user_ids(run).await;
+    announcements(run).await;
+    concurrent_changes(run).await;
+}
+
+async fn each_kind<F: Fixture>(run: &mut Run<'_, F>) {
+    let promise = Promise::ChangeIsVisibleAtOnce;
+    let user = run.names.user("kinds");
+    let token = run.token_of(promise, &user).await;
+    for kind in run.fixture.scope().kinds().to_vec() {
+        for state in [kind.into(), AccountState::ACTIVE, kind.into()] {
+            run.round_trip(promise, &user, &state).await;
+            let what = format!("the token of a user in the state {state:?}");
+            run.ways_agree(&what, access(&token)).await;
+        }
+    }
+}
+
+async fn independence_and_precedence<F: Fixture>(run: &mut Run<'_, F>) {
+    let promise = Promise::RestrictionsAreIndependent;
+    let user = run.names.user("independent");
+    let kinds = run.fixture.scope().kinds().to_vec();
+    let all: AccountState = kinds.iter().copied().collect();
+    for kind in &kinds {
+        run.round_trip(promise, &user, &all).await;
+        run.round_trip(promise, &user, &all.clone().without(*kind))
+            .await;
+    }
+    for (place, kind) in kinds.iter().enumerate() {
+        let state: AccountState = kinds[place..].iter().copied().collect();
+        if !run.set(Promise::Precedence, &user, &state).await {
+            continue;
+        }
+        let Some(answered) = run.state(Promise::Precedence, &user).await else {
+            continue;
+        };
+        let deciding = answered.in_force(SystemTime::now()).map(Restriction::kind);
+        let question = format_args!("what decides in the state {state:?}");
+        run.findings
+            .same(Promise::Precedence, question, &deciding, &Some(*kind));
+    }
+}
+
+async fn reasons<F: Fixture>(run: &mut Run<'_, F>) {
+    let user = run.names.user("reasons");
+    let longest = "\u{1f512}".repeat(Restriction::MAX_REASON_LEN / 4);
+    for kind in run.fixture.scope().kinds().to_vec() {
+        for reason in REASONS.into_iter().chain([longest.as_str()]) {
+            let state = Restriction::new(kind).with_reason(reason).into();
+            run.round_trip(Promise::ReasonComesBack, &user, &state)
+                .await;
+        }
+        // A reason does not outlive its restriction.
+        run.round_trip(Promise::ReasonComesBack, &user, &kind.into())
+            .await;
+    }
+}
+
+async fn ends<F: Fixture>(run: &mut Run<'_, F>) {
+    let promise = Promise::EndComesBack;
+    let user = run.names.user("ends");
+    for kind in run.fixture.scope().kinds().to_vec() {
+        for (seconds, is_in_force) in [
+            (-86_400, false),
+            (-1, false),
+            (3600, true),
+            (i64::from(u32::MAX), true),
+        ] {
+            let state = Restriction::new(kind).with_until(end_in(seconds)).into();
+            run.round_trip(promise, &user, &state).await;
+            if let Some(answered) = run.state(promise, &user).await {
+                let question =
+                    format_args!("whether {kind} is in force, with its end {seconds} s from now");
+                let answered = answered.in_force(SystemTime::now()).is_some();
+                run.findings
+                    .same(promise, question, &answered, &is_in_force);
+            }
+        }
+        run.round_trip(promise, &user, &kind.into()).await;
+    }
+}
+
+async fn user_ids<F: Fixture>(run: &mut Run<'_, F>) {
+    let promise = Promise::UserIdsAreBytes;
+    let Some(&kind) = run.fixture.scope().kinds().first() else {
+        return;
+    };
+    let users = run.names.hard_users();
+    // Any two of the users differ in a bit of their place, so that in some round one of them is
+    // restricted and the other is not.
+    for bit in 0..users.len().ilog2() + 1 {
+        for (place, user) in users.iter().enumerate() {
+            let state = match place >> bit & 1 {
+                1 => kind.into(),
+                _ => AccountState::ACTIVE,
+            };
+            run.set(promise, user, &state).await;
+        }
+        for (place, user) in users.iter().enumerate() {
+            if let Some(state) = run.state(promise, user).await {
+                let question = format_args!("whether {user:?} is {kind}");
+                let answered = state.restriction(kind).is_some();
+                run.findings
+                    .same(promise, question, &answered, &(place >> bit & 1 == 1));
+            }
+        }
+    }
+}
+
+async fn announcements<F: Fixture>(run: &mut Run<'_, F>) {
+    let promise = Promise::ChangeIsAnnounced;
+    let Some(changes) = run.fixture.store().changes() else {
+        return;
+    };
+    let user = run.names.user("announced");
+    for kind in run.fixture.scope().kinds().to_vec() {
+        for state in [kind.into(), AccountState::ACTIVE] {
+            let mut subscription = changes.subscribe(&user);
+            if !run.set(promise, &user, &state).await {
+                continue;
+            }
+            if !wait::hears(&mut subscription).await {
+                let detail = format!("{user:?} was put into {state:?}, and nobody heard of it");
+                run.findings.add(promise, detail);
+            }
+            if let Some(answered) = run.state(promise, &user).await {
+                run.compare(promise, &user, &answered, &state);
+            }
+        }
+    }
+}
+
+async fn concurrent_changes<F: Fixture>(run: &mut Run<'_, F>) {
+    const USERS: usize = 16;
+    let promise = Promise::ConcurrentChangesHold;
+    let kinds = run.fixture.scope().kinds().to_vec();
+    if kinds.is_empty() {
+        return;
+    }
+    let users: Vec<UserId> = (0..USERS)
+        .map(|number| run.names.user(&format!("concurrent-{number}")))
+        .collect();
+    let last = |number: usize| kinds[number % kinds.len()];
+    let fixture = run.fixture;
+    let failures = wait::all(users.iter().enumerate().map(|(number, user)| {
+        let states = [
+            last(number + 1).into(),
+            AccountState::ACTIVE,
+            last(number).into(),
+        ];
+        async move {
+            let mut failures = Vec::new();
+            for state in states {
+                let set = wait::answer(fixture.set_state(user, state)).await;
+                let asked = wait::answer(fixture.store().state(user)).await.map(drop);
+                failures.extend(set.err());
+                failures.extend(asked.err());
+            }
+            failures
+        }
+    }))
+    .await;
+    for failure in failures.into_iter().flatten() {
+        let detail = format!("while {USERS} states were changed at the same time, {failure}");
+        run.findings.add(promise, detail);
+    }
+    for (number, user) in users.iter().enumerate() {
+        if let Some(state) = run.state(promise, user).await {
+            let answered: Vec<RestrictionKind> =
+                state.restrictions().map(Restriction::kind).collect();
+            let question = format_args!("the restrictions of {user:?}, set among {USERS}");
+            run.findings
+                .same(promise, question, &answered, &vec![last(number)]);
+        }
+        run.set(promise, user, &AccountState::ACTIVE).await;
+    }
+}

@@ -1,0 +1,183 @@
+//! Restrictions in PostgreSQL: for servers of many processes on many machines.
+
+mod dial;
+mod error;
+mod listener;
+mod micros;
+mod options;
+mod queries;
+mod schema;
+
+use std::{fmt, sync::Arc};
+
+use tokio::sync::watch;
+
+pub use self::{error::PostgresStoreError, options::PostgresOptions};
+use self::{
+    listener::{EndOnDrop, Set},
+    queries::Queries,
+    schema::Schema,
+};
+use super::{RestrictionRecord, RestrictionStore};
+use crate::{AccountState, Changes, RestrictionKind, UserId};
+
+/// Restrictions in PostgreSQL (15 or later), which any number of processes share.
+///
+/// ```no_run
+/// # async fn example() -> Result<(), tower_account_status::store::postgres::PostgresStoreError> {
+/// use tower_account_status::{Combined, store::PostgresStore};
+///
+/// let restrictions = PostgresStore::connect("postgres://homeserver@localhost/matrix").await?;
+/// let store = Combined::by_token(
+///     |token| async move { owner_in_my_database(&token).await },
+///     restrictions.clone(),
+/// );
+/// # async fn owner_in_my_database(_: &str) -> Result<Option<String>, std::fmt::Error> { Ok(None) }
+/// # drop(store);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// A clone is the same store. Its connections live on the tokio runtime that it was connected on,
+/// and end with the last clone. Cancelling a look-up at any point harms no other; a look-up that
+/// finds its connection closed by the server is made once more on another.
+///
+/// # The tables
+///
+/// They stand in [a schema of their own](PostgresOptions::with_schema) and are made, and brought
+/// up to date, by the first process that connects; a schema that a newer version of this crate has
+/// migrated is refused with an error that says so. Where the server's role may not make tables,
+/// run [`migration_sql`](Self::migration_sql) by hand: connecting then changes nothing. The role
+/// needs `USAGE` on the schema, `SELECT` on both tables, and `INSERT`, `UPDATE` and `DELETE` on
+/// `restrictions`.
+///
+/// # How a change reaches every process
+///
+/// Triggers notify with `NOTIFY`, in the transaction of the change, whoever makes it: another
+/// process, or a person with psql. Each store has a connection that listens, and
+/// [announces](RestrictionStore::changes) what it hears, usually within a millisecond of the
+/// commit.
+///
+/// News may be lost only while that connection is down. It is made again, after 0.1 seconds and
+/// then at intervals that grow to 10, and everything is announced once it listens, so that
+/// nothing from before the gap is trusted. A connection that dies without a word is noticed by
+/// [a notification to itself](PostgresOptions::with_heartbeat) within 20 seconds. Until then, and
+/// until it is made again ([`is_listening`](Self::is_listening)), a cache in front of this store
+/// bounds by its own time limit how old an answer can be; without a cache every look-up asks the
+/// database and none is old.
+///
+/// Neither `LISTEN` nor prepared statements pass a pooler that shares connections by the
+/// transaction: connect to the database itself, and to the primary.
+#[derive(Clone)]
+pub struct PostgresStore(Arc<Inner>);
+
+struct Inner {
+    queries: Arc<Queries>,
+    set: Option<Set>,
+    changes: Changes,
+    is_listening: watch::Receiver<bool>,
+    _listener: EndOnDrop,
+}
+
+impl PostgresStore {
+    /// Connects with the default [options](PostgresOptions).
+    ///
+    /// # Errors
+    ///
+    /// As [`PostgresOptions::new`] and [`PostgresOptions::connect`].
+    pub async fn connect(connection_string: &str) -> Result<Self, PostgresStoreError> {
+        PostgresOptions::new(connection_string)?.connect().await
+    }
+
+    /// What [connecting](PostgresOptions::connect) would run to make the tables in `schema`, or to
+    /// bring them up to date, for those who run it themselves. It is one transaction, and may be
+    /// run again.
+    ///
+    /// # Errors
+    ///
+    /// If the schema's name is empty, longer than 48 bytes, or holds U+0000.
+    pub fn migration_sql(schema: &str) -> Result<String, PostgresStoreError> {
+        Ok(Schema::new(schema)?.migration_sql())
+    }
+
+    /// Whether other processes' changes are being heard of.
+    #[must_use]
+    pub fn is_listening(&self) -> bool {
+        *self.0.is_listening.borrow()
+    }
+
+    /// Waits until [`is_listening`](Self::is_listening) says `listening`: for a log line or an
+    /// alarm.
+    pub async fn until_listening(&self, listening: bool) {
+        let mut is_listening = self.0.is_listening.clone();
+        // The sender lives as long as this store.
+        let _ = is_listening.wait_for(|is| *is == listening).await;
+    }
+
+    /// What has to be true before a change is acknowledged.
+    async fn changed(&self, user: &UserId) {
+        if let Some(set) = &self.0.set {
+            set.follow(&self.0.queries, user).await;
+        }
+        self.0.changes.announce(user);
+    }
+}
+
+impl RestrictionStore for PostgresStore {
+    type Error = PostgresStoreError;
+
+    async fn state(&self, user: &UserId) -> Result<AccountState, PostgresStoreError> {
+        self.0.queries.state(user).await
+    }
+
+    async fn restrict(
+        &self,
+        user: &UserId,
+        record: RestrictionRecord,
+    ) -> Result<(), PostgresStoreError> {
+        self.0.queries.restrict(user, &record).await?;
+        self.changed(user).await;
+        Ok(())
+    }
+
+    async fn lift(&self, user: &UserId, kind: RestrictionKind) -> Result<bool, PostgresStoreError> {
+        let lifted = self.0.queries.lift(user, kind).await?;
+        if lifted {
+            self.changed(user).await;
+        }
+        Ok(lifted)
+    }
+
+    async fn record(
+        &self,
+        user: &UserId,
+        kind: RestrictionKind,
+    ) -> Result<Option<RestrictionRecord>, PostgresStoreError> {
+        self.0.queries.record(user, kind).await
+    }
+
+    async fn restricted(
+        &self,
+        after: Option<&UserId>,
+        limit: usize,
+    ) -> Result<Vec<(UserId, Vec<RestrictionRecord>)>, PostgresStoreError> {
+        self.0.queries.restricted(after, limit).await
+    }
+
+    fn peek_state(&self, user: &UserId) -> Option<AccountState> {
+        self.0.set.as_ref()?.accounts.peek(user)
+    }
+
+    fn changes(&self) -> Option<Changes> {
+        Some(self.0.changes.clone())
+    }
+}
+
+impl fmt::Debug for PostgresStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PostgresStore")
+            .field("set_in_memory", &self.0.set.is_some())
+            .field("is_listening", &self.is_listening())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,262 @@
+//! The statements, and the pool that they go through.
+
+use std::collections::HashMap;
+
+use deadpool_postgres::{Object, Pool};
+use tokio_postgres::{
+    Client, Row as SqlRow,
+    error::SqlState,
+    types::{ToSql, Type},
+};
+
+use super::{
+    error::{Cause, PostgresStoreError},
+    micros::Micros,
+    schema::Schema,
+};
+use crate::{
+    AccountState, Restriction, RestrictionKind, UserId,
+    store::{
+        RestrictionRecord,
+        stored::{self, Row},
+    },
+};
+
+type Result<T> = std::result::Result<T, PostgresStoreError>;
+type Parameters<'a> = &'a [&'a (dyn ToSql + Sync)];
+
+pub(super) struct Queries {
+    pool: Pool,
+    state: String,
+    record: String,
+    first_page: String,
+    next_page: String,
+    restrict: String,
+    lift: String,
+    states_of: String,
+    all_states: String,
+}
+
+impl Queries {
+    /// How many restrictions are loaded at once.
+    const PAGE: i64 = 10_000;
+
+    pub(super) fn new(pool: Pool, schema: &Schema) -> Self {
+        let table = schema.table();
+        let page = |behind: &str, limit: &str| {
+            format!(
+                "SELECT user_id, kind, reason, until, set_by, set_at FROM {table} \
+                 WHERE user_id IN (SELECT DISTINCT user_id FROM {table} {behind} \
+                 ORDER BY user_id LIMIT {limit}) ORDER BY user_id"
+            )
+        };
+        Self {
+            pool,
+            state: format!("SELECT kind, reason, until FROM {table} WHERE user_id = $1"),
+            record: format!(
+                "SELECT kind, reason, until, set_by, set_at FROM {table} \
+                 WHERE user_id = $1 AND kind = $2"
+            ),
+            first_page: page("", "$1"),
+            next_page: page("WHERE user_id > $1", "$2"),
+            restrict: format!(
+                "INSERT INTO {table} (user_id, kind, reason, until, set_by, set_at) \
+                 VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (user_id, kind) DO UPDATE SET \
+                 reason = excluded.reason, until = excluded.until, \
+                 set_by = excluded.set_by, set_at = excluded.set_at"
+            ),
+            lift: format!("DELETE FROM {table} WHERE user_id = $1 AND kind = $2"),
+            states_of: format!(
+                "SELECT user_id, kind, reason, until FROM {table} WHERE user_id = ANY ($1)"
+            ),
+            all_states: format!(
+                "SELECT user_id, kind, reason, until FROM {table} \
+                 WHERE (user_id, kind) > ($1, $2) ORDER BY user_id, kind LIMIT $3"
+            ),
+        }
+    }
+
+    pub(super) async fn state(&self, user: &UserId) -> Result<AccountState> {
+        if has_nul(user) {
+            return Ok(AccountState::ACTIVE); // it cannot have been restricted
+        }
+        let rows = self.rows(&self.state, &[&user.as_str()]).await?;
+        let restrictions = rows.iter().map(|row| read_restriction(row, 0));
+        restrictions.collect::<Result<_>>()
+    }
+
+    pub(super) async fn record(
+        &self,
+        user: &UserId,
+        kind: RestrictionKind,
+    ) -> Result<Option<RestrictionRecord>> {
+        if has_nul(user) {
+            return Ok(None);
+        }
+        let rows = self
+            .rows(&self.record, &[&user.as_str(), &kind.as_str()])
+            .await?;
+        rows.first().map(|row| read_record(row, 0)).transpose()
+    }
+
+    pub(super) async fn restricted(
+        &self,
+        after: Option<&UserId>,
+        limit: usize,
+    ) -> Result<Vec<(UserId, Vec<RestrictionRecord>)>> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let rows = match after {
+            None => self.rows(&self.first_page, &[&limit]).await?,
+            Some(after) => {
+                // No stored user stands between what is before a U+0000 and what is behind it.
+                let after = after.split('\0').next().unwrap_or_default();
+                self.rows(&self.next_page, &[&after, &limit]).await?
+            }
+        };
+        let records = rows
+            .iter()
+            .map(|row| Ok((row.try_get::<_, String>(0)?.into(), read_record(row, 1)?)))
+            .collect::<Result<Vec<_>>>()?;
+        Ok(stored::accounts(records))
+    }
+
+    pub(super) async fn restrict(&self, user: &UserId, record: &RestrictionRecord) -> Result<()> {
+        let reason = record.restriction().reason();
+        let set_by = record.set_by().map(UserId::as_str);
+        let texts = [Some(user.as_str()), reason, set_by];
+        if texts.into_iter().flatten().any(has_nul) {
+            return Err(Cause::Nul.into());
+        }
+        let until = record.restriction().until();
+        let client = self.pool.get().await?;
+        let statement = client.prepare_cached(&self.restrict).await?;
+        let parameters: [&(dyn ToSql + Sync); 6] = [
+            &user.as_str(),
+            &record.kind().as_str(),
+            &reason,
+            &until.map(|until| Micros(stored::to_micros(until))),
+            &set_by,
+            &Micros(stored::to_micros(record.set_at())),
+        ];
+        client.execute(&statement, &parameters).await?;
+        Ok(())
+    }
+
+    pub(super) async fn lift(&self, user: &UserId, kind: RestrictionKind) -> Result<bool> {
+        if has_nul(user) {
+            return Ok(false);
+        }
+        let client = self.pool.get().await?;
+        let statement = client.prepare_cached(&self.lift).await?;
+        let lifted = client
+            .execute(&statement, &[&user.as_str(), &kind.as_str()])
+            .await?;
+        Ok(lifted > 0)
+    }
+
+    /// The states of some users, on a connection of the caller's. Who is not among them is active.
+    pub(super) async fn states_of(
+        &self,
+        client: &Client,
+        users: &[UserId],
+    ) -> Result<HashMap<UserId, AccountState>> {
+        let users: Vec<&str> = users.iter().map(UserId::as_str).collect();
+        let rows = client
+            .query_typed(&self.states_of, &[(&users, Type::TEXT_ARRAY)])
+            .await?;
+        let mut states = HashMap::new();
+        add_states(&mut states, &rows)?;
+        Ok(states)
+    }
+
+    /// Every restricted account's state, on a connection of the caller's: one page after another,
+    /// so that what changes meanwhile may be in it or not.
+    pub(super) async fn all_states(
+        &self,
+        client: &Client,
+    ) -> Result<HashMap<UserId, AccountState>> {
+        let statement = client.prepare(&self.all_states).await?;
+        let mut states = HashMap::new();
+        // Before every name of a user: no kind is empty.
+        let mut last = (String::new(), String::new());
+        loop {
+            let rows = client
+                .query(&statement, &[&last.0, &last.1, &Self::PAGE])
+                .await?;
+            add_states(&mut states, &rows)?;
+            match rows.last() {
+                Some(row) => last = (row.try_get(0)?, row.try_get(1)?),
+                None => return Ok(states),
+            }
+        }
+    }
+
+    /// Reads through the pool: once more on another connection where the server has closed the
+    /// first, as after a restart.
+    async fn rows(&self, sql: &str, parameters: Parameters<'_>) -> Result<Vec<SqlRow>> {
+        let client = self.pool.get().await?;
+        match rows_of(&client, sql, parameters).await {
+            Err(error) if has_lost_connection(&error) => {
+                drop(Object::take(client));
+                let client = self.pool.get().await?;
+                Ok(rows_of(&client, sql, parameters).await?)
+            }
+            rows => Ok(rows?),
+        }
+    }
+}
+
+async fn rows_of(
+    client: &Object,
+    sql: &str,
+    parameters: Parameters<'_>,
+) -> std::result::Result<Vec<SqlRow>, tokio_postgres::Error> {
+    let statement = client.prepare_cached(sql).await?;
+    client.query(&statement, parameters).await
+}
+
+fn has_lost_connection(error: &tokio_postgres::Error) -> bool {
+    error.is_closed()
+        || matches!(
+            error.code(),
+            Some(&SqlState::ADMIN_SHUTDOWN | &SqlState::CRASH_SHUTDOWN)
+        )
+}
+
+fn has_nul(text: &str) -> bool {
+    text.contains('\0')
+}
+
+fn add_states(states: &mut HashMap<UserId, AccountState>, rows: &[SqlRow]) -> Result<()> {
+    for row in rows {
+        let restriction = read_restriction(row, 1)?;
+        let state = states
+            .entry(row.try_get::<_, String>(0)?.into())
+            .or_default();
+        *state = std::mem::take(state).with(restriction);
+    }
+    Ok(())
+}
+
+fn read_restriction(row: &SqlRow, first: usize) -> Result<Restriction> {
+    let until: Option<Micros> = row.try_get(first + 2)?;
+    let (kind, reason) = (row.try_get(first)?, row.try_get(first + 1)?);
+    Ok(stored::restriction(
+        kind,
+        reason,
+        until.map(|until| until.0),
+    )?)
+}
+
+fn read_record(row: &SqlRow, first: usize) -> Result<RestrictionRecord> {
+    let until: Option<Micros> = row.try_get(first + 2)?;
+    let set_at: Micros = row.try_get(first + 4)?;
+    let row = Row {
+        kind: row.try_get(first)?,
+        reason: row.try_get(first + 1)?,
+        until: until.map(|until| until.0),
+        set_by: row.try_get(first + 3)?,
+        set_at: set_at.0,
+    };
+    Ok(row.into_record()?)
+}

@@ -1,0 +1,174 @@
+//! The tables, where they are, and how they come there.
+
+use tokio_postgres::Client;
+
+use super::error::{Cause, PostgresStoreError};
+
+/// The version of the schema that this version of the crate makes and knows.
+const VERSION: i32 = 1;
+
+/// The schema's name, and the names in it, ready for use in a statement.
+#[derive(Clone)]
+pub(super) struct Schema {
+    quoted: String,
+    channel: String,
+}
+
+impl Schema {
+    pub(super) const DEFAULT: &str = "account_status";
+    /// A name in PostgreSQL has at most 63 bytes, and the channel's begins with a prefix.
+    pub(super) const MAX_LEN: usize = 63 - CHANNEL_PREFIX.len();
+
+    pub(super) fn new(name: &str) -> Result<Self, PostgresStoreError> {
+        if name.is_empty() || name.len() > Self::MAX_LEN || name.contains('\0') {
+            return Err(Cause::SchemaName(name.to_owned()).into());
+        }
+        Ok(Self {
+            quoted: quoted(name),
+            channel: quoted(&format!("{CHANNEL_PREFIX}{name}")),
+        })
+    }
+
+    /// The table of restrictions.
+    pub(super) fn table(&self) -> String {
+        format!("{}.restrictions", self.quoted)
+    }
+
+    /// Where changes are notified: the user id, or nothing where that is too long or all have
+    /// changed.
+    pub(super) fn channel(&self) -> &str {
+        &self.channel
+    }
+
+    /// Leads from any earlier version, or from nothing, to the current one. It may be run again.
+    ///
+    /// The notifications come from triggers, so that they are in the transaction of the change
+    /// whoever makes it, a person with psql included.
+    pub(super) fn migration_sql(&self) -> String {
+        let schema = &self.quoted;
+        format!(
+            r#"BEGIN;
+SELECT pg_advisory_xact_lock(hashtext('tower-account-status'));
+CREATE SCHEMA IF NOT EXISTS {schema};
+CREATE TABLE IF NOT EXISTS {schema}.schema_version (
+    one boolean PRIMARY KEY DEFAULT true CHECK (one),
+    version integer NOT NULL
+);
+CREATE TABLE IF NOT EXISTS {schema}.restrictions (
+    user_id text COLLATE "C" NOT NULL,
+    kind text COLLATE "C" NOT NULL CHECK (kind IN ('deactivated', 'locked', 'suspended')),
+    reason text,
+    until timestamptz,
+    set_by text,
+    set_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (user_id, kind)
+);
+CREATE OR REPLACE FUNCTION {schema}.notify_change() RETURNS trigger LANGUAGE plpgsql AS $function$
+DECLARE
+    channel text := '{CHANNEL_PREFIX}' || TG_TABLE_SCHEMA;
+BEGIN
+    IF TG_OP = 'TRUNCATE' THEN
+        PERFORM pg_catalog.pg_notify(channel, '');
+        RETURN NULL;
+    END IF;
+    IF TG_OP IN ('DELETE', 'UPDATE') THEN
+        PERFORM pg_catalog.pg_notify(
+            channel, CASE WHEN octet_length(OLD.user_id) < 7900 THEN OLD.user_id ELSE '' END
+        );
+    END IF;
+    IF TG_OP IN ('INSERT', 'UPDATE') THEN
+        PERFORM pg_catalog.pg_notify(
+            channel, CASE WHEN octet_length(NEW.user_id) < 7900 THEN NEW.user_id ELSE '' END
+        );
+    END IF;
+    RETURN NULL;
+END
+$function$;
+CREATE OR REPLACE TRIGGER notify_change AFTER INSERT OR UPDATE OR DELETE ON {schema}.restrictions
+    FOR EACH ROW EXECUTE FUNCTION {schema}.notify_change();
+CREATE OR REPLACE TRIGGER notify_truncate AFTER TRUNCATE ON {schema}.restrictions
+    FOR EACH STATEMENT EXECUTE FUNCTION {schema}.notify_change();
+INSERT INTO {schema}.schema_version (version) VALUES ({VERSION}) ON CONFLICT DO NOTHING;
+COMMIT;
+"#
+        )
+    }
+
+    /// Brings the schema up to date where it is not, and refuses a newer one.
+    ///
+    /// Where it is up to date nothing is changed, so that a role without the right to make tables
+    /// will do once they are there.
+    pub(super) async fn migrate(&self, client: &Client) -> Result<(), PostgresStoreError> {
+        let encoding: String = client
+            .query_one("SELECT current_setting('server_encoding')", &[])
+            .await?
+            .get(0);
+        if encoding != "UTF8" {
+            return Err(Cause::Encoding(encoding).into());
+        }
+        if self.version(client).await? == Some(VERSION) {
+            return Ok(());
+        }
+        client.batch_execute(&self.migration_sql()).await?;
+        match self.version(client).await? {
+            Some(_) => Ok(()),
+            None => Err(Cause::NoSchema.into()),
+        }
+    }
+
+    async fn version(&self, client: &Client) -> Result<Option<i32>, PostgresStoreError> {
+        let table = format!("{}.schema_version", self.quoted);
+        let exists: bool = client
+            .query_one("SELECT to_regclass($1) IS NOT NULL", &[&table])
+            .await?
+            .get(0);
+        if !exists {
+            return Ok(None);
+        }
+        let rows = client
+            .query(&format!("SELECT version FROM {table}"), &[])
+            .await?;
+        match rows.first().map(|row| row.get::<_, i32>(0)) {
+            Some(found) if found > VERSION => {
+                let known = VERSION;
+                Err(Cause::NewerSchema { found, known }.into())
+            }
+            version => Ok(version),
+        }
+    }
+}
+
+const CHANNEL_PREFIX: &str = "account_status:";
+
+/// An identifier, whatever characters it has.
+pub(super) fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Schema;
+
+    #[test]
+    fn a_schemas_name_is_quoted_wherever_it_stands() {
+        let schema = Schema::new("a\"; DROP SCHEMA public; --").unwrap();
+        assert_eq!(
+            schema.table(),
+            "\"a\"\"; DROP SCHEMA public; --\".restrictions"
+        );
+        let sql = schema.migration_sql();
+        assert_eq!(
+            sql.matches("DROP SCHEMA").count(),
+            sql.matches("\"a\"\"; DROP SCHEMA public; --\".").count() + 1,
+            "{sql}"
+        );
+    }
+
+    #[test]
+    fn a_name_that_postgresql_would_cut_off_is_refused() {
+        assert!(Schema::new(&"x".repeat(Schema::MAX_LEN)).is_ok());
+        for bad in ["", "a\0b", &"x".repeat(Schema::MAX_LEN + 1)] {
+            assert!(Schema::new(bad).is_err(), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,274 @@
+//! Restrictions in one SQLite file: for servers of one machine, with no database to run.
+
+mod error;
+mod queries;
+mod schema;
+mod threads;
+
+use std::{
+    fmt,
+    path::Path,
+    sync::{Arc, Mutex, mpsc},
+    time::Duration,
+};
+
+use rusqlite::Connection;
+use tokio::sync::oneshot;
+
+pub use self::error::SqliteStoreError;
+use self::{
+    error::Cause,
+    schema::Location,
+    threads::{Change, Read, Task},
+};
+use super::{RestrictionRecord, RestrictionStore, restricted_set::RestrictedSet};
+use crate::{AccountState, Changes, RestrictionKind, UserId};
+
+/// Restrictions in one SQLite file, which any number of processes of one machine may share.
+///
+/// ```no_run
+/// # async fn example() -> Result<(), tower_account_status::store::sqlite::SqliteStoreError> {
+/// use tower_account_status::{Combined, store::SqliteStore};
+///
+/// let restrictions = SqliteStore::open("/var/lib/homeserver/restrictions.db").await?;
+/// let store = Combined::by_token(
+///     |token| async move { owner_in_my_database(&token).await },
+///     restrictions.clone(),
+/// );
+/// # async fn owner_in_my_database(_: &str) -> Result<Option<String>, std::fmt::Error> { Ok(None) }
+/// # drop(store);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// A clone is the same store. The file is this store's alone: another program's database is
+/// refused. It is made where it is missing, its schema is brought up to date by itself, and one
+/// that a newer version of this crate has written is refused with an error that says so.
+///
+/// # Durability
+///
+/// The file has a write-ahead log (two files beside it, `-wal` and `-shm`) and is written with
+/// `synchronous=FULL`: what [`restrict`](RestrictionStore::restrict) and
+/// [`lift`](RestrictionStore::lift) have acknowledged survives a killed process, and a power
+/// failure as far as the disk tells the truth. It has to be on a local file system, and must not
+/// be replaced by another file while it is open.
+///
+/// # Threads
+///
+/// Changes are made on one thread and reads on two more, so that the disk never blocks the async
+/// runtime. They end when the last clone is dropped.
+///
+/// # Changes made by other processes
+///
+/// [`state`](RestrictionStore::state) reads the file and sees them at once. To tell those who
+/// wait, and to keep [the set in memory](SqliteOptions::with_restricted_set_in_memory) current,
+/// the file is looked at every 100 ms
+/// ([a setting](SqliteOptions::with_poll_interval)); a change is then
+/// [announced](RestrictionStore::changes) for all accounts, since the file does not say whose it
+/// was. The look costs microseconds.
+///
+/// A change waits at most 5 seconds for another process that is writing, and fails then.
+#[derive(Clone)]
+pub struct SqliteStore(Arc<Inner>);
+
+struct Inner {
+    tasks: mpsc::Sender<Task>,
+    /// `None` for a database in memory, which has one connection only.
+    reads: Option<mpsc::Sender<Read>>,
+    set: Option<Arc<RestrictedSet>>,
+    changes: Changes,
+}
+
+/// How to open a [`SqliteStore`].
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct SqliteOptions {
+    poll_interval: Duration,
+    set_in_memory: bool,
+}
+
+impl SqliteOptions {
+    const READERS: usize = 2;
+
+    /// Looks for other processes' changes every 100 ms, and holds nothing in memory.
+    pub fn new() -> Self {
+        Self {
+            poll_interval: Duration::from_millis(100),
+            set_in_memory: false,
+        }
+    }
+
+    /// Looks for other processes' changes at this interval, which bounds how late they are heard
+    /// of. At least a millisecond.
+    pub fn with_poll_interval(mut self, interval: Duration) -> Self {
+        self.poll_interval = interval.max(Duration::from_millis(1));
+        self
+    }
+
+    /// Holds the states of all restricted accounts in memory, so that
+    /// [`peek_state`](RestrictionStore::peek_state) answers for every account, at once.
+    ///
+    /// A restricted account takes about 270 bytes, and its reason; others take nothing. The set is
+    /// loaded when the store is opened. This process's changes are in it before they are
+    /// acknowledged; those of other processes come with the next look at the file, and while the
+    /// set is loaded again, or the file cannot be read, it answers nothing and the file is asked.
+    pub fn with_restricted_set_in_memory(mut self) -> Self {
+        self.set_in_memory = true;
+        self
+    }
+
+    /// Opens the file, which is made where it is missing.
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be opened or made, is another program's, has a newer schema, or stays
+    /// locked by another process for 5 seconds.
+    pub async fn open(self, path: impl AsRef<Path>) -> Result<SqliteStore, SqliteStoreError> {
+        self.start(Location::File(path.as_ref().to_owned())).await
+    }
+
+    /// Makes a database in memory, which ends with the store: for tests.
+    ///
+    /// # Errors
+    ///
+    /// If SQLite or the operating system's threads fail.
+    pub async fn open_in_memory(self) -> Result<SqliteStore, SqliteStoreError> {
+        self.start(Location::Memory).await
+    }
+
+    async fn start(self, location: Location) -> Result<SqliteStore, SqliteStoreError> {
+        let changes = Changes::new();
+        let set = self.set_in_memory.then(Arc::<RestrictedSet>::default);
+        let (tasks, queue) = mpsc::channel();
+        threads::start_writer(
+            location.clone(),
+            self.poll_interval,
+            set.clone(),
+            changes.clone(),
+            queue,
+        )
+        .await?;
+        let reads = match location {
+            Location::Memory => None,
+            Location::File(_) => {
+                let (reads, queue) = mpsc::channel();
+                let queue = Arc::new(Mutex::new(queue));
+                for _ in 0..Self::READERS {
+                    threads::start_reader(location.clone(), Arc::clone(&queue)).await?;
+                }
+                Some(reads)
+            }
+        };
+        Ok(SqliteStore(Arc::new(Inner {
+            tasks,
+            reads,
+            set,
+            changes,
+        })))
+    }
+}
+
+impl Default for SqliteOptions {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl SqliteStore {
+    /// Opens the file with the default [options](SqliteOptions), and makes it where it is missing.
+    ///
+    /// # Errors
+    ///
+    /// As [`SqliteOptions::open`].
+    pub async fn open(path: impl AsRef<Path>) -> Result<Self, SqliteStoreError> {
+        SqliteOptions::new().open(path).await
+    }
+
+    /// Makes a database in memory, which ends with the store: for tests.
+    ///
+    /// # Errors
+    ///
+    /// As [`SqliteOptions::open_in_memory`].
+    pub async fn open_in_memory() -> Result<Self, SqliteStoreError> {
+        SqliteOptions::new().open_in_memory().await
+    }
+
+    async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Connection) -> Result<T, SqliteStoreError> + Send + 'static,
+    ) -> Result<T, SqliteStoreError> {
+        let queue = |read| match &self.0.reads {
+            Some(reads) => reads.send(read).is_ok(),
+            None => self.0.tasks.send(Task::Read(read)).is_ok(),
+        };
+        threads::ask(queue, read).await
+    }
+
+    async fn change(&self, user: &UserId, change: Change) -> Result<bool, SqliteStoreError> {
+        let (reply, answer) = oneshot::channel();
+        self.0
+            .tasks
+            .send(Task::Change(user.clone(), change, reply))
+            .map_err(|_| Cause::Stopped)?;
+        answer.await.map_err(|_| Cause::Stopped)?
+    }
+}
+
+impl RestrictionStore for SqliteStore {
+    type Error = SqliteStoreError;
+
+    async fn state(&self, user: &UserId) -> Result<AccountState, SqliteStoreError> {
+        let user = user.clone();
+        self.read(move |connection| queries::state(connection, &user))
+            .await
+    }
+
+    async fn restrict(
+        &self,
+        user: &UserId,
+        record: RestrictionRecord,
+    ) -> Result<(), SqliteStoreError> {
+        self.change(user, Change::Restrict(record)).await?;
+        Ok(())
+    }
+
+    async fn lift(&self, user: &UserId, kind: RestrictionKind) -> Result<bool, SqliteStoreError> {
+        self.change(user, Change::Lift(kind)).await
+    }
+
+    async fn record(
+        &self,
+        user: &UserId,
+        kind: RestrictionKind,
+    ) -> Result<Option<RestrictionRecord>, SqliteStoreError> {
+        let user = user.clone();
+        self.read(move |connection| queries::record(connection, &user, kind))
+            .await
+    }
+
+    async fn restricted(
+        &self,
+        after: Option<&UserId>,
+        limit: usize,
+    ) -> Result<Vec<(UserId, Vec<RestrictionRecord>)>, SqliteStoreError> {
+        let after = after.cloned();
+        self.read(move |connection| queries::restricted(connection, after.as_ref(), limit))
+            .await
+    }
+
+    fn peek_state(&self, user: &UserId) -> Option<AccountState> {
+        self.0.set.as_ref()?.peek(user)
+    }
+
+    fn changes(&self) -> Option<Changes> {
+        Some(self.0.changes.clone())
+    }
+}
+
+impl fmt::Debug for SqliteStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SqliteStore")
+            .field("set_in_memory", &self.0.set.is_some())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,136 @@
+//! The statements.
+
+use std::collections::HashMap;
+
+use rusqlite::{Connection, OptionalExtension as _, Row as SqlRow, params};
+
+use super::error::SqliteStoreError;
+use crate::{
+    AccountState, RestrictionKind, UserId,
+    store::{
+        RestrictionRecord,
+        stored::{self, Row},
+    },
+};
+
+type Result<T> = std::result::Result<T, SqliteStoreError>;
+
+pub(super) fn state(connection: &Connection, user: &UserId) -> Result<AccountState> {
+    let mut statement = connection
+        .prepare_cached("SELECT kind, reason, until FROM restrictions WHERE user_id = ?1")?;
+    let rows = statement
+        .query_map([user.as_str()], |row| {
+            Ok(stored::restriction(row.get(0)?, row.get(1)?, row.get(2)?))
+        })?
+        .collect::<rusqlite::Result<Vec<_>>>()?;
+    rows.into_iter().map(|row| Ok(row?)).collect()
+}
+
+pub(super) fn record(
+    connection: &Connection,
+    user: &UserId,
+    kind: RestrictionKind,
+) -> Result<Option<RestrictionRecord>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT kind, reason, until, set_by, set_at FROM restrictions
+         WHERE user_id = ?1 AND kind = ?2",
+    )?;
+    let row = statement
+        .query_row([user.as_str(), kind.as_str()], |row| read_row(row, 0))
+        .optional()?;
+    Ok(row.map(Row::into_record).transpose()?)
+}
+
+pub(super) fn restricted(
+    connection: &Connection,
+    after: Option<&UserId>,
+    limit: usize,
+) -> Result<Vec<(UserId, Vec<RestrictionRecord>)>> {
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let read = |row: &SqlRow<'_>| Ok((UserId::from(row.get::<_, String>(0)?), read_row(row, 1)?));
+    let rows: Vec<(UserId, Row)> = match after {
+        Some(after) => connection
+            .prepare_cached(
+                "SELECT user_id, kind, reason, until, set_by, set_at FROM restrictions
+                 WHERE user_id IN (
+                    SELECT DISTINCT user_id FROM restrictions
+                    WHERE user_id > ?1 ORDER BY user_id LIMIT ?2
+                 ) ORDER BY user_id",
+            )?
+            .query_map(params![after.as_str(), limit], read)?
+            .collect::<rusqlite::Result<_>>()?,
+        None => connection
+            .prepare_cached(
+                "SELECT user_id, kind, reason, until, set_by, set_at FROM restrictions
+                 WHERE user_id IN (
+                    SELECT DISTINCT user_id FROM restrictions ORDER BY user_id LIMIT ?1
+                 ) ORDER BY user_id",
+            )?
+            .query_map([limit], read)?
+            .collect::<rusqlite::Result<_>>()?,
+    };
+    let records = rows
+        .into_iter()
+        .map(|(user, row)| Ok((user, row.into_record()?)))
+        .collect::<Result<Vec<_>>>()?;
+    Ok(stored::accounts(records))
+}
+
+/// Every restricted account's state, as of one moment.
+pub(super) fn all_states(connection: &Connection) -> Result<HashMap<UserId, AccountState>> {
+    let mut statement =
+        connection.prepare_cached("SELECT user_id, kind, reason, until FROM restrictions")?;
+    let mut rows = statement.query(())?;
+    let mut accounts = HashMap::<UserId, AccountState>::new();
+    while let Some(row) = rows.next()? {
+        let restriction = stored::restriction(row.get(1)?, row.get(2)?, row.get(3)?)?;
+        let state = accounts.entry(row.get::<_, String>(0)?.into()).or_default();
+        *state = std::mem::take(state).with(restriction);
+    }
+    Ok(accounts)
+}
+
+pub(super) fn restrict(
+    connection: &Connection,
+    user: &UserId,
+    record: &RestrictionRecord,
+) -> Result<()> {
+    let mut statement = connection.prepare_cached(
+        "INSERT INTO restrictions (user_id, kind, reason, until, set_by, set_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+         ON CONFLICT (user_id, kind) DO UPDATE SET
+            reason = excluded.reason, until = excluded.until,
+            set_by = excluded.set_by, set_at = excluded.set_at",
+    )?;
+    statement.execute(params![
+        user.as_str(),
+        record.kind().as_str(),
+        record.restriction().reason(),
+        record.restriction().until().map(stored::to_micros),
+        record.set_by().map(UserId::as_str),
+        stored::to_micros(record.set_at()),
+    ])?;
+    Ok(())
+}
+
+pub(super) fn lift(connection: &Connection, user: &UserId, kind: RestrictionKind) -> Result<bool> {
+    let mut statement =
+        connection.prepare_cached("DELETE FROM restrictions WHERE user_id = ?1 AND kind = ?2")?;
+    Ok(statement.execute([user.as_str(), kind.as_str()])? > 0)
+}
+
+/// A number that changes when another connection has committed.
+pub(super) fn data_version(connection: &Connection) -> Result<i64> {
+    let mut statement = connection.prepare_cached("PRAGMA data_version")?;
+    Ok(statement.query_row((), |row| row.get(0))?)
+}
+
+fn read_row(row: &SqlRow<'_>, first: usize) -> rusqlite::Result<Row> {
+    Ok(Row {
+        kind: row.get(first)?,
+        reason: row.get(first + 1)?,
+        until: row.get(first + 2)?,
+        set_by: row.get(first + 3)?,
+        set_at: row.get(first + 4)?,
+    })
+}

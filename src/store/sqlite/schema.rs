@@ -1,0 +1,121 @@
+//! Connections to the file, and its schema.
+
+use std::{
+    path::PathBuf,
+    thread,
+    time::{Duration, Instant},
+};
+
+use rusqlite::{Connection, TransactionBehavior};
+
+use super::error::{Cause, SqliteStoreError};
+
+/// How long a change, or opening the file, waits for another process that is writing.
+pub(super) const BUSY_LIMIT: Duration = Duration::from_secs(5);
+
+/// Marks the file as one of ours (`PRAGMA application_id`): `MASt`.
+const APPLICATION_ID: i64 = 0x4d41_5374;
+
+/// What leads from each version of the schema to the next. `PRAGMA user_version` counts them.
+const MIGRATIONS: [&str; 1] = [
+    // A user id is compared byte by byte: the collation of a column is BINARY unless it says
+    // otherwise. Times are microseconds since 1970.
+    "CREATE TABLE restrictions (
+        user_id TEXT NOT NULL,
+        kind TEXT NOT NULL CHECK (kind IN ('deactivated', 'locked', 'suspended')),
+        reason TEXT,
+        until INTEGER,
+        set_by TEXT,
+        set_at INTEGER NOT NULL,
+        PRIMARY KEY (user_id, kind)
+    ) STRICT, WITHOUT ROWID",
+];
+
+/// Where the database is.
+#[derive(Clone)]
+pub(super) enum Location {
+    File(PathBuf),
+    Memory,
+}
+
+/// Opens the connection that changes are made through, and brings the schema up to date.
+pub(super) fn open_writer(
+    location: &Location,
+    busy_timeout: Duration,
+) -> Result<Connection, SqliteStoreError> {
+    let mut connection = open(location)?;
+    connection.busy_timeout(BUSY_LIMIT)?;
+    migrate(&mut connection)?;
+    if let Location::File(_) = location {
+        write_ahead(&connection)?;
+    }
+    // A commit that was acknowledged survives a power failure, too.
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "fullfsync", true)?;
+    connection.busy_timeout(busy_timeout)?;
+    Ok(connection)
+}
+
+/// Opens a connection that only reads.
+pub(super) fn open_reader(location: &Location) -> Result<Connection, SqliteStoreError> {
+    let connection = open(location)?;
+    connection.busy_timeout(BUSY_LIMIT)?;
+    connection.pragma_update(None, "query_only", true)?;
+    Ok(connection)
+}
+
+fn open(location: &Location) -> Result<Connection, SqliteStoreError> {
+    let connection = match location {
+        Location::File(path) => Connection::open(path)?,
+        Location::Memory => Connection::open_in_memory()?,
+    };
+    connection.pragma_update(None, "trusted_schema", false)?;
+    Ok(connection)
+}
+
+fn migrate(connection: &mut Connection) -> Result<(), SqliteStoreError> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let number = |sql| transaction.query_row(sql, (), |row| row.get::<_, i64>(0));
+    let application = number("PRAGMA application_id")?;
+    let found = number("PRAGMA user_version")?;
+    let is_new =
+        application == 0 && found == 0 && number("SELECT count(*) FROM sqlite_schema")? == 0;
+    if application != APPLICATION_ID && !is_new {
+        return Err(Cause::NotOurs.into());
+    }
+    let missing = usize::try_from(found)
+        .ok()
+        .and_then(|version| MIGRATIONS.get(version..));
+    let Some(missing) = missing else {
+        let known = MIGRATIONS.len();
+        return Err(Cause::NewerSchema { found, known }.into());
+    };
+    if !missing.is_empty() {
+        for migration in missing {
+            transaction.execute_batch(migration)?;
+        }
+        transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+        transaction.pragma_update(None, "user_version", MIGRATIONS.len() as i64)?;
+    }
+    transaction.commit()?;
+    Ok(())
+}
+
+/// The switch needs the file for itself for a moment and does not wait for that: two processes
+/// that start on a new file meet here.
+fn write_ahead(connection: &Connection) -> Result<(), SqliteStoreError> {
+    let deadline = Instant::now() + BUSY_LIMIT;
+    loop {
+        let switched = connection
+            .pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get::<_, String>(0))
+            .map_err(SqliteStoreError::from);
+        match switched {
+            Ok(mode) if mode == "wal" => return Ok(()),
+            Ok(mode) => return Err(Cause::NoWal { mode }.into()),
+            Err(error) if error.is_busy() && Instant::now() < deadline => {
+                thread::sleep(Duration::from_millis(10));
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! How restrictions are written into a database: what the database stores share.
+
+use std::time::{Duration, SystemTime};
+
+use crate::{Restriction, RestrictionKind, UserId, store::RestrictionRecord};
+
+/// A restriction as a row: times in microseconds since 1970, the kind as its name.
+pub(super) struct Row {
+    pub(super) kind: String,
+    pub(super) reason: Option<String>,
+    pub(super) until: Option<i64>,
+    pub(super) set_by: Option<String>,
+    pub(super) set_at: i64,
+}
+
+/// A row that this version cannot read, such as one of a kind it does not know.
+#[derive(Debug)]
+pub(super) struct UnknownKind(pub(super) String);
+
+impl Row {
+    pub(super) fn into_record(self) -> Result<RestrictionRecord, UnknownKind> {
+        let restriction = restriction(self.kind, self.reason, self.until)?;
+        let record = RestrictionRecord::new(restriction).with_set_at(from_micros(self.set_at));
+        Ok(match self.set_by {
+            Some(user) => record.with_set_by(user),
+            None => record,
+        })
+    }
+}
+
+pub(super) fn restriction(
+    kind: String,
+    reason: Option<String>,
+    until: Option<i64>,
+) -> Result<Restriction, UnknownKind> {
+    let Some(kind) = kind_named(&kind) else {
+        return Err(UnknownKind(kind));
+    };
+    let mut restriction = Restriction::new(kind);
+    if let Some(reason) = reason {
+        restriction = restriction.with_reason(reason);
+    }
+    if let Some(until) = until {
+        restriction = restriction.with_until(from_micros(until));
+    }
+    Ok(restriction)
+}
+
+fn kind_named(name: &str) -> Option<RestrictionKind> {
+    RestrictionKind::ALL
+        .into_iter()
+        .find(|kind| kind.as_str() == name)
+}
+
+/// Puts the rows of a page, which are ordered by user, together into accounts.
+pub(super) fn accounts(
+    rows: impl IntoIterator<Item = (UserId, RestrictionRecord)>,
+) -> Vec<(UserId, Vec<RestrictionRecord>)> {
+    let mut accounts: Vec<(UserId, Vec<RestrictionRecord>)> = Vec::new();
+    for (user, record) in rows {
+        match accounts.last_mut() {
+            Some((last, records)) if *last == user => records.push(record),
+            _ => accounts.push((user, vec![record])),
+        }
+    }
+    for (_, records) in &mut accounts {
+        records.sort_by_key(RestrictionRecord::kind);
+    }
+    accounts
+}
+
+/// What lies outside the 292,000 years around 1970 is stored as the nearest time inside.
+pub(super) fn to_micros(time: SystemTime) -> i64 {
+    match time.duration_since(SystemTime::UNIX_EPOCH) {
+        Ok(since) => i64::try_from(since.as_micros()).unwrap_or(i64::MAX),
+        // Rounded down, like what lies after 1970.
+        Err(before) => {
+            let nanos = i128::try_from(before.duration().as_nanos()).unwrap_or(i128::MAX);
+            i64::try_from((-nanos).div_euclid(1000)).unwrap_or(i64::MIN)
+        }
+    }
+}
+
+pub(super) fn from_micros(micros: i64) -> SystemTime {
+    let duration = Duration::from_micros(micros.unsigned_abs());
+    let time = match micros {
+        0.. => SystemTime::UNIX_EPOCH.checked_add(duration),
+        _ => SystemTime::UNIX_EPOCH.checked_sub(duration),
+    };
+    time.unwrap_or(SystemTime::UNIX_EPOCH)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, SystemTime};
+
+    use super::{from_micros, restriction, to_micros};
+
+    #[test]
+    fn times_before_and_after_1970_come_back_to_the_microsecond() {
+        for micros in [0, 1, -1, 1_700_000_000_123_456, -62_000_000_000_000_000] {
+            assert_eq!(to_micros(from_micros(micros)), micros);
+        }
+        let odd = SystemTime::UNIX_EPOCH - Duration::from_nanos(1500);
+        assert_eq!(to_micros(odd), -2);
+        let odd = SystemTime::UNIX_EPOCH + Duration::from_nanos(1500);
+        assert_eq!(to_micros(odd), 1);
+    }
+
+    #[test]
+    fn the_farthest_times_are_stored_as_the_nearest_possible() {
+        for micros in [i64::MAX, i64::MIN] {
+            assert_eq!(to_micros(from_micros(micros)), micros);
+        }
+        let far = SystemTime::UNIX_EPOCH + Duration::from_secs(u64::MAX >> 1);
+        assert_eq!(to_micros(far), i64::MAX);
+    }
+
+    #[test]
+    fn a_kind_of_a_later_version_is_an_error_and_not_left_out() {
+        let unknown = restriction("muted".to_owned(), None, None).unwrap_err();
+        assert_eq!(unknown.0, "muted");
+    }
+}

@@ -1,0 +1,164 @@
+//! The promises of the traits, kept by every store of this crate: the kit that implementers run is
+//! run on our own.
+
+#![allow(clippy::unwrap_used)] // a test fails by panicking
+
+#[path = "support/postgres.rs"]
+mod postgres;
+
+use std::{
+    collections::HashMap,
+    convert::Infallible,
+    sync::{Arc, Mutex},
+};
+
+use tower_account_status::{
+    AccountState, Combined, Credential, CredentialOwner, MemoryStore, RestrictionKind,
+    RestrictionRecord, RestrictionStore, UserId,
+    conformance::{self, BoxError, Fixture},
+    store::{PostgresStore, SqliteStore, postgres::PostgresOptions, sqlite::SqliteOptions},
+};
+
+struct Memory(MemoryStore);
+
+impl Fixture for Memory {
+    type Store = MemoryStore;
+
+    fn store(&self) -> &MemoryStore {
+        &self.0
+    }
+
+    async fn insert_access_token(&self, token: &str, user: &UserId) -> Result<(), BoxError> {
+        self.0.insert_access_token(token, user.clone());
+        Ok(())
+    }
+
+    async fn set_state(&self, user: &UserId, state: AccountState) -> Result<(), BoxError> {
+        self.0.set_state(user.clone(), state);
+        Ok(())
+    }
+
+    async fn insert_refresh_token(&self, token: &str, user: &UserId) -> Result<bool, BoxError> {
+        self.0.insert_refresh_token(token, user.clone());
+        Ok(true)
+    }
+
+    async fn insert_login_token(&self, token: &str, user: &UserId) -> Result<bool, BoxError> {
+        self.0.insert_login_token(token, user.clone());
+        Ok(true)
+    }
+}
+
+/// A server that knows whose a token is, and leaves the states to a ready-made store.
+#[derive(Clone, Default)]
+struct Tokens(Arc<Mutex<HashMap<Vec<u8>, UserId>>>);
+
+impl CredentialOwner for Tokens {
+    type Error = Infallible;
+
+    async fn owner(&self, credential: Credential<'_>) -> Result<Option<UserId>, Infallible> {
+        let Credential::AccessToken(access) = credential else {
+            return Ok(None);
+        };
+        let tokens = self.0.lock().unwrap();
+        Ok(tokens.get(access.token().expose()).cloned())
+    }
+}
+
+struct WithTokens<R> {
+    tokens: Tokens,
+    store: Combined<Tokens, R>,
+}
+
+impl<R: RestrictionStore> WithTokens<R> {
+    fn new(restrictions: R) -> Self {
+        let tokens = Tokens::default();
+        let store = Combined::new(tokens.clone(), restrictions);
+        Self { tokens, store }
+    }
+}
+
+impl<R: RestrictionStore> Fixture for WithTokens<R> {
+    type Store = Combined<Tokens, R>;
+
+    fn store(&self) -> &Self::Store {
+        &self.store
+    }
+
+    async fn insert_access_token(&self, token: &str, user: &UserId) -> Result<(), BoxError> {
+        let mut tokens = self.tokens.0.lock().unwrap();
+        tokens.insert(token.into(), user.clone());
+        Ok(())
+    }
+
+    async fn set_state(&self, user: &UserId, state: AccountState) -> Result<(), BoxError> {
+        let restrictions = self.store.restrictions();
+        for kind in RestrictionKind::ALL {
+            match state.restriction(kind) {
+                Some(restriction) => {
+                    let record = RestrictionRecord::new(restriction.clone());
+                    restrictions
+                        .restrict(user, record)
+                        .await
+                        .map_err(Into::into)?;
+                }
+                None => {
+                    restrictions.lift(user, kind).await.map_err(Into::into)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+async fn check_both(restrictions: impl RestrictionStore) {
+    conformance::check_restrictions(&restrictions)
+        .await
+        .unwrap();
+    conformance::check(&WithTokens::new(restrictions))
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn memory_store() {
+    conformance::check(&Memory(MemoryStore::new()))
+        .await
+        .unwrap();
+    check_both(MemoryStore::new()).await;
+}
+
+#[tokio::test]
+async fn sqlite_store_in_memory() {
+    check_both(SqliteStore::open_in_memory().await.unwrap()).await;
+}
+
+#[tokio::test]
+async fn sqlite_store_in_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(folder.path().join("restrictions.db")).await;
+    check_both(store.unwrap()).await;
+}
+
+#[tokio::test]
+async fn sqlite_store_with_the_set_in_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = SqliteOptions::new().with_restricted_set_in_memory();
+    let store = options.open(folder.path().join("restrictions.db")).await;
+    check_both(store.unwrap()).await;
+}
+
+#[tokio::test]
+async fn postgres_store() {
+    let cluster = postgres::Cluster::shared();
+    let store = PostgresStore::connect(&cluster.database().await).await;
+    check_both(store.unwrap()).await;
+}
+
+#[tokio::test]
+async fn postgres_store_with_the_set_in_memory() {
+    let cluster = postgres::Cluster::shared();
+    let options = PostgresOptions::new(&cluster.database().await).unwrap();
+    let store = options.with_restricted_set_in_memory().connect().await;
+    check_both(store.unwrap()).await;
+}

@@ -1,0 +1,213 @@
+//! The conformance kit itself: each promise has a store here that breaks it, and the report names
+//! that promise. A kit that finds nothing would pass every store.
+
+#![allow(clippy::unwrap_used)] // a test fails by panicking
+
+#[path = "support/broken_store.rs"]
+mod broken_store;
+
+use std::{collections::BTreeSet, convert::Infallible};
+
+use broken_store::{Broken, Fault};
+use tower_account_status::{
+    AccountState, AccountStateStore, Credential, MemoryStore,
+    RestrictionKind::{Deactivated, Locked, Suspended},
+    UserId,
+    conformance::{self, BoxError, Fixture, Promise, Report, Scope, Violation},
+};
+
+fn broken(result: Result<(), Report>) -> BTreeSet<Promise> {
+    let Err(report) = result else {
+        return BTreeSet::new();
+    };
+    let violations = report.violations().iter();
+    violations.map(Violation::promise).collect()
+}
+
+async fn check_accounts(fault: Fault, expected: Promise) {
+    let found = broken(conformance::check(&Broken::new(fault)).await);
+    assert!(
+        found.contains(&expected),
+        "{fault:?} was found to break only {found:?}"
+    );
+}
+
+async fn check_records(fault: Fault, expected: Promise) {
+    let found = broken(conformance::check_restrictions(&Broken::new(fault)).await);
+    assert!(
+        found.contains(&expected),
+        "{fault:?} was found to break only {found:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_store_without_a_fault_breaks_nothing() {
+    let store = Broken::new(Fault::None);
+    conformance::check(&store).await.unwrap();
+    conformance::check_restrictions(&store).await.unwrap();
+}
+
+/// Hearing nothing is noticed after a time, which need not be waited for.
+#[tokio::test(start_paused = true)]
+async fn every_promise_of_an_account_state_store_is_checked() {
+    for (fault, promise) in ACCOUNT_FAULTS {
+        check_accounts(*fault, *promise).await;
+    }
+}
+
+const ACCOUNT_FAULTS: &[(Fault, Promise)] = &[
+    (Fault::UnknownTokenFails, Promise::UnknownTokenIsNobodys),
+    (Fault::UnknownUserIsLocked, Promise::UnknownUserIsActive),
+    (Fault::OwnerInLowerCase, Promise::TokenFindsItsOwner),
+    (Fault::TokensAreUsedUp, Promise::LookUpConsumesNothing),
+    (
+        Fault::AssertedUserIsBelieved,
+        Promise::AssertedUserIsNotBelieved,
+    ),
+    (Fault::OldStateIsShownOnce, Promise::ChangeIsVisibleAtOnce),
+    (
+        Fault::OneRestrictionOnly,
+        Promise::RestrictionsAreIndependent,
+    ),
+    (Fault::LeastRestrictionOnly, Promise::Precedence),
+    (Fault::ReasonsLoseTheirQuotes, Promise::ReasonComesBack),
+    (Fault::EndsAreForgotten, Promise::EndComesBack),
+    (Fault::UsersInLowerCase, Promise::UserIdsAreBytes),
+    (
+        Fault::JointQuestionForgetsState,
+        Promise::BothQuestionsAgree,
+    ),
+    (Fault::PeekSaysActive, Promise::PeekAgrees),
+    (Fault::NothingIsAnnounced, Promise::ChangeIsAnnounced),
+    (Fault::ChangesInParts, Promise::ConcurrentChangesHold),
+    (Fault::Fails, Promise::UnknownUserIsActive),
+];
+
+#[tokio::test]
+async fn every_promise_of_a_restriction_store_is_checked() {
+    for (fault, promise) in RECORD_FAULTS {
+        check_records(*fault, *promise).await;
+    }
+}
+
+const RECORD_FAULTS: &[(Fault, Promise)] = &[
+    (Fault::UnknownUserIsLocked, Promise::UnknownUserIsActive),
+    (Fault::OldStateIsShownOnce, Promise::ChangeIsVisibleAtOnce),
+    (
+        Fault::OneRestrictionOnly,
+        Promise::RestrictionsAreIndependent,
+    ),
+    (Fault::OneRestrictionOnly, Promise::Precedence),
+    (Fault::ReasonsLoseTheirQuotes, Promise::ReasonComesBack),
+    (Fault::EndsAreForgotten, Promise::EndComesBack),
+    (Fault::UsersInLowerCase, Promise::UserIdsAreBytes),
+    (Fault::PeekSaysActive, Promise::PeekAgrees),
+    (Fault::NothingIsAnnounced, Promise::ChangeIsAnnounced),
+    (Fault::ChangesInParts, Promise::ConcurrentChangesHold),
+    (Fault::SetByIsForgotten, Promise::RecordComesBack),
+    (Fault::LiftAlwaysSaysYes, Promise::LiftSaysWhatItDid),
+    (Fault::ListForgetsTheLastOfAPage, Promise::ListIsWhole),
+    (Fault::ListFollowsNoOrder, Promise::ListIsWhole),
+    (Fault::Fails, Promise::UnknownUserIsActive),
+];
+
+#[test]
+fn every_promise_is_broken_by_some_store_here() {
+    let broken: BTreeSet<Promise> = ACCOUNT_FAULTS
+        .iter()
+        .chain(RECORD_FAULTS)
+        .map(|(_, promise)| *promise)
+        .collect();
+    let all: BTreeSet<Promise> = Promise::ALL.iter().copied().collect();
+    assert_eq!(broken, all);
+}
+
+#[tokio::test]
+async fn a_report_names_the_promise_and_says_what_was_answered() {
+    let store = Broken::new(Fault::UnknownTokenFails);
+    let report = conformance::check(&store).await.unwrap_err();
+    let text = format!("{report:?}");
+    assert!(text.contains("- an unknown token is nobody's: "), "{text}");
+    assert!(text.contains("no rows returned"), "{text}");
+    assert_eq!(text, report.to_string());
+}
+
+/// A server with a lock column and nothing else.
+struct LockColumn(MemoryStore);
+
+impl Fixture for LockColumn {
+    type Store = MemoryStore;
+
+    fn store(&self) -> &MemoryStore {
+        &self.0
+    }
+
+    async fn insert_access_token(&self, token: &str, user: &UserId) -> Result<(), BoxError> {
+        self.0.insert_access_token(token, user.clone());
+        Ok(())
+    }
+
+    async fn set_state(&self, user: &UserId, state: AccountState) -> Result<(), BoxError> {
+        if state
+            .restrictions()
+            .any(|restriction| restriction.kind() != Locked)
+        {
+            return Err("there is no such column".into());
+        }
+        let locked = state.restriction(Locked).map(|_| Locked);
+        self.0.set_state(user.clone(), locked.into_iter().collect());
+        Ok(())
+    }
+
+    fn scope(&self) -> Scope {
+        Scope::everything()
+            .without_kind(Deactivated)
+            .without_kind(Suspended)
+            .without_reasons()
+            .without_ends()
+    }
+}
+
+#[tokio::test]
+async fn what_is_outside_a_servers_scope_is_not_asked_of_it() {
+    conformance::check(&LockColumn(MemoryStore::new()))
+        .await
+        .unwrap();
+}
+
+/// A store that never answers is reported, and not waited for.
+struct Hanging;
+
+impl AccountStateStore for Hanging {
+    type Error = Infallible;
+
+    async fn account(&self, _: Credential<'_>) -> Result<Option<UserId>, Infallible> {
+        std::future::pending().await
+    }
+
+    async fn state(&self, _: &UserId) -> Result<AccountState, Infallible> {
+        std::future::pending().await
+    }
+}
+
+impl Fixture for Hanging {
+    type Store = Self;
+
+    fn store(&self) -> &Self {
+        self
+    }
+
+    async fn insert_access_token(&self, _: &str, _: &UserId) -> Result<(), BoxError> {
+        Ok(())
+    }
+
+    async fn set_state(&self, _: &UserId, _: AccountState) -> Result<(), BoxError> {
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_hangs_is_reported() {
+    let report = conformance::check(&Hanging).await.unwrap_err();
+    assert!(report.to_string().contains("no answer within"), "{report}");
+}

@@ -1,0 +1,307 @@
+//! `PostgresStore`: one database for many processes. What every store promises is in
+//! `conformance.rs`, what happens when the server is killed in `postgres_kills.rs`; here is what
+//! only a database shared over a network can get wrong.
+
+#![allow(clippy::unwrap_used)] // a test fails by panicking
+
+#[path = "support/postgres.rs"]
+mod postgres;
+
+use std::{error::Error as _, time::Duration};
+
+use postgres::Cluster;
+use tokio::{task::JoinSet, time::timeout};
+use tower_account_status::{
+    AccountState, Restriction,
+    RestrictionKind::*,
+    RestrictionRecord, RestrictionStore as _, UserId,
+    store::{
+        PostgresStore,
+        postgres::{PostgresOptions, PostgresStoreError},
+    },
+};
+
+/// Far more than the store promises: a machine may be busy.
+const SOON: Duration = Duration::from_secs(30);
+
+fn alice() -> UserId {
+    "@alice:example.org".into()
+}
+
+async fn with_set(url: &str) -> PostgresStore {
+    let options = PostgresOptions::new(url).unwrap();
+    options
+        .with_restricted_set_in_memory()
+        .connect()
+        .await
+        .unwrap()
+}
+
+/// Waits until what is answered at once is `expected`, which is announced each time it may be.
+async fn until_peeked(store: &PostgresStore, user: &UserId, expected: &AccountState) {
+    let mut news = store.changes().unwrap().subscribe(user);
+    let seen = timeout(SOON, async {
+        while store.peek_state(user).as_ref() != Some(expected) {
+            news.changed().await;
+        }
+    });
+    if seen.await.is_err() {
+        panic!(
+            "{user:?}: {:?}, and not {expected:?}",
+            store.peek_state(user)
+        );
+    }
+}
+
+/// The error and what it stems from, in one line.
+fn chain(error: &PostgresStoreError) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text = format!("{text}: {error}");
+        source = error.source();
+    }
+    text
+}
+
+#[tokio::test]
+async fn a_change_through_one_store_is_announced_by_another() {
+    let cluster = Cluster::shared();
+    let url = cluster.database().await;
+    let one = PostgresStore::connect(&url).await.unwrap();
+    let other = with_set(&url).await;
+    let mut news = [&one, &other].map(|store| store.changes().unwrap().subscribe(&alice()));
+
+    one.restrict(&alice(), Locked.into()).await.unwrap();
+    for news in &mut news {
+        timeout(SOON, news.changed())
+            .await
+            .expect("it is announced");
+    }
+    assert_eq!(other.peek_state(&alice()), Some(Locked.into()));
+    assert_eq!(one.peek_state(&alice()), None);
+
+    other.lift(&alice(), Locked).await.unwrap();
+    assert_eq!(other.peek_state(&alice()), Some(AccountState::ACTIVE));
+    timeout(SOON, news[0].changed())
+        .await
+        .expect("it is announced");
+    assert!(one.state(&alice()).await.unwrap().is_active());
+}
+
+#[tokio::test]
+async fn what_a_person_changes_with_psql_is_heard_too() {
+    let cluster = Cluster::shared();
+    let url = cluster.database().await;
+    let store = with_set(&url).await;
+    let client = cluster.client(&url).await;
+    let run = |sql: &'static str| {
+        let client = &client;
+        async move { client.batch_execute(sql).await.unwrap() }
+    };
+    let (bob, carl) = (UserId::from("@bob:x"), UserId::from("@carl:x"));
+
+    run(
+        "INSERT INTO account_status.restrictions (user_id, kind, until) \
+         VALUES ('@bob:x', 'locked', 'infinity')",
+    )
+    .await;
+    let mut news = store.changes().unwrap().subscribe(&bob);
+    timeout(SOON, async {
+        while store.peek_state(&bob) == Some(AccountState::ACTIVE) {
+            news.changed().await;
+        }
+    })
+    .await
+    .expect("the insertion is heard");
+    let state = store.peek_state(&bob).unwrap();
+    let deciding = state.in_force(std::time::SystemTime::now()).unwrap();
+    assert_eq!(deciding.kind(), Locked);
+
+    run("UPDATE account_status.restrictions SET user_id = '@carl:x', until = NULL").await;
+    until_peeked(&store, &bob, &AccountState::ACTIVE).await;
+    until_peeked(&store, &carl, &Locked.into()).await;
+    run("DELETE FROM account_status.restrictions").await;
+    until_peeked(&store, &carl, &AccountState::ACTIVE).await;
+
+    run("INSERT INTO account_status.restrictions (user_id, kind) \
+         SELECT '@many' || n || ':x', 'suspended' FROM generate_series(1, 25000) n")
+    .await;
+    until_peeked(&store, &"@many25000:x".into(), &Suspended.into()).await;
+    until_peeked(&store, &"@many1:x".into(), &Suspended.into()).await;
+    run("TRUNCATE account_status.restrictions").await;
+    until_peeked(&store, &"@many25000:x".into(), &AccountState::ACTIVE).await;
+}
+
+#[tokio::test]
+async fn a_change_that_is_rolled_back_is_not_made() {
+    let cluster = Cluster::shared();
+    let url = cluster.database().await;
+    let store = with_set(&url).await;
+    let client = cluster.client(&url).await;
+    let insert = "INSERT INTO account_status.restrictions (user_id, kind) VALUES";
+    client
+        .batch_execute(&format!(
+            "BEGIN; {insert} ('@bob:x', 'locked'); ROLLBACK; {insert} ('@carl:x', 'locked')"
+        ))
+        .await
+        .unwrap();
+    until_peeked(&store, &"@carl:x".into(), &Locked.into()).await;
+    assert_eq!(
+        store.peek_state(&"@bob:x".into()),
+        Some(AccountState::ACTIVE)
+    );
+}
+
+#[tokio::test]
+async fn a_user_id_too_long_for_a_notification_is_announced_all_the_same() {
+    let cluster = Cluster::shared();
+    let url = cluster.database().await;
+    let store = with_set(&url).await;
+    let other = PostgresStore::connect(&url).await.unwrap();
+    let long = UserId::from(format!("@{}:x", "a".repeat(9000)));
+    other.restrict(&long, Locked.into()).await.unwrap();
+    until_peeked(&store, &long, &Locked.into()).await;
+}
+
+#[tokio::test]
+async fn what_was_set_is_there_for_a_store_that_connects_later() {
+    let cluster = Cluster::shared();
+    let url = cluster.database().await;
+    let record = RestrictionRecord::new(Restriction::new(Locked).with_reason("Spam"))
+        .with_set_by("@mod:example.org");
+    let store = PostgresStore::connect(&url).await.unwrap();
+    store.restrict(&alice(), record.clone()).await.unwrap();
+    drop(store);
+    let store = with_set(&url).await;
+    let state = AccountState::from(record.restriction().clone());
+    assert_eq!(store.peek_state(&alice()), Some(state));
+}
+
+#[tokio::test]
+async fn a_newer_schema_is_refused_and_says_so() {
+    let cluster = Cluster::shared();
+    let url = cluster.database().await;
+    drop(PostgresStore::connect(&url).await.unwrap());
+    let client = cluster.client(&url).await;
+    let newer = "UPDATE account_status.schema_version SET version = 7";
+    client.batch_execute(newer).await.unwrap();
+    let error = PostgresStore::connect(&url).await.unwrap_err();
+    let text = error.to_string();
+    assert!(text.contains("schema is version 7"), "{text}");
+    assert!(
+        text.contains("newer version of tower-account-status"),
+        "{text}"
+    );
+}
+
+#[tokio::test]
+async fn many_may_connect_to_a_new_database_at_the_same_time() {
+    let cluster = Cluster::shared();
+    let url = cluster.database().await;
+    let mut connecting = JoinSet::new();
+    for _ in 0..8 {
+        let url = url.clone();
+        connecting.spawn(async move { PostgresStore::connect(&url).await });
+    }
+    for store in connecting.join_all().await {
+        store.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn migrated_by_hand_it_needs_no_right_to_make_tables_whatever_the_schemas_name() {
+    let cluster = Cluster::shared();
+    let url = cluster.database().await;
+    let client = cluster.client(&url).await;
+    let schema = "Müllers \"own\"; $$ '\\";
+    let sql = PostgresStore::migration_sql(schema).unwrap();
+    for _ in 0..2 {
+        client.batch_execute(&sql).await.unwrap();
+    }
+    let quoted = "\"Müllers \"\"own\"\"; $$ '\\\"";
+    let role = format!("poor_{}", url.rsplit_once('_').unwrap().1);
+    client
+        .batch_execute(&format!(
+            "CREATE ROLE {role} LOGIN; GRANT USAGE ON SCHEMA {quoted} TO {role};
+             GRANT SELECT ON ALL TABLES IN SCHEMA {quoted} TO {role};
+             GRANT INSERT, UPDATE, DELETE ON {quoted}.restrictions TO {role}"
+        ))
+        .await
+        .unwrap();
+    let poor = url.replace("user=postgres", &format!("user={role}"));
+    let options = PostgresOptions::new(&poor).unwrap();
+    let options = options.with_restricted_set_in_memory();
+    let store = options.clone().with_schema(schema).connect().await.unwrap();
+    store.restrict(&alice(), Locked.into()).await.unwrap();
+    let other = options.clone().with_schema(schema).connect().await.unwrap();
+    assert_eq!(other.peek_state(&alice()), Some(Locked.into()));
+    other.lift(&alice(), Locked).await.unwrap();
+    until_peeked(&store, &alice(), &AccountState::ACTIVE).await;
+
+    let error = options.connect().await.unwrap_err();
+    assert!(
+        chain(&error).contains("permission denied"),
+        "{}",
+        chain(&error)
+    );
+}
+
+#[tokio::test]
+async fn two_schemas_of_a_database_know_nothing_of_each_other() {
+    let cluster = Cluster::shared();
+    let url = cluster.database().await;
+    let options = PostgresOptions::new(&url).unwrap();
+    let one = options.clone().with_schema("one").connect().await.unwrap();
+    let two = options.with_schema("two").connect().await.unwrap();
+    one.restrict(&alice(), Locked.into()).await.unwrap();
+    assert!(two.state(&alice()).await.unwrap().is_active());
+}
+
+#[tokio::test]
+async fn what_it_cannot_hold_is_refused_and_says_so() {
+    let cluster = Cluster::shared();
+    let latin = cluster
+        .database_with("ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0")
+        .await;
+    let error = PostgresStore::connect(&latin).await.unwrap_err();
+    assert!(error.to_string().contains("encoding is LATIN1"), "{error}");
+
+    let store = PostgresStore::connect(&cluster.database().await)
+        .await
+        .unwrap();
+    let nul = UserId::from("@a\0b:x");
+    let error = store.restrict(&nul, Locked.into()).await.unwrap_err();
+    assert!(error.to_string().contains("U+0000"), "{error}");
+    assert!(store.state(&nul).await.unwrap().is_active());
+    assert!(!store.lift(&nul, Locked).await.unwrap());
+    store.restrict(&"@a:x".into(), Locked.into()).await.unwrap();
+    store
+        .restrict(&"@aa:x".into(), Locked.into())
+        .await
+        .unwrap();
+    let page = store.restricted(Some(&nul), 10).await.unwrap();
+    let listed: Vec<_> = page.iter().map(|(user, _)| user.as_str()).collect();
+    assert_eq!(listed, ["@a:x", "@aa:x"]);
+}
+
+#[tokio::test]
+async fn rule_14_a_dropped_look_up_or_change_harms_no_other() {
+    let cluster = Cluster::shared();
+    let options = PostgresOptions::new(&cluster.database().await).unwrap();
+    let store = options.with_pool_size(1).connect().await.unwrap();
+    for number in 0..50 {
+        let user = UserId::from(format!("@{number}:x"));
+        // Dropped at whichever await point they have come to.
+        drop(
+            timeout(
+                Duration::from_micros(number * 20),
+                store.restrict(&user, Locked.into()),
+            )
+            .await,
+        );
+        drop(timeout(Duration::from_micros(number * 20), store.state(&user)).await);
+    }
+    store.restrict(&alice(), Suspended.into()).await.unwrap();
+    assert_eq!(store.state(&alice()).await.unwrap(), Suspended.into());
+}
