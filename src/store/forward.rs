@@ -3,7 +3,7 @@
 use std::{future::Future, sync::Arc};
 
 use super::{AccountStateStore, Peek};
-use crate::{Account, AccountState, Credential, UserId, changes::Changes};
+use crate::{Account, AccountState, Credential, Secret, UserId, changes::Changes};
 
 macro_rules! forward {
     ($($(#[$attribute:meta])* [$($generics:tt)*] $pointer:ty;)*) => {$(
@@ -44,6 +44,10 @@ macro_rules! forward {
             #[inline]
             fn is_active(&self, credential: Credential<'_>) -> bool {
                 S::is_active(self, credential)
+            }
+
+            fn is_application_service(&self, token: Secret<'_>) -> bool {
+                S::is_application_service(self, token)
             }
 
             fn changes(&self) -> Option<Changes> {
