@@ -21,7 +21,8 @@ use shuttle::{
 
 use super::CachedStore;
 use crate::{
-    AccessToken, Account, AccountState, AccountStateStore, Credential, RestrictionKind, UserId,
+    AccessToken, Account, AccountState, AccountStateStore, Credential, Peek, RestrictionKind,
+    UserId,
 };
 
 const ALICE: &str = "@alice:localhost";
@@ -67,7 +68,7 @@ impl AccountStateStore for Server {
 type Cache = Arc<CachedStore<Server>>;
 
 fn ask(cache: &Cache, token: &str) -> AccountState {
-    if let super::Peek::Account(account) = cache.peek(AccessToken::new(token).into()) {
+    if let Peek::Account(account) = cache.peek(AccessToken::new(token).into()) {
         return account.state;
     }
     let answer = block_on(cache.account_and_state(AccessToken::new(token).into()));
@@ -167,6 +168,23 @@ fn no_request_after_invalidate_all_sees_anything_from_before() {
         ]);
         assert_locked(&ask(cache, "phone"));
         assert_locked(&ask(cache, "laptop"));
+    });
+}
+
+#[test]
+fn no_request_after_invalidate_all_boards_what_began_before() {
+    check(|cache| {
+        let asks_state = |cache: &Cache| {
+            let cache = Arc::clone(cache);
+            thread::spawn(move || drop(block_on(cache.state(&ALICE.into()))))
+        };
+        let first = asks_state(cache);
+        let second = asks_state(cache);
+        cache.get_ref().locked.store(true, Ordering::SeqCst);
+        cache.invalidate_all();
+        assert_locked(&block_on(cache.state(&ALICE.into())).unwrap());
+        join([first, second]);
+        assert_locked(&block_on(cache.state(&ALICE.into())).unwrap());
     });
 }
 

@@ -1,4 +1,5 @@
-//! A bounded table whose entries expire, counted from when they were written.
+//! A bounded table whose entries expire, counted from a moment that the writer names and
+//! never from when they were last read.
 
 use std::time::Duration;
 

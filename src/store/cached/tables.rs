@@ -5,7 +5,7 @@ use std::sync::{PoisonError, RwLock, atomic::Ordering};
 
 use super::{
     CacheStats, CachedStoreError,
-    clock::Clock,
+    clock::{Clock, Moment},
     flights::Flights,
     key::{Key, Keys},
     lookups::Lookups,
@@ -21,7 +21,7 @@ pub(super) struct Tables {
     clock: Clock,
     /// Counts [`forget_all`](Self::forget_all): what was written in an earlier epoch is void.
     epoch: AtomicU64,
-    /// Counts every invalidation. Says of a state that came along with an owner, and so was
+    /// Counts [`forget_user`](Self::forget_user). Says of a state that came along with an owner, and so was
     /// looked up before it was known whose it is, whether it may have been invalidated since.
     invalidations: AtomicU64,
     owners: Table<Owner>,
@@ -29,7 +29,7 @@ pub(super) struct Tables {
     states: Table<AccountState>,
     failures: Table<CachedStoreError>,
     pub(super) owner_flights: Flights<Result<Found, CachedStoreError>>,
-    pub(super) state_flights: Flights<Result<AccountState, CachedStoreError>>,
+    pub(super) state_flights: Flights<Result<Read, CachedStoreError>>,
     pub(super) counters: Counters,
     pub(super) lookups: Lookups,
     settings: RwLock<Settings>,
@@ -48,8 +48,17 @@ pub(super) struct Found {
     pub(super) owner: Option<Owner>,
     /// The owner's state, if it was asked for along with the owner.
     pub(super) state: Option<AccountState>,
-    /// How many invalidations there had been when the look-up began.
+    /// How many users had been forgotten when the look-up began.
     pub(super) as_of: u64,
+    /// When the look-up began.
+    pub(super) at: Moment,
+}
+
+/// A state, and when the look-up of it began.
+#[derive(Clone)]
+pub(super) struct Read {
+    pub(super) state: AccountState,
+    pub(super) at: Moment,
 }
 
 impl Tables {
@@ -98,15 +107,20 @@ impl Tables {
 
     #[inline]
     pub(super) fn now(&self) -> Now {
-        self.at(self.epoch())
+        self.now_in(self.epoch())
     }
 
     #[inline]
-    fn at(&self, epoch: u64) -> Now {
+    fn now_in(&self, epoch: u64) -> Now {
         Now {
-            time: self.clock.now(),
+            time: self.time(),
             epoch,
         }
+    }
+
+    #[inline]
+    pub(super) fn time(&self) -> Moment {
+        self.clock.now()
     }
 
     #[inline]
@@ -154,11 +168,12 @@ impl Tables {
         key: Key,
         epoch: u64,
     ) -> Option<Result<Found, CachedStoreError>> {
-        let now = self.at(epoch);
+        let now = self.now_in(epoch);
         let found = |owner| Found {
             owner,
             state: None,
             as_of: 0,
+            at: now.time,
         };
         let known = self.owner(key, now).map(|owner| Ok(found(owner)));
         known.or_else(|| self.failures.get(key, now).map(Err))
@@ -168,9 +183,13 @@ impl Tables {
         &self,
         user: Key,
         epoch: u64,
-    ) -> Option<Result<AccountState, CachedStoreError>> {
-        let now = self.at(epoch);
-        let known = self.state(user, now).map(Ok);
+    ) -> Option<Result<Read, CachedStoreError>> {
+        let now = self.now_in(epoch);
+        let read = |state| Read {
+            state,
+            at: now.time,
+        };
+        let known = self.state(user, now).map(|state| Ok(read(state)));
         known.or_else(|| self.failures.get(user, now).map(Err))
     }
 
@@ -200,44 +219,42 @@ impl Tables {
     }
 }
 
-/// Writing. Each of these is called under the lock of the key's flight.
+/// Writing. Each of these is called under the lock of the key's flight. The time to live of an
+/// answer begins with its look-up: the store may have read it at once and taken long to say so.
 impl Tables {
     pub(super) fn keep_found(&self, key: Key, found: &Result<Found, CachedStoreError>, epoch: u64) {
-        let now = self.at(epoch);
         let settings = self.settings();
-        match found {
-            Ok(Found {
-                owner: Some(owner), ..
-            }) => {
-                self.owners
-                    .insert(key, owner.clone(), now, settings.owner_ttl);
-            }
-            Ok(Found { owner: None, .. }) => {
+        let found = match found {
+            Ok(found) => found,
+            Err(error) => return self.keep_failure(key, error, epoch, &settings),
+        };
+        let time = found.at;
+        let now = Now { time, epoch };
+        match found.owner.clone() {
+            Some(owner) => self.owners.insert(key, owner, now, settings.owner_ttl),
+            None => {
                 // Or a grace would bring an owner back whose token has been revoked.
                 self.owners.remove(key);
                 self.unknown.insert(key, (), now, settings.unknown_ttl);
             }
-            Err(error) => self.keep_failure(key, error, now, &settings),
         }
     }
 
-    pub(super) fn keep_state(
-        &self,
-        user: Key,
-        state: &Result<AccountState, CachedStoreError>,
-        epoch: u64,
-    ) {
-        let now = self.at(epoch);
+    pub(super) fn keep_state(&self, user: Key, read: &Result<Read, CachedStoreError>, epoch: u64) {
         let settings = self.settings();
-        match state {
-            Ok(state) => self.states.insert(user, state.clone(), now, settings.ttl),
-            Err(error) => self.keep_failure(user, error, now, &settings),
+        match read.clone() {
+            Ok(Read { state, at: time }) => {
+                let now = Now { time, epoch };
+                self.states.insert(user, state, now, settings.ttl);
+            }
+            Err(error) => self.keep_failure(user, &error, epoch, &settings),
         }
     }
 
-    fn keep_failure(&self, key: Key, error: &CachedStoreError, now: Now, settings: &Settings) {
+    fn keep_failure(&self, key: Key, error: &CachedStoreError, epoch: u64, settings: &Settings) {
         // That too many look-ups were under way says nothing about this one.
         if !error.is_overloaded() {
+            let now = self.now_in(epoch);
             self.failures
                 .insert(key, error.clone(), now, settings.failure_ttl);
         }
@@ -251,7 +268,11 @@ impl Tables {
         };
         self.state_flights.exclusively(owner.user_key, || {
             if self.invalidations() == found.as_of {
-                self.keep_state(owner.user_key, &Ok(state.clone()), epoch);
+                let read = Read {
+                    state: state.clone(),
+                    at: found.at,
+                };
+                self.keep_state(owner.user_key, &Ok(read), epoch);
             }
         });
     }
@@ -293,10 +314,9 @@ impl Tables {
         });
     }
 
-    /// Everything, at the price of two additions: what is in the tables is void from now on, and
-    /// nobody boards a flight of an earlier epoch.
+    /// Everything, at the price of one addition: what is in the tables is void from now on, what a
+    /// flight of an earlier epoch keeps is void as well, and nobody boards it any more.
     pub(super) fn forget_all(&self) {
         self.epoch.fetch_add(1, Ordering::AcqRel);
-        self.invalidations.fetch_add(1, Ordering::AcqRel);
     }
 }
