@@ -1,5 +1,9 @@
 //! What a cache remembers, for how long, and what it never does.
 #![cfg(feature = "cache")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "helpers of tests may panic as tests may"
+)]
 
 mod cache_support;
 

@@ -1,5 +1,9 @@
 //! An answer from memory costs no allocation. In a file of its own, for it counts everybody's.
 #![cfg(feature = "cache")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "helpers of tests may panic as tests may"
+)]
 
 mod cache_support;
 

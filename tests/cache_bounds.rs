@@ -1,5 +1,9 @@
 //! What a stranger can do to the cache, which is little (T15).
 #![cfg(feature = "cache")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "helpers of tests may panic as tests may"
+)]
 
 mod cache_support;
 

@@ -1,5 +1,9 @@
 //! What a failing, hanging, or overwhelmed store means to those who wait (T13, T14, rule 12).
 #![cfg(feature = "cache")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "helpers of tests may panic as tests may"
+)]
 
 mod cache_support;
 

@@ -1,6 +1,10 @@
 //! Revocation comes first (T12, rule 17): no request that starts after an invalidation returned
 //! sees what was before it, and no look-up that was under way brings that back.
 #![cfg(feature = "cache")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "helpers of tests may panic as tests may"
+)]
 
 mod cache_support;
 

