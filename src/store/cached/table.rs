@@ -80,6 +80,36 @@ impl<V: Clone> Table<V> {
     }
 }
 
+/// A bounded table of what follows from its key, and so neither expires nor is invalidated.
+pub(super) struct Interned<V>(Cache<Key, V, UnitWeighter, Prehashed>);
+
+impl<V: Clone> Interned<V> {
+    pub(super) fn new(capacity: usize) -> Self {
+        Self(Cache::with(
+            capacity,
+            weight(capacity),
+            UnitWeighter,
+            Prehashed,
+            DefaultLifecycle::default(),
+        ))
+    }
+
+    pub(super) fn set_capacity(&self, capacity: usize) {
+        self.0.set_capacity(weight(capacity));
+    }
+
+    pub(super) fn get(&self, key: Key) -> Option<V> {
+        self.0.get(&key)
+    }
+
+    /// Keeps `value`, unless its like is there.
+    pub(super) fn insert(&self, key: Key, value: &V) {
+        if !self.0.contains_key(&key) {
+            self.0.insert(key, value.clone());
+        }
+    }
+}
+
 fn weight(capacity: usize) -> u64 {
     capacity as u64
 }

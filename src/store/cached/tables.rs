@@ -12,7 +12,7 @@ use super::{
     settings::Settings,
     stats::Counters,
     sync::AtomicU64,
-    table::{Now, Table},
+    table::{Interned, Now, Table},
 };
 use crate::{AccessToken, Account, AccountState, Credential, UserId};
 
@@ -24,7 +24,10 @@ pub(super) struct Tables {
     /// Counts [`forget_user`](Self::forget_user). Says of a state that came along with an owner, and so was
     /// looked up before it was known whose it is, whether it may have been invalidated since.
     invalidations: AtomicU64,
-    owners: Table<Owner>,
+    owners: Table<Key>,
+    /// The names behind the owners' keys. Apart from them, so that a healthy request reads two
+    /// small values and touches no name; and a name cannot be out of date.
+    names: Interned<UserId>,
     unknown: Table<()>,
     states: Table<AccountState>,
     failures: Table<CachedStoreError>,
@@ -70,6 +73,7 @@ impl Tables {
             epoch: AtomicU64::new(0),
             invalidations: AtomicU64::new(0),
             owners: Table::new(settings.capacity),
+            names: Interned::new(settings.capacity),
             unknown: Table::new(settings.unknown_capacity()),
             states: Table::new(settings.capacity),
             failures: Table::new(Settings::FAILURES),
@@ -94,6 +98,7 @@ impl Tables {
         change(&mut settings);
         if settings.capacity != capacity {
             self.owners.set_capacity(settings.capacity);
+            self.names.set_capacity(settings.capacity);
             self.states.set_capacity(settings.capacity);
             self.unknown.set_capacity(settings.unknown_capacity());
         }
@@ -139,9 +144,14 @@ impl Tables {
     #[inline]
     pub(super) fn owner(&self, key: Key, now: Now) -> Option<Option<Owner>> {
         match self.owners.get(key, now) {
-            Some(owner) => Some(Some(owner)),
+            Some(user) => self.named(user).map(Some),
             None => self.unknown.get(key, now).map(|()| None),
         }
+    }
+
+    fn named(&self, user_key: Key) -> Option<Owner> {
+        let user = self.names.get(user_key)?;
+        Some(Owner { user, user_key })
     }
 
     #[inline]
@@ -155,7 +165,7 @@ impl Tables {
         let active = self
             .owners
             .get(key, now)
-            .and_then(|owner| self.states.get(owner.user_key, now))
+            .and_then(|user| self.states.get(user, now))
             .is_some_and(|state| state.is_active());
         if active {
             self.counters.hit(key);
@@ -195,7 +205,8 @@ impl Tables {
 
     /// The owner as last known, if the setting allows for it.
     pub(super) fn last_known_owner(&self, key: Key) -> Option<Owner> {
-        let owner = self.owners.get_within(key, self.now(), self.grace()?)?;
+        let user = self.owners.get_within(key, self.now(), self.grace()?)?;
+        let owner = self.named(user)?;
         self.counters.last_known.count();
         Some(owner)
     }
@@ -209,7 +220,8 @@ impl Tables {
 
     /// Both as last known, if the setting allows for it.
     pub(super) fn last_known(&self, key: Key) -> Option<Account> {
-        let owner = self.owners.get_within(key, self.now(), self.grace()?)?;
+        let user = self.owners.get_within(key, self.now(), self.grace()?)?;
+        let owner = self.named(user)?;
         let state = self.last_known_state(owner.user_key)?;
         Some(Account::new(owner.user, state))
     }
@@ -230,8 +242,11 @@ impl Tables {
         };
         let time = found.at;
         let now = Now { time, epoch };
-        match found.owner.clone() {
-            Some(owner) => self.owners.insert(key, owner, now, settings.owner_ttl),
+        match &found.owner {
+            Some(Owner { user, user_key }) => {
+                self.names.insert(*user_key, user);
+                self.owners.insert(key, *user_key, now, settings.owner_ttl);
+            }
             None => {
                 // Or a grace would bring an owner back whose token has been revoked.
                 self.owners.remove(key);
