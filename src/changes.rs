@@ -4,7 +4,7 @@ use std::{
     fmt,
     hash::{BuildHasher, RandomState},
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -26,7 +26,16 @@ struct Hub {
     /// Counts all announcements, each before it shows in its bucket.
     announcements: AtomicU64,
     buckets: [Bucket; Changes::BUCKETS],
+    listeners: Mutex<Listeners>,
 }
+
+#[derive(Default)]
+struct Listeners {
+    next_id: u64,
+    callbacks: Vec<(u64, Callback)>,
+}
+
+type Callback = Arc<dyn Fn(Option<&str>) + Send + Sync>;
 
 #[derive(Default)]
 struct Bucket {
@@ -44,17 +53,20 @@ impl Changes {
             hasher: RandomState::new(),
             announcements: AtomicU64::new(0),
             buckets: std::array::from_fn(|_| Bucket::default()),
+            listeners: Mutex::default(),
         }))
     }
 
     /// The state of `user` may have changed.
     pub fn announce(&self, user: &str) {
+        self.0.tell_listeners(Some(user));
         self.0.announcements.fetch_add(1, Ordering::SeqCst);
         self.0.buckets[self.0.bucket_of(user)].announce();
     }
 
     /// The state of any account may have changed, as after a time in which news were lost.
     pub fn announce_all(&self) {
+        self.0.tell_listeners(None);
         self.0.announcements.fetch_add(1, Ordering::SeqCst);
         self.0.buckets.iter().for_each(Bucket::announce);
     }
@@ -66,6 +78,29 @@ impl Changes {
     #[must_use]
     pub fn announcements(&self) -> u64 {
         self.0.announcements.load(Ordering::SeqCst)
+    }
+
+    /// Calls `listener` with every change, for as long as the returned [`ChangeListener`] lives:
+    /// with the user's name, or with `None` where it may be anyone's.
+    ///
+    /// The call is made by [`announce`](Self::announce) itself, in its thread, and before any
+    /// subscriber hears of the change. So this is the place for what has to be done by then: a
+    /// cache drops its entry here, and a store that wraps another passes the news on to its own
+    /// hub. When `announce` returns, all of that is done, through any number of wrappers.
+    ///
+    /// The listener must not block, and it must not own this hub, or neither would ever be freed.
+    pub fn listen(
+        &self,
+        listener: impl Fn(Option<&str>) + Send + Sync + 'static,
+    ) -> ChangeListener {
+        let mut listeners = self.0.listeners();
+        let id = listeners.next_id;
+        listeners.next_id += 1;
+        listeners.callbacks.push((id, Arc::new(listener)));
+        ChangeListener {
+            hub: Arc::clone(&self.0),
+            id,
+        }
     }
 
     /// Listens for changes of `user` from now on.
@@ -87,6 +122,20 @@ impl Hub {
         let buckets = Changes::BUCKETS as u64;
         usize::try_from(self.hasher.hash_one(user) % buckets).unwrap_or_default()
     }
+
+    fn listeners(&self) -> MutexGuard<'_, Listeners> {
+        self.listeners
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tell_listeners(&self, user: Option<&str>) {
+        // Called without the lock, so that a listener may itself listen or stop listening.
+        let callbacks = self.listeners().callbacks.clone();
+        for (_, callback) in callbacks {
+            callback(user);
+        }
+    }
 }
 
 impl Bucket {
@@ -105,6 +154,36 @@ impl Default for Changes {
 impl fmt::Debug for Changes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Changes").finish_non_exhaustive()
+    }
+}
+
+/// Keeps a listener of [`Changes::listen`] in place until it is dropped.
+#[must_use = "a listener is called only while this lives"]
+pub struct ChangeListener {
+    hub: Arc<Hub>,
+    id: u64,
+}
+
+impl Drop for ChangeListener {
+    fn drop(&mut self) {
+        let mut listeners = self.hub.listeners();
+        let Some(place) = listeners
+            .callbacks
+            .iter()
+            .position(|(id, _)| *id == self.id)
+        else {
+            return;
+        };
+        let callback = listeners.callbacks.swap_remove(place);
+        // What the callback owns may listen to hubs itself.
+        drop(listeners);
+        drop(callback);
+    }
+}
+
+impl fmt::Debug for ChangeListener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ChangeListener").finish_non_exhaustive()
     }
 }
 
@@ -143,7 +222,11 @@ impl fmt::Debug for Subscription {
 
 #[cfg(test)]
 mod tests {
-    use std::{pin::pin, task::Poll};
+    use std::{
+        pin::pin,
+        sync::{Arc, Mutex},
+        task::Poll,
+    };
 
     use super::Changes;
 
@@ -177,6 +260,33 @@ mod tests {
             changes.announce("@alice:localhost");
         }
         subscription.changed().await;
+    }
+
+    #[test]
+    fn rule_17_a_listener_is_called_before_announce_returns_and_until_it_is_dropped() {
+        let changes = Changes::new();
+        let outer = Changes::new();
+        let heard = Arc::new(Mutex::new(Vec::new()));
+        let _inner = changes.listen({
+            let outer = outer.clone();
+            move |user| user.map_or_else(|| outer.announce_all(), |user| outer.announce(user))
+        });
+        let listener = outer.listen({
+            let heard = Arc::clone(&heard);
+            move |user| heard.lock().unwrap().push(user.map(str::to_owned))
+        });
+        let subscription = outer.subscribe("@alice:localhost");
+        changes.announce("@alice:localhost");
+        assert_eq!(
+            *heard.lock().unwrap(),
+            [Some("@alice:localhost".to_owned())]
+        );
+        assert!(futures_poll(&mut pin!({ subscription }.changed())).is_ready());
+        changes.announce_all();
+        assert_eq!(heard.lock().unwrap().last(), Some(&None));
+        drop(listener);
+        changes.announce_all();
+        assert_eq!(heard.lock().unwrap().len(), 2);
     }
 
     fn futures_poll<F: Future>(future: &mut std::pin::Pin<&mut F>) -> Poll<F::Output> {

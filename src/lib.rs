@@ -31,7 +31,7 @@ pub use action::Action;
 pub use body::{
     KeptBodies, RequestBodies, RequestBody, ResponseBodies, ResponseBody, WrappedBodies,
 };
-pub use changes::{Changes, Subscription};
+pub use changes::{ChangeListener, Changes, Subscription};
 pub use credential::{AccessToken, Credential, LoginIdentifier, LoginToken, Secret};
 pub use denial::{Denial, DenialCause};
 pub use future::ResponseFuture;
@@ -50,4 +50,7 @@ pub use store::{
     AccountStateStore, Combined, CredentialOwner, DynAccountStateStore, MemoryStore, Peek,
     RestrictionRecord, RestrictionStore,
 };
+#[cfg(feature = "cache")]
+#[cfg_attr(docsrs, doc(cfg(feature = "cache")))]
+pub use store::{CacheHandle, CacheStats, CachedStore, CachedStoreError};
 pub use verdict::suspension::{SuspensionPolicy, UnattributedRedactions};

@@ -68,6 +68,12 @@ impl<'a> AccessToken<'a> {
     }
 }
 
+impl<'a> From<AccessToken<'a>> for Credential<'a> {
+    fn from(access: AccessToken<'a>) -> Self {
+        Self::AccessToken(access)
+    }
+}
+
 impl fmt::Debug for AccessToken<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AccessToken")

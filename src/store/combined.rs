@@ -4,7 +4,7 @@
 use std::{error::Error, fmt, future::Future, sync::Arc};
 
 use super::{AccountStateStore, Peek, RestrictionStore};
-use crate::{Account, AccountState, Changes, Credential, UserId};
+use crate::{Account, AccountState, Changes, Credential, Secret, UserId};
 
 type BoxError = Box<dyn Error + Send + Sync>;
 
@@ -28,6 +28,22 @@ pub trait CredentialOwner: Send + Sync + 'static {
     fn peek_owner(&self, credential: Credential<'_>) -> PeekOwner {
         let _ = credential;
         PeekOwner::Ask
+    }
+
+    /// As [`AccountStateStore::event_sender`].
+    fn event_sender(
+        &self,
+        room: &str,
+        event: &str,
+    ) -> impl Future<Output = Result<Option<UserId>, Self::Error>> + Send {
+        let _ = (room, event);
+        async { Ok(None) }
+    }
+
+    /// As [`AccountStateStore::is_application_service`].
+    fn is_application_service(&self, token: Secret<'_>) -> bool {
+        let _ = token;
+        false
     }
 }
 
@@ -186,6 +202,15 @@ impl<O: CredentialOwner, R: RestrictionStore> AccountStateStore for Combined<O, 
 
     fn peek_state(&self, user: &UserId) -> Option<AccountState> {
         self.restrictions.peek_state(user)
+    }
+
+    async fn event_sender(&self, room: &str, event: &str) -> Result<Option<UserId>, BoxError> {
+        let sender = self.owner.event_sender(room, event).await;
+        sender.map_err(Into::into)
+    }
+
+    fn is_application_service(&self, token: Secret<'_>) -> bool {
+        self.owner.is_application_service(token)
     }
 
     fn changes(&self) -> Option<Changes> {

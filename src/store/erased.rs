@@ -3,7 +3,7 @@
 use std::{error::Error, fmt, future::Future, pin::Pin, sync::Arc};
 
 use super::{AccountStateStore, Peek};
-use crate::{Account, AccountState, Credential, UserId, changes::Changes};
+use crate::{Account, AccountState, Credential, Secret, UserId, changes::Changes};
 
 type BoxError = Box<dyn Error + Send + Sync>;
 type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, BoxError>> + Send + 'a>>;
@@ -70,6 +70,10 @@ impl AccountStateStore for DynAccountStateStore {
         self.0.event_sender_boxed(room, event).await
     }
 
+    fn is_application_service(&self, token: Secret<'_>) -> bool {
+        self.0.is_application_service_erased(token)
+    }
+
     fn changes(&self) -> Option<Changes> {
         self.0.changes_erased()
     }
@@ -91,6 +95,7 @@ trait ErasedStore: Send + Sync {
     fn peek_erased(&self, credential: Credential<'_>) -> Peek;
     fn peek_state_erased(&self, user: &UserId) -> Option<AccountState>;
     fn is_active_erased(&self, credential: Credential<'_>) -> bool;
+    fn is_application_service_erased(&self, token: Secret<'_>) -> bool;
     fn changes_erased(&self) -> Option<Changes>;
 }
 
@@ -128,6 +133,10 @@ impl<S: AccountStateStore> ErasedStore for S {
 
     fn is_active_erased(&self, credential: Credential<'_>) -> bool {
         self.is_active(credential)
+    }
+
+    fn is_application_service_erased(&self, token: Secret<'_>) -> bool {
+        self.is_application_service(token)
     }
 
     fn changes_erased(&self) -> Option<Changes> {

@@ -3,7 +3,7 @@
 use std::{future::Future, sync::Arc};
 
 use super::{AccountStateStore, Peek, RestrictionRecord, RestrictionStore};
-use crate::{Account, AccountState, Credential, RestrictionKind, UserId, changes::Changes};
+use crate::{Account, AccountState, Credential, RestrictionKind, Secret, UserId, changes::Changes};
 
 macro_rules! forward {
     ($($(#[$attribute:meta])* [$($generics:tt)*] $pointer:ty;)*) => {$(
@@ -52,6 +52,10 @@ macro_rules! forward {
                 event: &str,
             ) -> impl Future<Output = Result<Option<UserId>, Self::Error>> + Send {
                 S::event_sender(self, room, event)
+            }
+
+            fn is_application_service(&self, token: Secret<'_>) -> bool {
+                S::is_application_service(self, token)
             }
 
             fn changes(&self) -> Option<Changes> {

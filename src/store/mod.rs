@@ -1,5 +1,7 @@
 //! Where the layer learns whose a credential is and what that account may do.
 
+#[cfg(feature = "cache")]
+mod cached;
 mod combined;
 mod erased;
 mod forward;
@@ -18,6 +20,9 @@ mod stored;
 
 use std::{error::Error, future::Future};
 
+#[cfg(feature = "cache")]
+#[cfg_attr(docsrs, doc(cfg(feature = "cache")))]
+pub use cached::{CacheHandle, CacheStats, CachedStore, CachedStoreError};
 pub use combined::{AtOnce, ByToken, Combined, CredentialOwner, PeekOwner};
 pub use erased::DynAccountStateStore;
 pub use memory::MemoryStore;
@@ -27,7 +32,7 @@ pub use restrictions::{RestrictionRecord, RestrictionStore};
 #[cfg(feature = "sqlite")]
 pub use sqlite::SqliteStore;
 
-use crate::{Account, AccountState, Credential, UserId, changes::Changes};
+use crate::{Account, AccountState, Credential, Secret, UserId, changes::Changes};
 
 /// Answers the two questions of the [layer](crate::AccountStatusLayer): whose is this credential,
 /// and in which state is this account.
@@ -161,6 +166,22 @@ pub trait AccountStateStore: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Option<UserId>, Self::Error>> + Send {
         let _ = (room, event);
         async { Ok(None) }
+    }
+
+    /// Whether `token` is an application service's, so that a `user_id` parameter beside it means
+    /// something.
+    ///
+    /// Asked by a cache in front of this store, and only about a request that carries such a
+    /// parameter. Where the answer is no, the cache leaves the [asserted user] out: it is no part
+    /// of what it keeps, so that nobody fills it by making names up, and it does not reach
+    /// [`account`](Self::account). So a store that heeds the asserted user has to answer this
+    /// too. It must not block, which it need not: a server has the registrations of its
+    /// application services in memory. The default says that no token is.
+    ///
+    /// [asserted user]: crate::AccessToken::asserted_user
+    fn is_application_service(&self, token: Secret<'_>) -> bool {
+        let _ = token;
+        false
     }
 
     /// Where this store announces that an account's state has changed, if it does.

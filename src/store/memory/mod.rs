@@ -13,8 +13,8 @@ use std::{
 use self::records::Records;
 use super::{AccountStateStore, Peek};
 use crate::{
-    Account, AccountState, Credential, LoginIdentifier, Restriction, RestrictionKind, UserId,
-    changes::Changes,
+    Account, AccountState, Credential, LoginIdentifier, Restriction, RestrictionKind, Secret,
+    UserId, changes::Changes,
 };
 
 /// Accounts, their tokens and their states, all in memory: for tests, for trying the layer out,
@@ -252,6 +252,11 @@ impl AccountStateStore for MemoryStore {
 
     fn peek_state(&self, user: &UserId) -> Option<AccountState> {
         Some(self.read().account_of(user).state)
+    }
+
+    fn is_application_service(&self, token: Secret<'_>) -> bool {
+        let owner = self.read().access_tokens.get(token.expose()).copied();
+        matches!(owner, Some(TokenOwner::ApplicationService(_)))
     }
 
     fn changes(&self) -> Option<Changes> {

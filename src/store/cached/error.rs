@@ -1,0 +1,84 @@
+use std::{error::Error, fmt, sync::Arc, time::Duration};
+
+/// Why [`CachedStore`](crate::CachedStore) has no answer.
+///
+/// One failure is told to everyone who waited for the same answer, so a clone shares the store's
+/// own error, which is the [`source`](Error::source).
+#[derive(Clone)]
+pub struct CachedStoreError(Kind);
+
+#[derive(Clone)]
+enum Kind {
+    Store(Arc<dyn Error + Send + Sync>),
+    TimedOut(Duration),
+    Panicked,
+    Overloaded(usize),
+}
+
+impl CachedStoreError {
+    pub(super) fn store(error: Box<dyn Error + Send + Sync>) -> Self {
+        Self(Kind::Store(error.into()))
+    }
+
+    pub(super) fn timed_out(limit: Duration) -> Self {
+        Self(Kind::TimedOut(limit))
+    }
+
+    pub(super) fn panicked() -> Self {
+        Self(Kind::Panicked)
+    }
+
+    pub(super) fn overloaded(limit: usize) -> Self {
+        Self(Kind::Overloaded(limit))
+    }
+
+    /// Whether the store was not asked, because too many look-ups were under way
+    /// ([`with_max_lookups`](crate::CachedStore::with_max_lookups)).
+    #[must_use]
+    pub fn is_overloaded(&self) -> bool {
+        matches!(self.0, Kind::Overloaded(_))
+    }
+
+    /// Whether the store took longer than it may
+    /// ([`with_lookup_timeout`](crate::CachedStore::with_lookup_timeout)).
+    #[must_use]
+    pub fn is_timeout(&self) -> bool {
+        matches!(self.0, Kind::TimedOut(_))
+    }
+}
+
+impl fmt::Display for CachedStoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Kind::Store(_) => f.write_str("the account store failed"),
+            Kind::TimedOut(limit) => write!(f, "the account store took longer than {limit:?}"),
+            Kind::Panicked => f.write_str("the account store panicked"),
+            Kind::Overloaded(limit) => {
+                write!(
+                    f,
+                    "{limit} look-ups in the account store are under way already"
+                )
+            }
+        }
+    }
+}
+
+impl fmt::Debug for CachedStoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Kind::Store(error) => f.debug_tuple("Store").field(error).finish(),
+            Kind::TimedOut(limit) => f.debug_tuple("TimedOut").field(limit).finish(),
+            Kind::Panicked => f.write_str("Panicked"),
+            Kind::Overloaded(limit) => f.debug_tuple("Overloaded").field(limit).finish(),
+        }
+    }
+}
+
+impl Error for CachedStoreError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match &self.0 {
+            Kind::Store(error) => Some(&**error),
+            Kind::TimedOut(_) | Kind::Panicked | Kind::Overloaded(_) => None,
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! A store that remembers another store's answers.
+//!
+//! # What is remembered
+//!
+//! The two questions have a table each: an access token leads to its owner, and an owner to a
+//! state. So locking a person with nine devices drops one entry, and an answer costs one keyed
+//! hash and two reads. A state expires soon, because it changes; an owner may stay, because a
+//! token never gets another one, and if it is revoked the inner service refuses it anyway: **a
+//! cached owner is no authentication**, it says only whose state was checked.
+//!
+//! Tokens that are nobody's have a small table of their own, so that a flood of made-up tokens
+//! cannot push anyone out. Refresh tokens, login tokens and names at a login are not remembered:
+//! each is seen once or a few times, and what a person typed into a login form is nothing to keep.
+//! Their owner is asked for each time, and its state comes from the table.
+//!
+//! # Files
+//!
+//! `flights` holds the rule that makes revocation race-proof, `tables` what is remembered and how
+//! it is forgotten, `lookups` how the store is asked, and `answers` the order of the steps.
+
+mod answers;
+mod clock;
+mod error;
+mod flights;
+mod handle;
+mod key;
+mod lookups;
+#[cfg(all(test, shuttle))]
+mod model;
+mod settings;
+mod stats;
+mod sync;
+mod table;
+mod tables;
+
+use std::{fmt, sync::Arc};
+
+pub use error::CachedStoreError;
+pub use handle::CacheHandle;
+pub use stats::CacheStats;
+
+use self::tables::Tables;
+use super::AccountStateStore;
+use crate::{
+    Credential,
+    changes::{ChangeListener, Changes},
+};
+
+/// Remembers the answers of the store `S`, within bounds, and forgets them when it is told.
+///
+/// For stores that have to be awaited, such as a database. What is remembered is answered at once
+/// and without an allocation.
+///
+/// ```
+/// use std::time::Duration;
+/// use tower_account_status::{AccountStateStore, CachedStore, MemoryStore};
+///
+/// let store = CachedStore::new(MemoryStore::new()) // or your database
+///     .with_capacity(50_000)
+///     .with_ttl(Duration::from_secs(30));
+/// let cache = store.handle(); // goes to whoever locks accounts
+/// // … the database now says that the account is locked, and then:
+/// cache.invalidate("@alice:example.org");
+/// ```
+///
+/// # How late a lock can be
+///
+/// No request that starts after [`invalidate`](Self::invalidate) has returned sees the earlier
+/// state, and no look-up that was under way brings it back. Where nobody calls it, or the message
+/// got lost, a lock takes effect when the [time to live](Self::with_ttl) has passed since the
+/// state was read, however busy the client is.
+///
+/// If the inner store has [`changes`](AccountStateStore::changes), the cache listens there, and
+/// nothing needs to be called: by the time that the inner store's
+/// [`announce`](Changes::announce) returns, the entry is gone and the news are on the cache's own
+/// hub. To announce on that hub does the same.
+///
+/// # Cost to the store
+///
+/// One look-up at a time for each token and each account, however many wait for it, and all of
+/// them get its failure if it fails. The one that asks may go away; the next one asks then. As
+/// with every shared look-up, it gets on only while the future that asks is polled: a caller must
+/// not keep it and leave it alone.
+pub struct CachedStore<S> {
+    store: S,
+    handle: CacheHandle,
+    _listeners: [Option<ChangeListener>; 2],
+}
+
+impl<S: AccountStateStore> CachedStore<S> {
+    /// A cache in front of `store`, with room for 100,000 tokens and as many accounts.
+    #[must_use]
+    pub fn new(store: S) -> Self {
+        let tables = Arc::new(Tables::new());
+        let changes = Changes::new();
+        let own = changes.listen({
+            let tables = Arc::clone(&tables);
+            move |user| match user {
+                Some(user) => tables.forget_user(user),
+                None => tables.forget_all(),
+            }
+        });
+        let inner = store.changes().map(|inner| {
+            let changes = changes.clone();
+            inner.listen(move |user| match user {
+                Some(user) => changes.announce(user),
+                None => changes.announce_all(),
+            })
+        });
+        Self {
+            store,
+            handle: CacheHandle { tables, changes },
+            _listeners: [Some(own), inner],
+        }
+    }
+}
+
+impl<S> CachedStore<S> {
+    /// What tells this cache of changes, to be passed around.
+    #[must_use]
+    pub fn handle(&self) -> CacheHandle {
+        self.handle.clone()
+    }
+
+    /// See [`CacheHandle::invalidate`].
+    pub fn invalidate(&self, user: &str) {
+        self.handle.invalidate(user);
+    }
+
+    /// See [`CacheHandle::invalidate_credential`].
+    pub fn invalidate_credential(&self, credential: Credential<'_>) {
+        self.handle.invalidate_credential(credential);
+    }
+
+    /// See [`CacheHandle::invalidate_all`].
+    pub fn invalidate_all(&self) {
+        self.handle.invalidate_all();
+    }
+
+    /// See [`CacheHandle::stats`].
+    #[must_use]
+    pub fn stats(&self) -> CacheStats {
+        self.handle.stats()
+    }
+
+    /// The store behind the cache.
+    #[must_use]
+    pub fn get_ref(&self) -> &S {
+        &self.store
+    }
+
+    #[inline]
+    fn tables(&self) -> &Tables {
+        &self.handle.tables
+    }
+}
+
+impl<S> fmt::Debug for CachedStore<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CachedStore")
+            .field("settings", &self.tables().settings())
+            .field("stats", &self.stats())
+            .finish_non_exhaustive()
+    }
+}

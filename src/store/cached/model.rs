@@ -1,0 +1,241 @@
+//! The invariant of revocation under a model checker, which runs the cache's own code, and
+//! quick_cache's, in many interleavings of their locks and counters.
+//!
+//! `RUSTFLAGS="--cfg shuttle" cargo test --lib --features cache store::cached::model`
+
+use std::{
+    convert::Infallible,
+    future::Future,
+    pin::pin,
+    sync::Arc,
+    task::{Context, Waker},
+};
+
+use shuttle::{
+    Config, Runner,
+    future::{block_on, yield_now},
+    scheduler::{PctScheduler, RandomScheduler},
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
+    thread,
+};
+
+use super::CachedStore;
+use crate::{
+    AccessToken, Account, AccountState, AccountStateStore, Credential, Peek, RestrictionKind,
+    UserId,
+};
+
+const ALICE: &str = "@alice:localhost";
+const SCHEDULES: usize = 4_000;
+
+/// One account with any number of tokens, whose every answer takes a while after it was read.
+#[derive(Default)]
+struct Server {
+    locked: AtomicBool,
+    loads: AtomicUsize,
+}
+
+impl Server {
+    async fn read(&self) -> AccountState {
+        let locked = self.locked.load(Ordering::SeqCst);
+        yield_now().await;
+        self.loads.fetch_add(1, Ordering::SeqCst);
+        match locked {
+            true => RestrictionKind::Locked.into(),
+            false => AccountState::ACTIVE,
+        }
+    }
+}
+
+impl AccountStateStore for Server {
+    type Error = Infallible;
+
+    async fn account(&self, _: Credential<'_>) -> Result<Option<UserId>, Infallible> {
+        yield_now().await;
+        Ok(Some(ALICE.into()))
+    }
+
+    async fn state(&self, _: &UserId) -> Result<AccountState, Infallible> {
+        Ok(self.read().await)
+    }
+
+    /// As a server does it that answers both with one query.
+    async fn account_and_state(&self, _: Credential<'_>) -> Result<Option<Account>, Infallible> {
+        Ok(Some(Account::new(ALICE.into(), self.read().await)))
+    }
+}
+
+type Cache = Arc<CachedStore<Server>>;
+
+fn ask(cache: &Cache, token: &str) -> AccountState {
+    if let Peek::Account(account) = cache.peek(AccessToken::new(token).into()) {
+        return account.state;
+    }
+    let answer = block_on(cache.account_and_state(AccessToken::new(token).into()));
+    answer.unwrap().expect("the token is Alice's").state
+}
+
+fn asks(cache: &Cache, tokens: &'static [&'static str]) -> thread::JoinHandle<()> {
+    let cache = Arc::clone(cache);
+    thread::spawn(move || tokens.iter().for_each(|token| drop(ask(&cache, token))))
+}
+
+/// Begins a look-up and goes away.
+fn gives_up(cache: &Cache, token: &'static str) -> thread::JoinHandle<()> {
+    let cache = Arc::clone(cache);
+    thread::spawn(move || {
+        let mut lookup = pin!(cache.account_and_state(AccessToken::new(token).into()));
+        let _ = lookup
+            .as_mut()
+            .poll(&mut Context::from_waker(Waker::noop()));
+    })
+}
+
+/// Runs `schedule` in many interleavings: random ones, and those in which few switches happen at
+/// awkward places.
+fn check(schedule: impl Fn(&Cache) + Send + Sync + 'static) {
+    let schedule = Arc::new(schedule);
+    let run = || {
+        let schedule = Arc::clone(&schedule);
+        move || schedule(&Arc::new(CachedStore::new(Server::default())))
+    };
+    let mut config = Config::new();
+    config.stack_size = 1 << 19; // unoptimised code builds the hub of changes on the stack
+    Runner::new(RandomScheduler::new(SCHEDULES), config.clone()).run(run());
+    Runner::new(PctScheduler::new(3, SCHEDULES), config).run(run());
+}
+
+/// Locks Alice, says so by `tell`, and asks.
+fn lock_and_ask(cache: &Cache, tell: impl Fn(&Cache) + Send + 'static) -> thread::JoinHandle<()> {
+    let cache = Arc::clone(cache);
+    thread::spawn(move || {
+        cache.get_ref().locked.store(true, Ordering::SeqCst);
+        tell(&cache);
+        for token in ["phone", "laptop"] {
+            assert_locked(&ask(&cache, token));
+        }
+    })
+}
+
+fn assert_locked(state: &AccountState) {
+    assert!(!state.is_active(), "the earlier state was seen");
+}
+
+fn join<const N: usize>(threads: [thread::JoinHandle<()>; N]) {
+    for thread in threads {
+        thread.join().unwrap();
+    }
+}
+
+#[test]
+fn no_request_after_invalidate_sees_the_earlier_state() {
+    check(|cache| {
+        let tell = |cache: &Cache| cache.invalidate(ALICE);
+        join([
+            asks(cache, &["phone", "phone"]),
+            asks(cache, &["laptop"]),
+            lock_and_ask(cache, tell),
+        ]);
+        // And nothing that was under way has brought it back.
+        assert_locked(&ask(cache, "phone"));
+        assert_locked(&ask(cache, "laptop"));
+    });
+}
+
+#[test]
+fn no_request_after_invalidate_sees_the_earlier_state_of_a_known_owner() {
+    check(|cache| {
+        ask(cache, "phone");
+        cache.invalidate(ALICE);
+        let tell = |cache: &Cache| cache.invalidate(ALICE);
+        join([
+            asks(cache, &["phone"]),
+            asks(cache, &["phone"]),
+            lock_and_ask(cache, tell),
+        ]);
+        assert_locked(&ask(cache, "phone"));
+    });
+}
+
+#[test]
+fn no_request_after_invalidate_all_sees_anything_from_before() {
+    check(|cache| {
+        let tell = |cache: &Cache| cache.invalidate_all();
+        join([
+            asks(cache, &["phone", "laptop"]),
+            asks(cache, &["phone"]),
+            lock_and_ask(cache, tell),
+        ]);
+        assert_locked(&ask(cache, "phone"));
+        assert_locked(&ask(cache, "laptop"));
+    });
+}
+
+#[test]
+fn no_request_after_invalidate_all_boards_what_began_before() {
+    check(|cache| {
+        let asks_state = |cache: &Cache| {
+            let cache = Arc::clone(cache);
+            thread::spawn(move || drop(block_on(cache.state(&ALICE.into()))))
+        };
+        let first = asks_state(cache);
+        let second = asks_state(cache);
+        cache.get_ref().locked.store(true, Ordering::SeqCst);
+        cache.invalidate_all();
+        assert_locked(&block_on(cache.state(&ALICE.into())).unwrap());
+        join([first, second]);
+        assert_locked(&block_on(cache.state(&ALICE.into())).unwrap());
+    });
+}
+
+#[test]
+fn a_look_up_that_is_given_up_leaves_nobody_waiting_and_nothing_behind() {
+    check(|cache| {
+        let tell = |cache: &Cache| cache.invalidate(ALICE);
+        join([
+            gives_up(cache, "phone"),
+            asks(cache, &["phone"]),
+            lock_and_ask(cache, tell),
+        ]);
+        assert_locked(&ask(cache, "phone"));
+    });
+}
+
+#[test]
+fn one_look_up_at_a_time_for_each_token() {
+    check(|cache| {
+        join([
+            asks(cache, &["phone"]),
+            asks(cache, &["phone"]),
+            asks(cache, &["phone"]),
+        ]);
+        let loads = cache.get_ref().loads.load(Ordering::SeqCst);
+        assert_eq!(loads, 1, "look-ups in the store");
+    });
+}
+
+/// Guards the checker itself: without the rule of the board, it finds the race.
+#[test]
+#[should_panic(expected = "the earlier state was kept")]
+fn the_model_finds_the_race_where_a_load_is_kept_unconditionally() {
+    shuttle::check_random(
+        || {
+            let server = Arc::new(Server::default());
+            let kept = Arc::new(shuttle::sync::Mutex::new(None::<AccountState>));
+            let load = thread::spawn({
+                let (server, kept) = (Arc::clone(&server), Arc::clone(&kept));
+                move || {
+                    let state = block_on(server.read());
+                    *kept.lock().unwrap() = Some(state);
+                }
+            });
+            server.locked.store(true, Ordering::SeqCst);
+            *kept.lock().unwrap() = None;
+            load.join().unwrap();
+            let kept = kept.lock().unwrap().take();
+            let active = kept.is_some_and(|state| state.is_active());
+            assert!(!active, "the earlier state was kept");
+        },
+        SCHEDULES,
+    );
+}

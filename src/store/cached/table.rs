@@ -1,0 +1,115 @@
+//! A bounded table whose entries expire, counted from a moment that the writer names and
+//! never from when they were last read.
+
+use std::time::Duration;
+
+use quick_cache::{
+    UnitWeighter,
+    sync::{Cache, DefaultLifecycle},
+};
+
+use super::{
+    clock::Moment,
+    key::{Key, Prehashed},
+};
+
+pub(super) struct Table<V>(Cache<Key, Entry<V>, UnitWeighter, Prehashed>);
+
+#[derive(Clone)]
+struct Entry<V> {
+    value: V,
+    epoch: u64,
+    expires: Moment,
+}
+
+/// When, and in which epoch, a table is read or written.
+#[derive(Clone, Copy)]
+pub(super) struct Now {
+    pub(super) time: Moment,
+    pub(super) epoch: u64,
+}
+
+impl<V: Clone> Table<V> {
+    pub(super) fn new(capacity: usize) -> Self {
+        Self(Cache::with(
+            capacity,
+            weight(capacity),
+            UnitWeighter,
+            Prehashed,
+            DefaultLifecycle::default(),
+        ))
+    }
+
+    pub(super) fn set_capacity(&self, capacity: usize) {
+        self.0.set_capacity(weight(capacity));
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    #[inline]
+    pub(super) fn get(&self, key: Key, now: Now) -> Option<V> {
+        self.get_within(key, now, Duration::ZERO)
+    }
+
+    /// What is there, even if it has expired, as long as that is less than `grace` ago. What was
+    /// written in an earlier epoch counts for nothing.
+    #[inline]
+    pub(super) fn get_within(&self, key: Key, now: Now, grace: Duration) -> Option<V> {
+        let entry = self.0.get(&key)?;
+        let valid = entry.epoch == now.epoch && now.time < entry.expires.after(grace);
+        valid.then_some(entry.value)
+    }
+
+    /// Keeps `value` for at most `ttl`, and for up to a tenth less: entries that were written
+    /// together, as after a restart, do not expire together.
+    pub(super) fn insert(&self, key: Key, value: V, now: Now, ttl: Duration) {
+        // Between 0 and 65,535 parts of 655,360. From the key, which is random.
+        let jitter = (ttl / 655_360).saturating_mul((key.bits() & 0xffff) as u32);
+        let entry = Entry {
+            value,
+            epoch: now.epoch,
+            expires: now.time.after(ttl - jitter),
+        };
+        self.0.insert(key, entry);
+    }
+
+    pub(super) fn remove(&self, key: Key) {
+        self.0.remove(&key);
+    }
+}
+
+/// A bounded table of what follows from its key, and so neither expires nor is invalidated.
+pub(super) struct Interned<V>(Cache<Key, V, UnitWeighter, Prehashed>);
+
+impl<V: Clone> Interned<V> {
+    pub(super) fn new(capacity: usize) -> Self {
+        Self(Cache::with(
+            capacity,
+            weight(capacity),
+            UnitWeighter,
+            Prehashed,
+            DefaultLifecycle::default(),
+        ))
+    }
+
+    pub(super) fn set_capacity(&self, capacity: usize) {
+        self.0.set_capacity(weight(capacity));
+    }
+
+    pub(super) fn get(&self, key: Key) -> Option<V> {
+        self.0.get(&key)
+    }
+
+    /// Keeps `value`, unless its like is there.
+    pub(super) fn insert(&self, key: Key, value: &V) {
+        if !self.0.contains_key(&key) {
+            self.0.insert(key, value.clone());
+        }
+    }
+}
+
+fn weight(capacity: usize) -> u64 {
+    capacity as u64
+}

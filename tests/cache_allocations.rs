@@ -1,0 +1,38 @@
+//! An answer from memory costs no allocation. In a file of its own, for it counts everybody's.
+#![cfg(feature = "cache")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "helpers of tests may panic as tests may"
+)]
+
+mod cache_support;
+
+use allocation_counter::measure;
+use cache_support::{ALICE, BOB, Backend, ask, token};
+use tower_account_status::{AccessToken, AccountStateStore, CachedStore, Peek};
+
+#[tokio::test]
+async fn an_answer_from_memory_allocates_nothing() {
+    let backend = Backend::new();
+    backend.lock(BOB);
+    backend.insert_service("bridge", ALICE);
+    let cache = CachedStore::new(backend);
+    let bridge = AccessToken::new("bridge").with_asserted_user(ALICE).into();
+    for credential in [token("alice"), token("bob"), token("nobody"), bridge] {
+        ask(&cache, credential).await.unwrap();
+    }
+    let user = ALICE.into();
+    let counted = measure(|| {
+        for _ in 0..100 {
+            assert!(cache.is_active(token("alice")));
+            assert!(cache.is_active(bridge));
+            assert!(matches!(cache.peek(token("alice")), Peek::Account(_)));
+            assert!(matches!(cache.peek(token("bob")), Peek::Account(_)));
+            assert!(cache.peek(token("nobody")) == Peek::Nobody);
+            assert!(cache.peek(token("stranger")) == Peek::Ask);
+            assert!(cache.peek_state(&user).is_some());
+        }
+    });
+    assert_eq!(counted.count_total, 0, "{counted:?}");
+    assert!(measure(|| drop(Box::new(1))).count_total > 0, "it counts");
+}
