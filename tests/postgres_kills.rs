@@ -155,9 +155,17 @@ async fn t30_acknowledged_changes_survive_every_kill_and_every_gap_is_closed() {
             }),
         }
 
-        let acknowledged = load.acknowledged();
-        let since = Instant::now();
+        // Made once, by somebody else, and most likely while nobody listens: no later change of
+        // this account puts right what is missed here.
         let client = cluster.client(&url).await;
+        let in_the_gap = UserId::from(format!("@gap-{kill}:example.org"));
+        let lock = "INSERT INTO account_status.restrictions (user_id, kind, reason) \
+                    VALUES ($1, 'locked', '1')";
+        client.execute(lock, &[&in_the_gap.as_str()]).await.unwrap();
+
+        let mut acknowledged = load.acknowledged();
+        acknowledged.push((in_the_gap, 1));
+        let since = Instant::now();
         for (user, number) in &acknowledged {
             let reason = "SELECT reason FROM account_status.restrictions WHERE user_id = $1";
             let row = client.query_one(reason, &[&user.as_str()]).await.unwrap();
