@@ -1,4 +1,9 @@
 //! Where the layer learns whose a credential is and what that account may do.
+#![cfg_attr(
+    all(feature = "cache", feature = "postgres", feature = "sqlite"),
+    doc = "",
+    doc = include_str!("../../docs/stores.md")
+)]
 
 #[cfg(feature = "cache")]
 mod cached;
