@@ -93,7 +93,7 @@ impl<S> CachedStore<S> {
 
     /// How many look-ups may be under way at once, for different tokens or accounts; 1024 by
     /// default. One more fails at once, with an error that
-    /// [is overloaded](CachedStoreError::is_overloaded), rather than queue behind them.
+    /// [is overloaded](crate::CachedStoreError::is_overloaded), rather than queue behind them.
     #[must_use]
     pub fn with_max_lookups(self, lookups: usize) -> Self {
         self.with(|settings| settings.max_lookups = lookups)
