@@ -25,6 +25,9 @@ use tower_account_status::{
     RestrictionKind, UserId,
 };
 
+/// An endpoint whose requests do not wait.
+const ROOMS: &str = "/_matrix/client/v3/joined_rooms";
+
 /// Answers at once, without an allocation of its own.
 #[derive(Clone)]
 struct Free;
@@ -77,19 +80,19 @@ where
 fn healthy() -> [(&'static str, Request<Full<Bytes>>); 6] {
     let post = |uri| alices(Method::POST, uri);
     [
-        ("no credential", anonymous(Method::GET, SYNC, "")),
-        ("active account", alices(Method::GET, SYNC)),
+        ("no credential", anonymous(Method::GET, ROOMS, "")),
+        ("active account", alices(Method::GET, ROOMS)),
         (
             "active account posts",
             post("/_matrix/client/v3/createRoom"),
         ),
         (
             "query without a token",
-            alices(Method::GET, "/_matrix/client/v3/sync?since=x&timeout=0"),
+            alices(Method::GET, &format!("{ROOMS}?since=x")),
         ),
         (
             "token in the query",
-            anonymous(Method::GET, &format!("{SYNC}?access_token={TOKEN}"), ""),
+            anonymous(Method::GET, &format!("{ROOMS}?access_token={TOKEN}"), ""),
         ),
         ("logout", post(support::LOGOUT)),
     ]
@@ -143,25 +146,40 @@ async fn speed_a_healthy_request_allocates_nothing_more_in_axum() {
     }
 }
 
+#[tokio::test]
+async fn speed_a_long_poll_costs_its_subscription() {
+    let mut ours = layer(&store()).layer(Free);
+    for uri in [SYNC, "/_matrix/client/v3/sync?since=x&timeout=30000"] {
+        let (allocations, status) = settled(&mut ours, || alices(Method::GET, uri));
+        assert_eq!(status, 200);
+        assert!(allocations <= 2, "{uri}: {allocations}");
+        // Nobody is watched where nobody is known.
+        assert_eq!(
+            settled(&mut ours, || anonymous(Method::GET, uri, "")),
+            (0, 200)
+        );
+    }
+}
+
 #[test]
 fn speed_a_refusal_allocates_five_times_at_most() {
     let mut locked = layer(&store_with(RestrictionKind::Locked)).layer(Free);
-    let (allocations, status) = settled(&mut locked, || alices(Method::GET, SYNC));
+    let (allocations, status) = settled(&mut locked, || alices(Method::GET, ROOMS));
     assert_eq!(status, 401);
     assert!(allocations <= 5, "{allocations}");
-    let (allocations, status) = settled(&mut locked, || alices(Method::HEAD, SYNC));
+    let (allocations, status) = settled(&mut locked, || alices(Method::HEAD, ROOMS));
     assert_eq!(status, 401);
     assert!(allocations <= 5, "{allocations}");
     let mut deactivated = layer(&store_with(RestrictionKind::Deactivated))
         .with_wrapped_bodies()
         .layer(Free);
-    let (allocations, status) = settled(&mut deactivated, || alices(Method::GET, SYNC));
+    let (allocations, status) = settled(&mut deactivated, || alices(Method::GET, ROOMS));
     assert_eq!(status, 403);
     assert!(allocations <= 5, "{allocations}");
     // A reason is written anew each time.
     let reason = Restriction::new(RestrictionKind::Locked).with_reason("Spam");
     let mut told = layer(&store_with(reason)).layer(Free);
-    let (allocations, status) = settled(&mut told, || alices(Method::GET, SYNC));
+    let (allocations, status) = settled(&mut told, || alices(Method::GET, ROOMS));
     assert_eq!(status, 401);
     assert!(allocations <= 20, "{allocations}");
 }
@@ -185,7 +203,7 @@ impl AccountStateStore for Awaited {
 async fn speed_an_awaited_look_up_costs_one_box() {
     let active = Awaited(ALICE.into(), AccountState::ACTIVE);
     let active = AccountStatusLayer::new(active);
-    let request = || alices(Method::GET, SYNC);
+    let request = || alices(Method::GET, ROOMS);
     assert_eq!(settled(&mut active.layer(Free), request), (1, 200));
     let mut wrapped = active.with_wrapped_bodies().layer(Free);
     assert_eq!(settled(&mut wrapped, request), (1, 200));
@@ -203,7 +221,7 @@ async fn speed_waiting_for_the_store_allocates_nothing_more() {
     let store = ScriptedStore::new(memory).with(|store| store.account = pending);
     let mut service = AccountStatusLayer::new(Arc::new(store)).layer(Free);
     assert_eq!(
-        settled(&mut service, || alices(Method::GET, SYNC)),
+        settled(&mut service, || alices(Method::GET, ROOMS)),
         (1, 200)
     );
 }
@@ -211,7 +229,7 @@ async fn speed_waiting_for_the_store_allocates_nothing_more() {
 #[test]
 fn speed_the_future_is_little_larger_than_the_inner_one() {
     let mut service = layer(&store()).layer(Free);
-    let inner = size_of_val(&Free.call(anonymous(Method::GET, SYNC, "")));
-    let ours = size_of_val(&service.call(anonymous(Method::GET, SYNC, "")));
+    let inner = size_of_val(&Free.call(anonymous(Method::GET, ROOMS, "")));
+    let ours = size_of_val(&service.call(anonymous(Method::GET, ROOMS, "")));
     assert!(ours <= inner + 16, "{ours} bytes over {inner}");
 }

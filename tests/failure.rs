@@ -36,17 +36,17 @@ const FAILURES: [(&str, Change); 11] = [
     ("account hangs", |store| store.account = Script::Hang),
     ("account panics", |store| store.account = Script::Panic),
     ("account panics later", |store| {
-        store.account = Script::PanicLater
+        store.account = Script::PanicLater;
     }),
     ("state fails", |store| store.state = Script::Fail),
     ("state hangs", |store| store.state = Script::Hang),
     ("state panics", |store| store.state = Script::Panic),
     ("state panics later", |store| {
-        store.state = Script::PanicLater
+        store.state = Script::PanicLater;
     }),
     ("peek panics", |store| store.peek = Script::Panic),
     ("all fail", |store| {
-        (store.account, store.state) = (Script::Fail, Script::Fail)
+        (store.account, store.state) = (Script::Fail, Script::Fail);
     }),
     ("is_active and account panic", |store| {
         (store.is_active, store.account) = (Script::Panic, Script::Panic);
