@@ -71,7 +71,8 @@ impl<S: AccountStateStore> Shared<S> {
                 Judged::LeaveToHandler => passage.hands_on_guard = true,
                 Judged::Denied(denial) => return Err(denial),
                 Judged::Depends(verdict) => {
-                    self.look_closer(account, verdict, body, passage).await?;
+                    // Boxed, as is the next: rare, and large beside what nearly every look-up is.
+                    Box::pin(self.look_closer(account, verdict, body, passage)).await?;
                 }
             }
         }
@@ -81,7 +82,7 @@ impl<S: AccountStateStore> Shared<S> {
         let is_open = naming.goes_by_body(!passage.accounts.is_empty());
         match self.settings.check_of(naming.endpoint) {
             NamedAccountCheck::BeforeHandler if is_open => {
-                self.ask_named(head, naming, parts, body, passage).await
+                Box::pin(self.ask_named(head, naming, parts, body, passage)).await
             }
             NamedAccountCheck::ByHandler => {
                 passage.hands_on_guard = true;
