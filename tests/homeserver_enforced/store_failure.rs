@@ -115,6 +115,20 @@ async fn a_refresh_passes_while_the_store_fails_and_the_new_token_is_checked() {
     assert_locked(&scene.whoami(token).await);
 }
 
+/// Whose event it is cannot be found out either: a suspended account's redaction depends on it.
+#[tokio::test]
+async fn a_redaction_of_which_the_sender_cannot_be_looked_up_is_a_503() {
+    let scene = Scene::start().await;
+    scene.set_suspended("alice", true).await;
+    scene.execute("ALTER TABLE events RENAME TO events_elsewhere");
+    let redact = "/_matrix/client/v3/rooms/!room:localhost/redact/$event/1";
+    assert_unavailable(&scene.server.put(redact, &scene.alice, json!({})).await);
+    scene.whoami(&scene.alice).await.ok();
+    scene.execute("ALTER TABLE events_elsewhere RENAME TO events");
+    let answer = scene.server.put(redact, &scene.alice, json!({})).await;
+    answer.error(404, "M_NOT_FOUND");
+}
+
 /// The table of accounts becomes a view that computes for ever.
 #[tokio::test]
 async fn a_store_that_hangs_is_a_503_after_the_time_limit() {

@@ -26,11 +26,12 @@ const LENGTH: usize = 16 * 1024 * 1024;
 const UPLOAD: &str = "/_matrix/media/v3/upload?filename=cat.jpeg";
 
 impl Scene {
+    /// The head of an upload, with the headers that say how long its body is, and more.
     fn head(&self, more: &str) -> String {
         let token = &self.alice;
         format!(
             "POST {UPLOAD} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {token}\r\n\
-             content-type: image/jpeg\r\ncontent-length: {LENGTH}\r\n{more}\r\n"
+             content-type: image/jpeg\r\n{more}\r\n"
         )
     }
 
@@ -44,9 +45,16 @@ impl Scene {
 #[tokio::test]
 async fn on_http_1_the_401_comes_before_the_body_and_without_100_continue() {
     let scene = Scene::locked().await;
-    for more in ["", "expect: 100-continue\r\n", "connection: close\r\n"] {
+    let length = format!("content-length: {LENGTH}\r\n");
+    for more in [
+        length.clone(),
+        format!("{length}expect: 100-continue\r\n"),
+        format!("{length}connection: close\r\n"),
+        "transfer-encoding: chunked\r\n".to_owned(),
+        "transfer-encoding: chunked\r\nexpect: 100-continue\r\n".to_owned(),
+    ] {
         let mut connection = scene.connect().await;
-        let head = scene.head(more);
+        let head = scene.head(&more);
         connection
             .write_all(head.as_bytes())
             .await
@@ -72,7 +80,7 @@ async fn on_http_1_an_upload_that_is_under_way_is_cut_short() {
     let scene = Scene::locked().await;
     let before = contents(&scene.server.database);
     let (mut answers, mut requests) = scene.connect().await.into_split();
-    let head = scene.head("");
+    let head = scene.head(&format!("content-length: {LENGTH}\r\n"));
     let sending = tokio::spawn(async move {
         requests
             .write_all(head.as_bytes())
