@@ -4,7 +4,10 @@ use std::{net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
 
 use clap::Parser;
 
-/// A small Matrix homeserver that shows `tower-account-status` at work.
+/// A small Matrix homeserver that shows `tower-account-status` at work
+///
+/// It refuses what locked, suspended and deactivated accounts may not do. When it starts it prints
+/// the `curl` commands of a walk-through; `examples/homeserver/README.md` explains them.
 #[derive(Parser)]
 #[command(name = "homeserver")]
 pub(crate) struct Args {

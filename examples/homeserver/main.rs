@@ -31,7 +31,9 @@ const GRACE: Duration = Duration::from_secs(10);
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let args = Args::parse();
-    let listener = TcpListener::bind(args.listen).await?;
+    let listener = TcpListener::bind(args.listen)
+        .await
+        .map_err(|error| format!("cannot listen on {}: {error}", args.listen))?;
     let base_url = format!("http://{}", listener.local_addr()?);
     let server = Homeserver::new(base_url.clone(), &args.database, args.token_lifetime)
         .map_err(|error| format!("cannot open {}: {error}", args.database.display()))?;

@@ -8,7 +8,7 @@ use crate::{
     database::{
         self,
         accounts::{self, Named},
-        tokens,
+        events, tokens,
     },
     homeserver::Homeserver,
     secret::hash_token,
@@ -60,6 +60,17 @@ impl AccountStateStore for Homeserver {
             // This server gives out no login tokens.
             _ => Ok(None),
         }
+    }
+
+    /// A suspended account may redact its own events. Those that the room does not have are left to
+    /// the handler, which answers that there is none.
+    async fn event_sender(&self, room: &str, event: &str) -> Result<Option<UserId>, Self::Error> {
+        let (room, event) = (room.to_owned(), event.to_owned());
+        let sender = self
+            .database
+            .read(move |connection| events::sender(connection, &room, &event))
+            .await?;
+        Ok(sender.map(UserId::from))
     }
 
     fn changes(&self) -> Option<Changes> {

@@ -4,25 +4,37 @@
 pub(crate) fn commands(base_url: &str, admin: &str, admin_password: &str) -> String {
     format!(
         r#"
-  # Register a user and log the administrator in:
+  # Register a user (who is there already the second time), and log both of you in:
   base={base_url}
-  token() {{ sed -n 's/.*"access_token":"\([^"]*\)".*/\1/p'; }}
-  user=$(curl -s $base/_matrix/client/v3/register -d '{{"auth":{{"type":"m.login.dummy"}},"username":"alice","password":"wonderland"}}' | token)
-  admin=$(curl -s $base/_matrix/client/v3/login -d '{{"type":"m.login.password","identifier":{{"type":"m.id.user","user":"{admin}"}},"password":"{admin_password}"}}' | token)
+  value() {{ sed -n 's/.*"'$1'":"\([^"]*\)".*/\1/p'; }}
+  login() {{ curl -s $base/_matrix/client/v3/login -d '{{"type":"m.login.password","identifier":{{"type":"m.id.user","user":"'"$1"'"}},"password":"'"$2"'"}}'; }}
+  curl -s $base/_matrix/client/v3/register -d '{{"auth":{{"type":"m.login.dummy"}},"username":"alice","password":"wonderland","inhibit_login":true}}'
+  user=$(login alice wonderland | value access_token)
+  admin=$(login {admin} {admin_password} | value access_token)
 
   # The user is let in:
   curl -i $base/_matrix/client/v3/account/whoami -H "Authorization: Bearer $user"
 
-  # Lock the account; the same request is refused now, and so is a new login:
-  curl -s -X PUT $base/_matrix/client/v1/admin/lock/@alice:localhost -H "Authorization: Bearer $admin" -d '{{"locked":true}}'
+  # Let a sync wait for news, lock the account meanwhile, and see the sync end at once:
+  since=$(curl -s $base/_matrix/client/v3/sync -H "Authorization: Bearer $user" | value next_batch)
+  curl -i "$base/_matrix/client/v3/sync?timeout=30000&since=$since" -H "Authorization: Bearer $user" & sleep 1
+  curl -X PUT $base/_matrix/client/v1/admin/lock/@alice:localhost -H "Authorization: Bearer $admin" -d '{{"locked":true}}'; wait $!
+
+  # Every request of the account is refused now, and so is a new login:
   curl -i $base/_matrix/client/v3/account/whoami -H "Authorization: Bearer $user"
-  curl -i $base/_matrix/client/v3/login -d '{{"type":"m.login.password","identifier":{{"type":"m.id.user","user":"alice"}},"password":"wonderland"}}'
+  login alice wonderland
 
   # Unlock it; the same token is good again:
-  curl -s -X PUT $base/_matrix/client/v1/admin/lock/@alice:localhost -H "Authorization: Bearer $admin" -d '{{"locked":false}}'
+  curl -X PUT $base/_matrix/client/v1/admin/lock/@alice:localhost -H "Authorization: Bearer $admin" -d '{{"locked":false}}'
   curl -i $base/_matrix/client/v3/account/whoami -H "Authorization: Bearer $user"
 
-  # Log out, which a locked account may do too:
+  # Suspend it; it may read, but not make a room:
+  curl -X PUT $base/_matrix/client/v1/admin/suspend/@alice:localhost -H "Authorization: Bearer $admin" -d '{{"suspended":true}}'
+  curl -i $base/_matrix/client/v3/account/whoami -H "Authorization: Bearer $user"
+  curl -i -X POST $base/_matrix/client/v3/createRoom -H "Authorization: Bearer $user"
+  curl -X PUT $base/_matrix/client/v1/admin/suspend/@alice:localhost -H "Authorization: Bearer $admin" -d '{{"suspended":false}}'
+
+  # Log out, which a locked or suspended account may do too:
   curl -i -X POST $base/_matrix/client/v3/logout -H "Authorization: Bearer $user"
 "#
     )

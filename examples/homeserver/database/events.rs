@@ -140,6 +140,18 @@ pub(crate) fn get(
         .optional()
 }
 
+/// Who has sent an event, if the room has it.
+pub(crate) fn sender(
+    connection: &Connection,
+    room_id: &str,
+    event_id: &str,
+) -> rusqlite::Result<Option<String>> {
+    connection
+        .prepare_cached("SELECT sender FROM events WHERE room_id = ? AND event_id = ?")?
+        .query_row([room_id, event_id], |row| row.get(0))
+        .optional()
+}
+
 /// The oldest events behind `after`, oldest first.
 pub(crate) fn forwards(
     connection: &Connection,
