@@ -26,7 +26,7 @@ use crate::{
 };
 
 const ALICE: &str = "@alice:localhost";
-const SCHEDULES: usize = 4_000;
+const SCHEDULES: usize = 2_000;
 
 /// One account with any number of tokens, whose every answer takes a while after it was read.
 #[derive(Default)]
