@@ -4,5 +4,6 @@
 pub(crate) mod credentials;
 pub(crate) mod endpoint;
 pub(crate) mod few;
+pub(crate) mod json_key;
 pub(crate) mod named_account;
 pub(crate) mod path;
