@@ -236,15 +236,10 @@ pub(crate) fn long_poll(method: &Method, path: &str) -> Option<LongPoll> {
     let mut segments = path.segments_from_the_end();
     let kind = kind_of(segments.next()?)?;
     // Before it stands a version, or an unstable feature; `…/rooms/{id}/events` would be another.
-    let nearest = segments.next();
-    let is_endpoint = match nearest {
-        None => true,
-        Some(nearest) if is_version(nearest) => true,
-        // Or a version that only this server knows, behind `client`.
-        Some(_) => segments
-            .next()
-            .is_some_and(|before| is_version(before) || segment_is(before, "client")),
-    };
+    // A version that only this server knows stands behind `client`.
+    let mut nearest = segments.take(2).peekable();
+    let is_endpoint = nearest.peek().is_none()
+        || nearest.any(|segment| is_version(segment) || segment_is(segment, "client"));
     is_endpoint.then_some(kind)
 }
 

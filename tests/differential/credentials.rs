@@ -146,7 +146,7 @@ fn owner(token: &str, asserted: Option<&str>) -> Option<String> {
 }
 
 /// Everyone whom some server would take the sender for.
-fn owners(request: &Request<Body>) -> Vec<String> {
+pub(crate) fn owners(request: &Request<Body>) -> Vec<String> {
     let mut owners = Vec::new();
     for from_query in FROM_QUERY {
         let pairs = from_query(request.uri());

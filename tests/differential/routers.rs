@@ -98,6 +98,26 @@ impl Behind {
         }
     }
 
+    /// A router by its number, for those who have only bytes.
+    pub(crate) fn numbered(router: u8, flags: u8) -> Self {
+        let flag = |bit: u8| flags & (1 << bit) != 0;
+        match router % 8 {
+            0 => Self::Axum,
+            1 => Self::AnyVersion,
+            2 => Self::Normalized,
+            other => Self::Naive(Naive {
+                decodes: (other - 3) % 4,
+                resolves_first: flag(0),
+                resolves_dots: flag(1),
+                drops_empty_segments: flag(2),
+                drops_last_slash: flag(3),
+                backslash_is_slash: flag(4),
+                drops_matrix_parameters: flag(5),
+                ignores_case: flag(6),
+            }),
+        }
+    }
+
     pub(crate) fn drops_matrix_parameters(self) -> bool {
         matches!(self, Self::Naive(naive) if naive.drops_matrix_parameters)
     }
