@@ -259,6 +259,13 @@ pub(crate) enum ReadError {
     Failed,
 }
 
+/// More trailers than any client sends.
+const MAX_TRAILERS: usize = 256;
+
+/// After how many frames others get a turn: a body may always have an empty one at hand, and the
+/// time limit has to be looked at meanwhile.
+const FRAMES_AT_ONCE: u32 = 64;
+
 /// Reads a body that may have up to `limit` bytes.
 pub(crate) async fn collect<B: Body>(body: B, limit: usize) -> Result<Collected, ReadError> {
     if body.size_hint().lower() > limit as u64 {
@@ -267,14 +274,27 @@ pub(crate) async fn collect<B: Body>(body: B, limit: usize) -> Result<Collected,
     let mut body = std::pin::pin!(body);
     let mut data = Gathered::default();
     let mut trailers: Option<HeaderMap> = None;
-    while let Some(frame) = std::future::poll_fn(|context| body.as_mut().poll_frame(context)).await
-    {
+    let mut frames = 0_u32;
+    let mut next_frame = |context: &mut Context<'_>| {
+        if frames == FRAMES_AT_ONCE {
+            frames = 0;
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        frames += 1;
+        body.as_mut().poll_frame(context)
+    };
+    while let Some(frame) = std::future::poll_fn(&mut next_frame).await {
         let frame = frame.map_err(|_| ReadError::Failed)?;
         match frame.into_data() {
             Ok(chunk) => data.push(chunk, limit)?,
             Err(frame) => {
                 if let Ok(more) = frame.into_trailers() {
-                    trailers.get_or_insert_default().extend(more);
+                    let trailers = trailers.get_or_insert_default();
+                    if trailers.len() + more.len() > MAX_TRAILERS {
+                        return Err(ReadError::TooLarge);
+                    }
+                    trailers.extend(more);
                 }
             }
         }

@@ -154,6 +154,20 @@ impl Settings {
             NamingEndpoint::Login => self.login_check,
             NamingEndpoint::Refresh => self.refresh_check,
             NamingEndpoint::Reauthentication => self.reauthentication_check,
+            // Whichever it is, it is not to be one that is checked before the handler.
+            NamingEndpoint::Unclear => {
+                let checks = [
+                    self.login_check,
+                    self.refresh_check,
+                    self.reauthentication_check,
+                ];
+                let strictest = [
+                    NamedAccountCheck::BeforeHandler,
+                    NamedAccountCheck::ByHandler,
+                ];
+                let set = strictest.into_iter().find(|check| checks.contains(check));
+                set.unwrap_or(NamedAccountCheck::Off)
+            }
         }
     }
 }

@@ -48,7 +48,8 @@ impl<S: AccountStateStore> Shared<S> {
             }
         }
         if let Some(naming) = naming {
-            let is_open = naming.goes_by_body(!passage.accounts.is_empty());
+            let is_owned = !passage.accounts.is_empty() && head.has_unmistakable_token();
+            let is_open = naming.goes_by_body(is_owned);
             match settings.check_of(naming.endpoint) {
                 NamedAccountCheck::BeforeHandler if is_open => return AtOnce::Ask,
                 NamedAccountCheck::ByHandler => passage.hands_on_guard = true,

@@ -63,6 +63,12 @@ impl<'a> Head<'a> {
         HeadCredentials::read(self.headers, self.uri)
     }
 
+    /// Whether its one access token is such that every server goes by it.
+    fn has_unmistakable_token(&self) -> bool {
+        self.credentials()
+            .is_ok_and(|credentials| credentials.is_unmistakable())
+    }
+
     fn ignores_access_token(&self) -> bool {
         endpoint::ignores_access_token(self.method, &self.path)
     }

@@ -5,7 +5,7 @@
 //! behind would pick, a restricted account does not pass with it. A reading that no server shares
 //! costs a look-up of a token that is nobody's.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, fmt};
 
 use http::{HeaderMap, Uri, header::AUTHORIZATION};
 use percent_encoding::percent_decode;
@@ -14,10 +14,13 @@ use super::few::{Few, MAX_PER_REQUEST, TooMany};
 use crate::{AccessToken, Credential};
 
 /// The access tokens of a request, and the users that it asserts to act for.
-#[derive(Debug)]
 pub(crate) struct HeadCredentials<'a> {
     tokens: Few<Cow<'a, [u8]>>,
     asserted_users: Few<Cow<'a, str>>,
+    /// Whether some server may see no asserted user where another sees one.
+    may_assert_nobody: bool,
+    /// Whether a header has a token that every server sees, and sees alike.
+    has_plain_header: bool,
 }
 
 impl<'a> HeadCredentials<'a> {
@@ -26,33 +29,56 @@ impl<'a> HeadCredentials<'a> {
         let mut found = Self {
             tokens: Few::new(),
             asserted_users: Few::new(),
+            may_assert_nobody: false,
+            has_plain_header: false,
         };
+        let mut asserts_plainly = false;
         for value in headers.get_all(AUTHORIZATION) {
-            if let Some(token) = bearer_token(value.as_bytes()) {
+            let value = value.as_bytes();
+            if let Some(token) = bearer_token(after_odd_space(value)) {
                 found.push_header_token(token)?;
+                found.has_plain_header |= value.strip_prefix(b"Bearer ") == Some(token);
+                continue;
+            }
+            // A comma joins what were two headers.
+            for joined in value.split(|&byte| byte == b',') {
+                if let Some(token) = bearer_token(after_odd_space(joined)) {
+                    found.push_header_token(token)?;
+                }
             }
         }
         if let Some(query) = uri.query() {
             found.push_query(query)?;
+            asserts_plainly = asserts_one_user_plainly(query);
         }
-        if !found.tokens.is_empty()
-            && found.tokens.len() * found.asserted_users.len() > MAX_PER_REQUEST
-        {
+        found.may_assert_nobody = !asserts_plainly;
+        if found.tokens.len() * found.assertions() > MAX_PER_REQUEST {
             return Err(TooMany);
         }
         Ok(found)
     }
 
-    /// Every token with every asserted user.
+    /// With how many asserted users, or none, each token may have been sent.
+    fn assertions(&self) -> usize {
+        self.asserted_users.len() + usize::from(self.may_assert_nobody)
+    }
+
+    /// Every token with every asserted user, and alone where some server may see none.
     pub(crate) fn iter(&self) -> impl Iterator<Item = Credential<'_>> {
         self.tokens.iter().flat_map(|token| {
             let alone = AccessToken::new(&**token);
             self.asserted_users
                 .iter()
                 .map(move |user| alone.with_asserted_user(user))
-                .chain(self.asserted_users.is_empty().then_some(alone))
+                .chain(self.may_assert_nobody.then_some(alone))
                 .map(Credential::AccessToken)
         })
+    }
+
+    /// Whether there is one token, which no server overlooks: a single `Bearer` header as the
+    /// specification spells it. (Servers differ in whether they take a token from the query.)
+    pub(crate) fn is_unmistakable(&self) -> bool {
+        self.has_plain_header && self.tokens.len() == 1
     }
 
     /// A token in a header counts as a whole, and where it has white space, commas (which join
@@ -116,6 +142,29 @@ pub(crate) fn bearer_token(value: &[u8]) -> Option<&[u8]> {
     (!token.is_empty()).then_some(token)
 }
 
+/// What follows white space of any kind: `trim` knows more than HTTP does, and servers use it.
+fn after_odd_space(value: &[u8]) -> &[u8] {
+    let start = value.iter().position(u8::is_ascii_graphic);
+    &value[start.unwrap_or(0)..]
+}
+
+/// Whether every server finds the same `user_id` parameters in the query, and no empty one.
+fn asserts_one_user_plainly(query: &str) -> bool {
+    let mut is_there = false;
+    for pair in query.split('&') {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        if name == "user_id" && !value.is_empty() && !pair.contains(';') {
+            is_there = true;
+        } else if pair.split(';').any(|pair| {
+            let name = pair.split('=').next().unwrap_or_default();
+            decodes_to(name, "user_id")
+        }) {
+            return false;
+        }
+    }
+    is_there
+}
+
 fn decodes_to(encoded: &str, name: &str) -> bool {
     // A percent sign makes it longer, never shorter.
     encoded.len() >= name.len() && percent_decode(encoded.as_bytes()).eq(name.bytes())
@@ -135,6 +184,16 @@ fn text(bytes: Cow<'_, [u8]>) -> Cow<'_, str> {
     match bytes {
         Cow::Borrowed(bytes) => String::from_utf8_lossy(bytes),
         Cow::Owned(bytes) => Cow::Owned(String::from_utf8_lossy(&bytes).into_owned()),
+    }
+}
+
+/// How many there are, and no token.
+impl fmt::Debug for HeadCredentials<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HeadCredentials")
+            .field("tokens", &self.tokens.len())
+            .field("asserted_users", &self.asserted_users.len())
+            .finish_non_exhaustive()
     }
 }
 
@@ -178,6 +237,8 @@ mod tests {
             "bEaReR \t  t",
             "Bearer\tt",
             "  Bearer t  ",
+            "\u{a0}Bearer t",
+            "Basic dXNlcjpw, Bearer t",
             "Bearert",
         ] {
             assert_eq!(tokens("/", &[header.as_bytes()]), ["t"], "{header:?}");
@@ -194,7 +255,7 @@ mod tests {
             "Basic dXNlcjpw",
             "Digest x",
             "t",
-            "X-Matrix origin=a,key=\"b\",sig=\"Bearer t\"",
+            "X-Matrix origin=a, key=\"b\",sig=\"Bearer t\"",
         ] {
             assert!(tokens("/", &[header.as_bytes()]).is_empty(), "{header:?}");
         }

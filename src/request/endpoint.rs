@@ -2,7 +2,7 @@
 
 use http::Method;
 
-use super::path::{forgiving, is_plain, segment_is};
+use super::path::{Forgiving, is_one_plain_segment, is_plain, segment_is};
 
 /// Prefixes under `/_matrix` that belong to other APIs than the Client-Server API, and the
 /// well-known files, which a locked client reads to find its server's support contact.
@@ -84,7 +84,7 @@ pub(crate) fn ignores_access_token(method: &Method, path: &str) -> bool {
                     || (is_read(method)
                         && rest
                             .strip_prefix("login/sso/redirect/")
-                            .is_some_and(|idp| !idp.is_empty() && is_one_segment(idp)))
+                            .is_some_and(is_one_plain_segment))
             }
         },
         "v1" => {
@@ -97,10 +97,6 @@ pub(crate) fn ignores_access_token(method: &Method, path: &str) -> bool {
         "unstable" => is_read(method) && rest == "org.matrix.msc2965/auth_metadata",
         _ => false,
     }
-}
-
-fn is_one_segment(rest: &str) -> bool {
-    is_plain(rest) && forgiving(rest).trim_start_matches('/') == rest && !rest.contains('/')
 }
 
 fn is_read(method: &Method) -> bool {
@@ -117,6 +113,8 @@ pub(crate) enum NamingEndpoint {
     /// `POST /account/password` and `POST /account/deactivate`: without an access token, the
     /// account that proves itself in `auth`.
     Reauthentication,
+    /// One of the three, but dot segments in the path leave it open which.
+    Unclear,
 }
 
 /// A [`NamingEndpoint`], and how sure it is that the request is meant for the Matrix API.
@@ -130,9 +128,9 @@ pub(crate) struct Naming {
 
 impl Naming {
     /// Whether the body decides who is meant. Where one can also authenticate by access token, it
-    /// decides only when no token in the head belongs to anyone.
-    pub(crate) fn goes_by_body(self, has_owned_token: bool) -> bool {
-        self.endpoint != NamingEndpoint::Reauthentication || !has_owned_token
+    /// decides unless a token in the head belongs to somebody, to every server alike.
+    pub(crate) fn goes_by_body(self, is_surely_owned: bool) -> bool {
+        self.endpoint != NamingEndpoint::Reauthentication || !is_surely_owned
     }
 }
 
@@ -148,8 +146,11 @@ pub(crate) fn naming(method: &Method, path: &str) -> Option<Naming> {
 }
 
 fn naming_path(path: &str) -> Option<Naming> {
-    let path = forgiving(path);
-    let mut segments = path.rsplit('/').filter(|segment| !segment.is_empty());
+    let path = Forgiving::read(path);
+    if path.has_dots {
+        return naming_somewhere(&path);
+    }
+    let mut segments = path.segments_from_the_end();
     let last = segments.next()?;
     let endpoint = if segment_is(last, "login") {
         NamingEndpoint::Login
@@ -174,6 +175,19 @@ fn naming_path(path: &str) -> Option<Naming> {
     (is_matrix || could_be_stripped).then_some(Naming {
         endpoint,
         is_matrix,
+    })
+}
+
+/// Any of them, anywhere in a path with dot segments.
+fn naming_somewhere(path: &Forgiving<'_>) -> Option<Naming> {
+    let names = ["login", "refresh", "password", "deactivate"];
+    let is_one = |segment| names.iter().any(|name| segment_is(segment, name));
+    let is_named = path.segments_from_the_end().any(is_one);
+    is_named.then(|| Naming {
+        endpoint: NamingEndpoint::Unclear,
+        is_matrix: path
+            .segments_from_the_end()
+            .any(|segment| segment_is(segment, "_matrix")),
     })
 }
 
@@ -203,27 +217,29 @@ pub(crate) fn long_poll(method: &Method, path: &str) -> Option<LongPoll> {
     if !may_be_long_poll(path) {
         return None;
     }
-    let path = forgiving(path);
-    let mut segments = path.rsplit('/').filter(|segment| !segment.is_empty());
-    let last = segments.next()?;
-    let kind = if segment_is(last, "sync") {
-        match *method {
-            Method::GET => LongPoll::Sync,
-            Method::POST => LongPoll::SlidingSync,
-            _ => return None,
+    let path = Forgiving::read(path);
+    let kind_of = |segment| {
+        if segment_is(segment, "sync") {
+            match *method {
+                Method::GET => Some(LongPoll::Sync),
+                Method::POST => Some(LongPoll::SlidingSync),
+                _ => None,
+            }
+        } else {
+            let is_events = segment_is(segment, "events") && method == Method::GET;
+            is_events.then_some(LongPoll::Sync)
         }
-    } else if segment_is(last, "events") && method == Method::GET {
-        LongPoll::Sync
-    } else {
-        return None;
     };
+    if path.has_dots {
+        return path.segments_from_the_end().find_map(kind_of);
+    }
+    let mut segments = path.segments_from_the_end();
+    let kind = kind_of(segments.next()?)?;
     // Before it stands a version, or an unstable feature; `…/rooms/{id}/events` would be another.
-    let nearest = segments.next();
-    let is_endpoint = match nearest {
-        None => true,
-        Some(nearest) if is_version(nearest) => true,
-        Some(_) => segments.next().is_some_and(is_version),
-    };
+    // A version that only this server knows stands behind `client`.
+    let mut nearest = segments.take(2).peekable();
+    let is_endpoint = nearest.peek().is_none()
+        || nearest.any(|segment| is_version(segment) || segment_is(segment, "client"));
     is_endpoint.then_some(kind)
 }
 
@@ -359,12 +375,23 @@ mod tests {
             "/_matrix/client/v3/login/",
             "/_matrix/client/v3//login",
             "/_matrix/client/v3/%6cOgin",
-            "/_matrix/client/v3/x/../login",
+            "/_matrix/client/v3/login;x=1",
             "/_matrix%2fclient%2fv3%2flogin",
             "/base/_matrix/client/v3/login",
         ] {
             let naming = found(path).expect(path);
             assert_eq!(naming.endpoint, NamingEndpoint::Login, "{path}");
+            assert!(naming.is_matrix, "{path}");
+        }
+        for path in [
+            "/_matrix/client/v3/x/../login",
+            "/_matrix/client/%2e%2e/login",
+            "/_matrix/client/v3/login/x/..",
+            "/_matrix/client/v3/account/..;/../deactivate",
+            "/_matrix/client/v3/account/%2e%2e/../deactivate",
+        ] {
+            let naming = found(path).expect(path);
+            assert_eq!(naming.endpoint, NamingEndpoint::Unclear, "{path}");
             assert!(naming.is_matrix, "{path}");
         }
         for path in ["/login", "/v3/login", "/client/v3/login"] {
@@ -406,6 +433,8 @@ mod tests {
             "/_matrix/client/v3/sync/",
             "/_matrix/client/v3//s%79nc",
             "/_matrix/client/v3/syn%63",
+            "/_matrix/client/%2e%2e/sync",
+            "/_matrix/client/v3/sync/%2e%2e/..",
             "/v3/sync",
             "/sync",
         ] {

@@ -4,6 +4,7 @@
 pub(crate) mod credentials;
 pub(crate) mod endpoint;
 pub(crate) mod few;
+pub(crate) mod json_key;
 pub(crate) mod named_account;
 pub(crate) mod path;
 pub(crate) mod path_source;

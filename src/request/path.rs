@@ -5,79 +5,126 @@
 
 use std::borrow::Cow;
 
-use percent_encoding::percent_decode_str;
+use percent_encoding::percent_decode;
 
 /// Whether every segment of `rest` means just what it says to every router: none is empty, a dot
-/// segment, or holds a backslash, however often any of it is percent-encoded.
+/// segment, or holds a backslash or a control character, however often any of it is
+/// percent-encoded. (Some parsers of URLs drop tabs and line ends: `.%09.` is `..` to them.)
 pub(crate) fn is_plain(rest: &str) -> bool {
     if rest.is_empty() {
         return true;
     }
-    let decoded = decode_fully(rest);
-    !decoded.contains(&b'\\')
-        && decoded.split(|&byte| byte == b'/').all(|segment| {
-            // `..;x` is a dot segment to servers that know matrix parameters.
-            let name = segment.split(|&byte| byte == b';').next();
-            !matches!(name, None | Some(b"" | b"." | b".."))
-        })
+    let decoded = decode_fully(rest.as_bytes());
+    let is_odd = |byte: &u8| *byte == b'\\' || byte.is_ascii_control();
+    !decoded.iter().any(is_odd)
+        && decoded
+            .split(|&byte| byte == b'/')
+            .all(|segment| !matches!(name_of(segment), b"" | b"." | b".."))
 }
 
-fn decode_fully(text: &str) -> Cow<'_, [u8]> {
-    let mut decoded: Cow<'_, [u8]> = percent_decode_str(text).into();
-    while decoded.contains(&b'%') {
-        let again: Vec<u8> = percent_encoding::percent_decode(&decoded).collect();
-        if again.len() == decoded.len() {
-            break;
-        }
-        decoded = Cow::Owned(again);
+/// Whether `rest` is [plain](is_plain), and a single segment to every router.
+pub(crate) fn is_one_plain_segment(rest: &str) -> bool {
+    !rest.is_empty() && is_plain(rest) && !decode_fully(rest.as_bytes()).contains(&b'/')
+}
+
+/// A segment without its matrix parameters: `..;x` is a dot segment to servers that know them.
+fn name_of(segment: &[u8]) -> &[u8] {
+    segment
+        .split(|&byte| byte == b';')
+        .next()
+        .unwrap_or(segment)
+}
+
+/// Percent-decodes until there is nothing left to decode, in one go: whoever nests thousands of
+/// encodings pays for them, and not the server.
+fn decode_fully(text: &[u8]) -> Cow<'_, [u8]> {
+    if !text.contains(&b'%') {
+        return Cow::Borrowed(text);
     }
-    decoded
+    let mut decoded = Vec::with_capacity(text.len());
+    for &byte in text {
+        decoded.push(byte);
+        // What is decoded may be the end of another encoding.
+        while let [.., b'%', high, low] = decoded[..] {
+            let (Some(high), Some(low)) = (hex_digit(high), hex_digit(low)) else {
+                break;
+            };
+            decoded.truncate(decoded.len() - 3);
+            decoded.push(high << 4 | low);
+        }
+    }
+    Cow::Owned(decoded)
+}
+
+fn hex_digit(byte: u8) -> Option<u8> {
+    match byte {
+        b'0'..=b'9' => Some(byte - b'0'),
+        b'a'..=b'f' => Some(byte - b'a' + 10),
+        b'A'..=b'F' => Some(byte - b'A' + 10),
+        _ => None,
+    }
 }
 
 /// Whether the path could have other segments to a router that decodes or cleans it first.
 fn has_hidden_structure(path: &str) -> bool {
     let bytes = path.as_bytes();
+    let decodes_to_structure = |at: usize| {
+        let digit = |at| bytes.get(at).copied().and_then(hex_digit);
+        match (digit(at + 1), digit(at + 2)) {
+            (Some(high), Some(low)) => b"/.%\\;".contains(&(high << 4 | low)),
+            // What follows may be decoded to the digits that are missing.
+            _ => true,
+        }
+    };
     bytes.windows(2).any(|pair| matches!(pair, b"//" | b"/."))
         || bytes.contains(&b'\\')
-        || bytes.windows(3).any(|triple| {
-            matches!(
-                triple,
-                [b'%', b'2', b'f' | b'F' | b'e' | b'E' | b'5'] | [b'%', b'5', b'c' | b'C']
-            )
-        })
+        || (0..bytes.len()).any(|at| bytes[at] == b'%' && decodes_to_structure(at))
 }
 
-/// The path as the most forgiving router would take it: decoded, without empty and dot segments,
-/// backslashes as slashes. Borrowed where that changes no segment's borders.
-pub(crate) fn forgiving(path: &str) -> Cow<'_, str> {
-    if !has_hidden_structure(path) {
-        return Cow::Borrowed(path);
-    }
-    let decoded = String::from_utf8_lossy(&decode_fully(path)).replace('\\', "/");
-    let mut segments = Vec::new();
-    for segment in decoded.split('/') {
-        match segment {
-            "" | "." => {}
-            ".." => {
-                segments.pop();
-            }
-            other => segments.push(other),
+/// A path as the most forgiving router would take it: decoded, backslashes as slashes. Borrowed
+/// where that changes no segment's borders.
+pub(crate) struct Forgiving<'p> {
+    path: Cow<'p, str>,
+    /// Whether it has dot segments. Routers differ in whether they resolve them, and in when, so
+    /// that any of the segments may be the last.
+    pub(crate) has_dots: bool,
+}
+
+impl<'p> Forgiving<'p> {
+    pub(crate) fn read(path: &'p str) -> Self {
+        if !has_hidden_structure(path) {
+            return Self {
+                path: Cow::Borrowed(path),
+                has_dots: false,
+            };
+        }
+        let decoded = String::from_utf8_lossy(&decode_fully(path.as_bytes())).replace('\\', "/");
+        let is_dots = |segment: &str| matches!(name_of(segment.as_bytes()), b"." | b"..");
+        Self {
+            has_dots: decoded.split('/').any(is_dots),
+            path: Cow::Owned(decoded),
         }
     }
-    Cow::Owned(format!("/{}", segments.join("/")))
+
+    /// The segments that have a name, the last one first.
+    pub(crate) fn segments_from_the_end(&self) -> impl Iterator<Item = &str> {
+        let has_name = |segment: &&str| !name_of(segment.as_bytes()).is_empty();
+        self.path.rsplit('/').filter(has_name)
+    }
 }
 
-/// Whether a raw segment decodes to `literal`, in any case of its letters.
+/// Whether a raw segment, its matrix parameters apart, decodes to `literal`, in any case of its
+/// letters.
 pub(crate) fn segment_is(segment: &str, literal: &str) -> bool {
     segment.len() >= literal.len()
-        && percent_decode_str(segment)
+        && percent_decode(name_of(segment.as_bytes()))
             .map(|byte| byte.to_ascii_lowercase())
             .eq(literal.bytes())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{forgiving, is_plain, segment_is};
+    use super::{Forgiving, decode_fully, is_one_plain_segment, is_plain, segment_is};
 
     #[test]
     fn rule_6_a_plain_rest_has_no_hidden_structure() {
@@ -110,22 +157,76 @@ mod tests {
     }
 
     #[test]
+    fn rule_6_a_single_segment() {
+        for one in ["oidc", "oidc%3A1", "a%2Eb", "a.b", "a;b"] {
+            assert!(is_one_plain_segment(one), "{one}");
+        }
+        for odd in [
+            "", "..", "%2e%2e", "a/b", "a%2fb", "a%252Fb", ";a", "a%5Cb", "a%09b",
+        ] {
+            assert!(!is_one_plain_segment(odd), "{odd}");
+        }
+    }
+
+    #[test]
     fn rule_10_a_forgiving_reading_finds_the_endpoint() {
         for odd in [
             "/a/login",
             "/a//login",
-            "/a/./login",
-            "/a/b/../login",
             "/a%2flogin",
             "\\a\\login",
             "/a%5Clogin",
-            "/a/%2e%2e/a/login",
             "/a%252Flogin",
+            "/a%252flogin//",
+            "/a%%32flogin",
+            "/a/;/login/;x",
         ] {
-            assert_eq!(forgiving(odd), "/a/login", "{odd}");
+            let path = Forgiving::read(odd);
+            let segments: Vec<&str> = path.segments_from_the_end().collect();
+            assert_eq!(segments, ["login", "a"], "{odd}");
+            assert!(!path.has_dots, "{odd}");
         }
-        assert!(segment_is("%6cOgin", "login"));
+        for odd in [
+            "/a/./login",
+            "/a/b/../login",
+            "/%252e%252e/login",
+            "/login/..;x",
+        ] {
+            assert!(Forgiving::read(odd).has_dots, "{odd}");
+        }
+        for login in ["login", "%6cOgin", "login;x=1"] {
+            assert!(segment_is(login, "login"), "{login}");
+        }
         assert!(!segment_is("logins", "login"));
         assert!(!segment_is("logi", "login"));
+    }
+
+    #[test]
+    fn rule_6_decoding_goes_on_until_nothing_is_left_to_decode() {
+        for (encoded, decoded) in [
+            ("", ""),
+            ("%", "%"),
+            ("%2", "%2"),
+            ("%zz%41", "%zzA"),
+            ("%2%35%35", "%5"),
+            ("%%32%35%32%65", "."),
+            ("%25252e", "."),
+            ("a%2525zz", "a%zz"),
+        ] {
+            assert_eq!(
+                *decode_fully(encoded.as_bytes()),
+                *decoded.as_bytes(),
+                "{encoded}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_encoding_of_an_encoding_of_an_encoding_costs_no_more_than_its_length() {
+        let nested = format!("%{}2e", "25".repeat(32_000));
+        let started = std::time::Instant::now();
+        assert_eq!(*decode_fully(nested.as_bytes()), *b".");
+        // Decoding it again and again took several seconds.
+        assert!(started.elapsed() < std::time::Duration::from_millis(500));
     }
 }

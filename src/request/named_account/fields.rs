@@ -1,7 +1,10 @@
 //! Where in a body accounts are named, and whom the texts there can mean together.
 
 use super::{BodyError, NamedAccount};
-use crate::request::few::{Few, TooMany};
+use crate::request::{
+    few::{Few, TooMany},
+    json_key,
+};
 
 /// The objects in which an account may be named.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -10,6 +13,8 @@ pub(super) enum Object {
     Identifier,
     Refresh,
     Reauthentication,
+    /// The body of one of the three, nobody knows which.
+    Any,
     Auth,
 }
 
@@ -35,21 +40,33 @@ pub(super) enum Text {
 impl Object {
     /// What stands under `key`; `None` if nobody is named there.
     pub(super) fn field(self, key: &str) -> Option<Field> {
-        let text = match (self, key) {
-            (Self::Reauthentication, "auth") => return Some(Field::Nested(Self::Auth)),
-            (Self::Login | Self::Auth, "identifier") => {
-                return Some(Field::Nested(Self::Identifier));
-            }
-            (Self::Refresh, "refresh_token") => Text::RefreshToken,
-            (Self::Login | Self::Auth, "type") => Text::Type,
-            (Self::Login | Self::Auth, "token") => Text::Token,
-            (Self::Login | Self::Auth | Self::Identifier, "user") => Text::User,
-            (Self::Login | Self::Auth | Self::Identifier, "medium") => Text::Medium,
-            (Self::Login | Self::Auth | Self::Identifier, "address") => Text::Address,
-            (Self::Identifier, "country") => Text::Country,
+        let is_any = |objects: &[Self]| self == Self::Any || objects.contains(&self);
+        let names = |name| json_key::is(key, name);
+        let logs_in = is_any(&[Self::Login, Self::Auth]);
+        let names_user = logs_in || self == Self::Identifier;
+        let text = if names("auth") && is_any(&[Self::Reauthentication]) {
+            return Some(Field::Nested(Self::Auth));
+        } else if names("identifier") && logs_in {
+            return Some(Field::Nested(Self::Identifier));
+        } else if names("refresh_token") && is_any(&[Self::Refresh]) {
+            Text::RefreshToken
+        } else if names("type") && logs_in {
+            Text::Type
+        } else if names("token") && logs_in {
+            Text::Token
+        } else if names("user") && names_user {
+            Text::User
+        } else if names("medium") && names_user {
+            Text::Medium
+        } else if names("address") && names_user {
+            Text::Address
+        } else if names("country") && self == Self::Identifier {
+            Text::Country
+        } else if (names("phone") || names("number")) && self == Self::Identifier {
             // `number` is what the specification had before it became `phone`.
-            (Self::Identifier, "phone" | "number") => Text::Phone,
-            _ => return None,
+            Text::Phone
+        } else {
+            return None;
         };
         Some(Field::Text(text))
     }

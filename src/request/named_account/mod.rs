@@ -85,6 +85,7 @@ pub(crate) fn read(endpoint: NamingEndpoint, body: &[u8]) -> Result<Few<NamedAcc
         NamingEndpoint::Login => Object::Login,
         NamingEndpoint::Refresh => Object::Refresh,
         NamingEndpoint::Reauthentication => Object::Reauthentication,
+        NamingEndpoint::Unclear => Object::Any,
     };
     let mut json = serde_json::Deserializer::from_slice(body);
     found

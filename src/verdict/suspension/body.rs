@@ -9,7 +9,7 @@ use serde::de::{Deserializer as _, MapAccess, Visitor};
 use serde_json::Value;
 
 use super::{Judgement, Redaction, SuspensionPolicy};
-use crate::Action;
+use crate::{Action, request::json_key};
 
 /// What the body has to tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -130,7 +130,7 @@ impl<'de> Visitor<'de> for Under {
         let mut values = Vec::new();
         while let Some(key) = map.next_key::<String>()? {
             let value = map.next_value::<Value>()?;
-            if key.eq_ignore_ascii_case(self.0) {
+            if json_key::is(&key, self.0) {
                 values.push(value);
             }
         }
