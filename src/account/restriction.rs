@@ -83,6 +83,31 @@ impl Restriction {
 
     /// Ends the restriction by itself: at `until` and from then on it is not in force, and until
     /// then a refusal's `Retry-After` says how long that is.
+    ///
+    /// Nothing has to run for that: each request compares the end with
+    /// [the layer's clock](crate::AccountStatusLayer::with_clock), so that it holds to the second in
+    /// every store and through every cache.
+    ///
+    /// # A time-out
+    ///
+    /// What a moderator gives somebody who should stop writing for a while and go on reading:
+    ///
+    /// ```
+    /// use std::time::{Duration, SystemTime};
+    /// use tower_account_status::{MemoryStore, Restriction, RestrictionKind};
+    ///
+    /// let store = MemoryStore::new();
+    /// let time_out = Restriction::new(RestrictionKind::Suspended)
+    ///     .with_reason("Time out: you can write again in an hour")
+    ///     .with_until(SystemTime::now() + Duration::from_secs(3600));
+    /// store.restrict("@alice:example.org", time_out);
+    /// ```
+    ///
+    /// # Not for failed logins
+    ///
+    /// A lock that follows some number of wrong passwords gives every stranger the power to take
+    /// anyone offline, on all their devices, by name and as often as they like. Limit the rate of
+    /// logins instead, and leave the sessions that there are alone.
     #[must_use]
     pub fn with_until(mut self, until: SystemTime) -> Self {
         self.until = Some(until);

@@ -5,6 +5,9 @@
 
 #![allow(clippy::unwrap_used)] // a test fails by panicking
 
+#[path = "../support/postgres.rs"]
+mod postgres;
+
 mod failures;
 mod place;
 mod records;
@@ -13,7 +16,11 @@ mod stacks;
 mod table;
 mod world;
 
-use tower_account_status::MemoryStore;
+use postgres::Cluster;
+use tower_account_status::{
+    MemoryStore,
+    store::{PostgresStore, SqliteStore},
+};
 
 /// Runs everything that depends on the store over each of them. With a store comes whatever has to
 /// be kept as long as it is in use.
@@ -75,4 +82,14 @@ macro_rules! over_every_store {
 
 over_every_store! {
     memory: (MemoryStore::new(), ());
+    sqlite: {
+        let folder = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(folder.path().join("restrictions.db")).await;
+        (store.unwrap(), folder)
+    };
+    postgres_store: {
+        let cluster = Cluster::shared();
+        let store = PostgresStore::connect(&cluster.database().await).await;
+        (store.unwrap(), cluster)
+    };
 }

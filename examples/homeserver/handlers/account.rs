@@ -67,6 +67,10 @@ pub(crate) async fn deactivate(
     Json(body): Json<Deactivate>,
 ) -> Answer {
     let user = prove(&server, session.as_ref(), body.auth).await?;
+    if let Some(states) = &server.states {
+        // First, so that the account has ended even where the rest should fail.
+        states.deactivate(&user).await.map_err(Error::states)?;
+    }
     server
         .change_account(user.clone(), move |connection| {
             accounts::deactivate(connection, &user)
