@@ -4,5 +4,6 @@
 pub(crate) mod credentials;
 pub(crate) mod endpoint;
 pub(crate) mod few;
+pub(crate) mod long_poll;
 pub(crate) mod named_account;
 pub(crate) mod path;
