@@ -12,7 +12,8 @@ pub const ACCOUNTS: usize = 10_000;
 /// How many of them ask in turn.
 pub const IN_TURN: usize = 2_000;
 const FIRST_LOCKED: usize = 9_000;
-const FIRST_DEACTIVATED: usize = 9_500;
+const FIRST_DEACTIVATED: usize = 9_400;
+const FIRST_SUSPENDED: usize = 9_700;
 
 /// What becomes of an account's requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +21,7 @@ pub enum Standing {
     Active,
     Locked,
     Deactivated,
+    Suspended,
 }
 
 /// The standing of the account with this number.
@@ -27,7 +29,8 @@ fn standing(number: usize) -> Standing {
     match number {
         0..FIRST_LOCKED => Standing::Active,
         FIRST_LOCKED..FIRST_DEACTIVATED => Standing::Locked,
-        _ => Standing::Deactivated,
+        FIRST_DEACTIVATED..FIRST_SUSPENDED => Standing::Deactivated,
+        _ => Standing::Suspended,
     }
 }
 
@@ -37,7 +40,8 @@ impl Standing {
         match self {
             Self::Active => turn % IN_TURN,
             Self::Locked => FIRST_LOCKED + turn % (FIRST_DEACTIVATED - FIRST_LOCKED),
-            Self::Deactivated => FIRST_DEACTIVATED + turn % (ACCOUNTS - FIRST_DEACTIVATED),
+            Self::Deactivated => FIRST_DEACTIVATED + turn % (FIRST_SUSPENDED - FIRST_DEACTIVATED),
+            Self::Suspended => FIRST_SUSPENDED + turn % (ACCOUNTS - FIRST_SUSPENDED),
         }
     }
 }
@@ -102,6 +106,7 @@ pub fn memory_store() -> MemoryStore {
             Standing::Active => {}
             Standing::Locked => store.restrict(user(number), RestrictionKind::Locked),
             Standing::Deactivated => store.restrict(user(number), RestrictionKind::Deactivated),
+            Standing::Suspended => store.restrict(user(number), RestrictionKind::Suspended),
         }
     }
     store

@@ -26,14 +26,16 @@ pub fn run_if_child(wanted: &dyn Fn(Place) -> bool) -> bool {
     if !env::args().any(|argument| argument == CHILD) {
         return false;
     }
-    cells::each(wanted, &mut |place, cell| {
-        cell.prepare(REQUESTS);
-        cell.run_dropping();
-        cell.prepare(REQUESTS);
-        mark();
-        cell.run_dropping();
-        mark();
-        println!("{}\t{}\t{}", place.stack, place.row, place.column);
+    cells::each_row(wanted, &mut |cells| {
+        for (place, cell) in cells {
+            cell.prepare(REQUESTS);
+            cell.run_dropping();
+            cell.prepare(REQUESTS);
+            mark();
+            cell.run_dropping();
+            mark();
+            println!("{}\t{}\t{}", place.stack, place.row, place.column);
+        }
     });
     true
 }

@@ -63,6 +63,8 @@ pub trait Run {
     fn run_dropping(&mut self);
     /// The status of the responses that were kept, which are dropped.
     fn statuses(&mut self) -> Vec<StatusCode>;
+    /// The status that the row expects.
+    fn expected(&self) -> StatusCode;
 }
 
 struct Cell<S, B, ResB> {
@@ -109,6 +111,10 @@ where
     fn statuses(&mut self) -> Vec<StatusCode> {
         let kept = self.kept.drain(..);
         kept.map(|response| response.status()).collect()
+    }
+
+    fn expected(&self) -> StatusCode {
+        self.row.expected
     }
 }
 
@@ -161,22 +167,31 @@ where
     }
 }
 
-/// Hands every cell of which `wanted` approves to `run`, one after the other.
+/// A cell and where it stands.
+pub type Placed = (Place, Box<dyn Run>);
+
+/// Hands the wanted cells of each row of each stack to `run`.
 ///
 /// # Panics
 ///
 /// Outside of a tokio runtime, where the layer's time limits cannot be made.
-pub fn each(wanted: &dyn Fn(Place) -> bool, run: &mut dyn FnMut(Place, &mut dyn Run)) {
-    for row in ROWS {
-        let mut cells = Cells {
-            row,
-            stack: STACKS[0],
-            wanted,
-            run: &mut *run,
-        };
-        cells.of_plain_stack();
-        cells.of_axum(STACKS[1]);
-        cells.of_axum(STACKS[2]);
+pub fn each_row(wanted: &dyn Fn(Place) -> bool, run: &mut dyn FnMut(&mut Vec<Placed>)) {
+    for stack in STACKS {
+        for row in ROWS {
+            let mut cells = Cells {
+                row,
+                stack,
+                wanted,
+                made: Vec::new(),
+            };
+            match stack == STACKS[0] {
+                true => cells.of_plain_stack(),
+                false => cells.of_axum(),
+            }
+            if !cells.made.is_empty() {
+                run(&mut cells.made);
+            }
+        }
     }
 }
 
@@ -191,14 +206,15 @@ struct Cells<'a> {
     row: Row,
     stack: &'static str,
     wanted: &'a dyn Fn(Place) -> bool,
-    run: &'a mut dyn FnMut(Place, &mut dyn Run),
+    made: Vec<Placed>,
 }
 
 impl Cells<'_> {
     fn column<B, S, ResB>(&mut self, column: usize, service: impl FnOnce() -> S)
     where
-        S: Service<Request<B>, Response = Response<ResB>, Error = Infallible>,
-        B: From<Bytes>,
+        S: Service<Request<B>, Response = Response<ResB>, Error = Infallible> + 'static,
+        B: From<Bytes> + 'static,
+        ResB: 'static,
     {
         let place = Place {
             stack: self.stack,
@@ -206,14 +222,14 @@ impl Cells<'_> {
             column: COLUMNS[column],
         };
         if (self.wanted)(place) {
-            let mut cell = Cell {
+            let cell = Cell {
                 row: self.row,
                 service: service(),
                 templates: Vec::new(),
                 prepared: Vec::new(),
                 kept: Vec::new(),
             };
-            (self.run)(place, &mut cell);
+            self.made.push((place, Box::new(cell)));
         }
     }
 
@@ -275,8 +291,8 @@ impl Cells<'_> {
         }
     }
 
-    fn of_axum(&mut self, stack: &'static str) {
-        self.stack = stack;
+    fn of_axum(&mut self) {
+        let stack = self.stack;
         // `with_state` finishes the router: otherwise axum makes every layer anew per request.
         macro_rules! layered {
             ($column:literal, $layer:expr) => {

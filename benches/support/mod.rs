@@ -12,5 +12,6 @@ pub mod accounts;
 pub mod callgrind;
 pub mod cells;
 pub mod peers;
+pub mod report;
 pub mod rows;
 pub mod stacks;

@@ -44,13 +44,18 @@ fn check(
 ) -> Result<(), Standing> {
     match standing(table, headers) {
         None | Some(Standing::Active) => Ok(()),
-        Some(restricted) => refuse_unless_logout(restricted, method, uri),
+        Some(restricted) => judge(restricted, method, uri),
     }
 }
 
 #[cold]
-fn refuse_unless_logout(restricted: Standing, method: &Method, uri: &Uri) -> Result<(), Standing> {
-    match method == Method::POST && uri.path() == "/_matrix/client/v3/logout" {
+fn judge(restricted: Standing, method: &Method, uri: &Uri) -> Result<(), Standing> {
+    let passes = match restricted {
+        // Of what suspension is about just so much that the rows are answered.
+        Standing::Suspended => method == Method::GET,
+        _ => method == Method::POST && uri.path() == "/_matrix/client/v3/logout",
+    };
+    match passes {
         true => Ok(()),
         false => Err(restricted),
     }
@@ -61,6 +66,10 @@ fn refusal<B: From<Bytes>>(standing: Standing) -> Response<B> {
         Standing::Deactivated => (
             StatusCode::FORBIDDEN,
             &br#"{"errcode":"M_USER_DEACTIVATED","error":"This account has been deactivated"}"#[..],
+        ),
+        Standing::Suspended => (
+            StatusCode::FORBIDDEN,
+            &br#"{"errcode":"M_USER_SUSPENDED","error":"Not possible while this account is suspended"}"#[..],
         ),
         _ => (
             StatusCode::UNAUTHORIZED,

@@ -1,7 +1,4 @@
 //! The rows: what is asked, and what has to be answered.
-//!
-//! A suspended account's rows belong here: a `Standing` more in `accounts.rs`, and two rows with
-//! a path that is permitted to it and one that is not.
 
 use bytes::Bytes;
 use http::{Method, Request, StatusCode, header::AUTHORIZATION};
@@ -28,6 +25,7 @@ pub struct Row {
     pub standing: Option<Standing>,
     pub method: Verb,
     pub path: &'static str,
+    pub query: &'static str,
     pub logs_in: bool,
     pub expected: StatusCode,
 }
@@ -37,11 +35,14 @@ pub struct Row {
 pub enum Verb {
     Get,
     Post,
+    Put,
 }
 
 const JOINED: &str = "/_matrix/client/v3/joined_rooms";
-pub const PATHS: [&str; 4] = [
+const SEND: &str = "/_matrix/client/v3/rooms/%21a%3Aexample.org/send/m.room.message/1";
+pub const PATHS: [&str; 5] = [
     JOINED,
+    SEND,
     "/_matrix/client/versions",
     "/_matrix/client/v3/logout",
     "/_matrix/client/v3/login",
@@ -53,11 +54,12 @@ const HIT: Row = Row {
     standing: Some(Standing::Active),
     method: Verb::Get,
     path: JOINED,
+    query: "",
     logs_in: false,
     expected: StatusCode::OK,
 };
 
-pub const ROWS: [Row; 8] = [
+pub const ROWS: [Row; 11] = [
     Row {
         name: "no credential",
         standing: None,
@@ -65,6 +67,11 @@ pub const ROWS: [Row; 8] = [
         ..HIT
     },
     HIT,
+    Row {
+        name: "active, with a query",
+        query: "?dir=b&limit=20&from=t123-456_789",
+        ..HIT
+    },
     Row {
         name: "active, store awaited",
         answer: Answer::Awaited,
@@ -87,6 +94,19 @@ pub const ROWS: [Row; 8] = [
         standing: Some(Standing::Locked),
         method: Verb::Post,
         path: "/_matrix/client/v3/logout",
+        ..HIT
+    },
+    Row {
+        name: "suspended, permitted",
+        standing: Some(Standing::Suspended),
+        ..HIT
+    },
+    Row {
+        name: "suspended, refused",
+        standing: Some(Standing::Suspended),
+        method: Verb::Put,
+        path: SEND,
+        expected: StatusCode::FORBIDDEN,
         ..HIT
     },
     Row {
@@ -117,10 +137,11 @@ impl Row {
         let method = match self.method {
             Verb::Get => Method::GET,
             Verb::Post => Method::POST,
+            Verb::Put => Method::PUT,
         };
         let mut request = Request::builder()
             .method(method)
-            .uri(self.path)
+            .uri(format!("{}{}", self.path, self.query))
             .header("host", "matrix.example.org")
             .header("user-agent", "Element/1.11 (bench)")
             .header("accept", "*/*")
