@@ -12,9 +12,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::HeaderMap;
+use http::{HeaderMap, Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
+use tower_service::Service;
 
 /// Body types stay what they are; they have to be made from [`Bytes`]. The default.
 #[derive(Clone, Copy, Debug, Default)]
@@ -44,6 +45,14 @@ pub trait RequestBodies<B>: sealed::Sealed {
     #[doc(hidden)]
     fn keep(body: B) -> Self::Body;
 
+    /// Calls the inner service with the request, its body as it came. Where the body stays what
+    /// it is nothing is copied, as it would be by a `map` that does nothing.
+    #[doc(hidden)]
+    #[inline]
+    fn call<S: Service<Request<Self::Body>>>(service: &mut S, request: Request<B>) -> S::Future {
+        service.call(request.map(Self::keep))
+    }
+
     /// A body that has been read.
     #[doc(hidden)]
     fn replay(data: Bytes, trailers: Option<HeaderMap>) -> Self::Body;
@@ -56,6 +65,11 @@ impl<B: From<Bytes>> RequestBodies<B> for KeptBodies {
     #[inline]
     fn keep(body: B) -> B {
         body
+    }
+
+    #[inline]
+    fn call<S: Service<Request<B>>>(service: &mut S, request: Request<B>) -> S::Future {
+        service.call(request)
     }
 
     /// A body that is made from bytes has no place for trailers.
@@ -98,6 +112,16 @@ pub trait ResponseBodies<B>: sealed::Sealed {
     #[doc(hidden)]
     fn keep(body: B) -> Self::Body;
 
+    /// The inner service's response. Not `map`, which copies the head where the body stays what
+    /// it is.
+    #[doc(hidden)]
+    #[inline]
+    fn keep_response<E>(
+        response: Poll<Result<Response<B>, E>>,
+    ) -> Poll<Result<Response<Self::Body>, E>> {
+        response.map_ok(|response| response.map(Self::keep))
+    }
+
     /// The body of a refusal.
     #[doc(hidden)]
     fn refuse(data: Bytes) -> Self::Body;
@@ -110,6 +134,11 @@ impl<B: From<Bytes>> ResponseBodies<B> for KeptBodies {
     #[inline]
     fn keep(body: B) -> B {
         body
+    }
+
+    #[inline]
+    fn keep_response<E>(response: Poll<Result<Response<B>, E>>) -> Poll<Result<Response<B>, E>> {
+        response
     }
 
     fn refuse(data: Bytes) -> B {

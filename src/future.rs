@@ -41,20 +41,34 @@ pin_project! {
 
 pin_project! {
     #[project = Projection]
-    #[project_replace = Replaced]
     enum State<S, F, ReqB> {
         /// The inner service is at work.
         Pass { #[pin] inner: F },
-        /// The refusal is made when it is asked for.
-        Deny { denial: Denial, is_head: bool },
-        /// The store is asked. The inner service waits beside it, ready, and is not kept any
-        /// longer than that.
-        Lookup { inquiry: Inquiry<ReqB>, service: Option<S>, is_head: bool },
-        /// The inner service waits for news. Boxed, so that no other request's future is larger
-        /// for it.
-        Waiting { waiting: Pin<Box<Waiting<F>>> },
-        Done,
+        /// Nearly no request comes here. A type of its own, so that what there is to do for the
+        /// others, when the future is polled and when it is dropped, stays small.
+        Detour { detour: Detour<S, F, ReqB> },
     }
+}
+
+enum Detour<S, F, ReqB> {
+    /// The refusal is made when it is asked for.
+    Deny {
+        denial: Denial,
+        is_head: bool,
+    },
+    /// The store is asked. The inner service waits beside it, ready, and is not kept any longer
+    /// than that.
+    Lookup {
+        inquiry: Inquiry<ReqB>,
+        service: Option<S>,
+        is_head: bool,
+    },
+    /// The inner service waits for news. Boxed, so that no other request's future is larger for
+    /// it.
+    Waiting {
+        waiting: Pin<Box<Waiting<F>>>,
+    },
+    Done,
 }
 
 pin_project! {
@@ -95,24 +109,28 @@ where
     }
 
     pub(crate) fn wait(inner: S::Future, watch: Watch) -> Self {
-        Self::new(State::Waiting {
+        Self::detour(Detour::Waiting {
             waiting: Waiting::new(inner, watch),
         })
     }
 
     pub(crate) fn deny(denial: Denial, method: &Method) -> Self {
-        Self::new(State::Deny {
+        Self::detour(Detour::Deny {
             denial,
             is_head: method == Method::HEAD,
         })
     }
 
     pub(crate) fn look_up(inquiry: Inquiry<ReqB>, service: S, is_head: bool) -> Self {
-        Self::new(State::Lookup {
+        Self::detour(Detour::Lookup {
             inquiry,
             service: Some(service),
             is_head,
         })
+    }
+
+    fn detour(detour: Detour<S, S::Future, ReqB>) -> Self {
+        Self::new(State::Detour { detour })
     }
 
     #[inline]
@@ -132,67 +150,70 @@ where
     type Output = Result<Response<Res::Body>, S::Error>;
 
     #[inline]
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut state = self.project().state;
-        loop {
-            match state.as_mut().project() {
-                Projection::Pass { inner } => {
-                    let response = ready!(inner.poll(context));
-                    return Poll::Ready(response.map(|response| response.map(Res::keep)));
-                }
-                Projection::Lookup {
-                    inquiry,
-                    service,
-                    is_head,
-                } => {
-                    let next = match ready!(inquiry.as_mut().poll(context)) {
-                        Ok((request, watch)) => {
-                            let mut service = service.take().expect("taken only once");
-                            let inner = service.call(request);
-                            match watch {
-                                None => State::Pass { inner },
-                                Some(watch) => State::Waiting {
-                                    waiting: Waiting::new(inner, watch),
-                                },
-                            }
-                        }
-                        Err(denial) => State::Deny {
-                            denial,
-                            is_head: *is_head,
-                        },
-                    };
-                    state.set(next);
-                }
-                Projection::Waiting { waiting } => match ready!(waiting.as_mut().poll(context)) {
-                    Ok(response) => {
-                        return Poll::Ready(response.map(|response| response.map(Res::keep)));
-                    }
-                    Err(denial) => {
-                        // Long polls are GET or POST requests.
-                        let is_head = false;
-                        state.set(State::Deny { denial, is_head });
-                    }
-                },
-                Projection::Deny { .. } => {
-                    return Poll::Ready(Ok(refuse::<_, _, _, _, Res>(state)));
-                }
-                Projection::Done => panic!("`ResponseFuture` polled after it was ready"),
-            }
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        if let Projection::Pass { inner } = self.as_mut().project().state.project() {
+            return Res::keep_response(inner.poll(context));
         }
+        self.poll_otherwise(context)
     }
 }
 
-#[cold]
-#[inline(never)]
-fn refuse<S, F, ReqB, ResB, Res: ResponseBodies<ResB>>(
-    state: Pin<&mut State<S, F, ReqB>>,
-) -> Response<Res::Body> {
-    match state.project_replace(State::Done) {
-        Replaced::Deny { denial, is_head } => {
+impl<S, ReqB, Res> ResponseFuture<S, ReqB, Res>
+where
+    S: Service<Request<ReqB>>,
+{
+    /// Out of line, so that what nearly every request does stays small enough to be inlined.
+    #[inline(never)]
+    fn poll_otherwise<ResB>(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<Response<Res::Body>, S::Error>>
+    where
+        S: Service<Request<ReqB>, Response = Response<ResB>>,
+        Res: ResponseBodies<ResB>,
+    {
+        let mut state = self.project().state;
+        loop {
+            let detour = match state.as_mut().project() {
+                Projection::Pass { inner } => return Res::keep_response(inner.poll(context)),
+                Projection::Detour { detour } => detour,
+            };
+            let (denial, is_head) = match detour {
+                Detour::Lookup {
+                    inquiry,
+                    service,
+                    is_head,
+                } => match ready!(inquiry.as_mut().poll(context)) {
+                    Ok((request, watch)) => {
+                        let mut service = service.take().expect("taken only once");
+                        let inner = service.call(request);
+                        state.set(match watch {
+                            None => State::Pass { inner },
+                            Some(watch) => State::Detour {
+                                detour: Detour::Waiting {
+                                    waiting: Waiting::new(inner, watch),
+                                },
+                            },
+                        });
+                        continue;
+                    }
+                    Err(denial) => (denial, *is_head),
+                },
+                Detour::Waiting { waiting } => match ready!(waiting.as_mut().poll(context)) {
+                    Ok(response) => return Res::keep_response(Poll::Ready(response)),
+                    // Long polls are GET or POST requests.
+                    Err(denial) => (denial, false),
+                },
+                Detour::Deny { .. } => match std::mem::replace(detour, Detour::Done) {
+                    Detour::Deny { denial, is_head } => (denial, is_head),
+                    _ => unreachable!("it has just been seen"),
+                },
+                Detour::Done => panic!("`ResponseFuture` polled after it was ready"),
+            };
+            *detour = Detour::Done;
             let response: Response<Bytes> = denial.respond(is_head);
-            response.map(Res::refuse)
+            return Poll::Ready(Ok(response.map(Res::refuse)));
         }
-        _ => unreachable!("only a denial is refused"),
     }
 }
 
@@ -203,10 +224,12 @@ where
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = match &self.state {
             State::Pass { .. } => "Pass",
-            State::Deny { .. } => "Deny",
-            State::Lookup { .. } => "Lookup",
-            State::Waiting { .. } => "Waiting",
-            State::Done => "Done",
+            State::Detour { detour } => match detour {
+                Detour::Deny { .. } => "Deny",
+                Detour::Lookup { .. } => "Lookup",
+                Detour::Waiting { .. } => "Waiting",
+                Detour::Done => "Done",
+            },
         };
         f.debug_tuple("ResponseFuture").field(&state).finish()
     }

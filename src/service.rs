@@ -84,10 +84,11 @@ where
         self.inner.poll_ready(context)
     }
 
-    #[inline]
+    // No `#[inline]`: it is generic, so it is inlined anyway where that pays, but late, when the
+    // request need not be copied into a variable of its own.
     fn call(&mut self, request: Request<B>) -> Self::Future {
         if self.shared.passes_at_a_glance(&request) {
-            return ResponseFuture::pass(self.inner.call(request.map(Req::keep)));
+            return ResponseFuture::pass(Req::call(&mut self.inner, request));
         }
         self.examine(request)
     }
@@ -135,7 +136,7 @@ impl<S: Clone, Store: AccountStateStore, Req, Res> AccountStatus<S, Store, Req, 
         };
         self.shared.hand_on(&passage, &mut request);
         let watch = watched.and_then(|watched| self.shared.watch(watched, passage.accounts));
-        let inner = self.inner.call(request.map(Req::keep));
+        let inner = Req::call(&mut self.inner, request);
         match watch {
             None => ResponseFuture::pass(inner),
             Some(watch) => ResponseFuture::wait(inner, watch),

@@ -2,7 +2,10 @@
 
 use http::Method;
 
-use super::path::{Forgiving, is_one_plain_segment, is_plain, segment_is};
+use super::{
+    long_poll::may_be_long_poll,
+    path::{Forgiving, is_one_plain_segment, is_plain, segment_is},
+};
 
 /// Prefixes under `/_matrix` that belong to other APIs than the Client-Server API, and the
 /// well-known files, which a locked client reads to find its server's support contact.
@@ -199,17 +202,6 @@ pub(crate) enum LongPoll {
     /// `POST …/sync` (sliding sync,
     /// [MSC4186](https://github.com/matrix-org/matrix-spec-proposals/pull/4186)).
     SlidingSync,
-}
-
-/// Whether the path's last byte rules out that this is a long poll in any spelling.
-#[inline]
-pub(crate) fn may_be_long_poll(path: &str) -> bool {
-    // The last letters of `sync` and `events`, plain and encoded, and what a forgiving router
-    // takes off an end.
-    matches!(
-        path.as_bytes().last(),
-        Some(b'c' | b'C' | b's' | b'S' | b'3' | b'/' | b'.' | b'\\' | b'f' | b'F' | b'e' | b'E')
-    )
 }
 
 /// Which kind of long poll the request is, whatever its path's spelling.

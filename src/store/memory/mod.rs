@@ -1,16 +1,19 @@
 //! Accounts, tokens and states in memory.
 
 mod records;
+mod tables;
 
 use std::{
-    collections::HashMap,
     convert::Infallible,
     fmt,
     sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
     time::SystemTime,
 };
 
-use self::records::Records;
+use self::{
+    records::Records,
+    tables::{Owner, Place, Tables},
+};
 use super::{AccountStateStore, Peek};
 use crate::{
     Account, AccountState, Credential, LoginIdentifier, Restriction, RestrictionKind, Secret,
@@ -37,24 +40,6 @@ pub struct MemoryStore {
     records: Records,
 }
 
-/// Every key leads to the account's place in `accounts`, so that a state is stored once however
-/// many devices a person has.
-#[derive(Default)]
-struct Tables {
-    accounts: Vec<Account>,
-    users: HashMap<UserId, usize>,
-    access_tokens: HashMap<Box<[u8]>, TokenOwner>,
-    refresh_tokens: HashMap<Box<[u8]>, usize>,
-    login_tokens: HashMap<Box<[u8]>, usize>,
-    third_party_ids: HashMap<(Box<str>, Box<str>), usize>,
-}
-
-#[derive(Clone, Copy)]
-enum TokenOwner {
-    User(usize),
-    ApplicationService(usize),
-}
-
 impl MemoryStore {
     /// An empty store.
     #[must_use]
@@ -77,8 +62,8 @@ impl MemoryStore {
     /// Makes `token` an access token of `user`.
     pub fn insert_access_token(&self, token: impl AsRef<[u8]>, user: impl Into<UserId>) {
         let tables = &mut *self.write();
-        let owner = TokenOwner::User(tables.place(user.into()));
-        tables.access_tokens.insert(token.as_ref().into(), owner);
+        let owner = Owner::user(tables.place(user.into()));
+        tables.access_tokens.insert(token.as_ref(), owner);
     }
 
     /// Makes `token` the token of an application service, which acts as `sender` where a request
@@ -89,48 +74,44 @@ impl MemoryStore {
         sender: impl Into<UserId>,
     ) {
         let tables = &mut *self.write();
-        let owner = TokenOwner::ApplicationService(tables.place(sender.into()));
-        tables.access_tokens.insert(token.as_ref().into(), owner);
+        let owner = Owner::application_service(tables.place(sender.into()));
+        tables.access_tokens.insert(token.as_ref(), owner);
     }
 
     /// Forgets an access token, and says whether it was known.
     pub fn remove_access_token(&self, token: impl AsRef<[u8]>) -> bool {
-        let tables = &mut *self.write();
-        tables.access_tokens.remove(token.as_ref()).is_some()
+        self.write().access_tokens.remove(token.as_ref())
     }
 
     /// Makes `token` a refresh token of `user`.
     pub fn insert_refresh_token(&self, token: impl AsRef<[u8]>, user: impl Into<UserId>) {
         let tables = &mut *self.write();
-        let place = tables.place(user.into());
-        tables.refresh_tokens.insert(token.as_ref().into(), place);
+        let owner = Owner::user(tables.place(user.into()));
+        tables.refresh_tokens.insert(token.as_ref(), owner);
     }
 
     /// Forgets a refresh token, and says whether it was known.
     pub fn remove_refresh_token(&self, token: impl AsRef<[u8]>) -> bool {
-        let tables = &mut *self.write();
-        tables.refresh_tokens.remove(token.as_ref()).is_some()
+        self.write().refresh_tokens.remove(token.as_ref())
     }
 
     /// Makes `token` a login token of `user`, whatever its login type.
     pub fn insert_login_token(&self, token: impl AsRef<[u8]>, user: impl Into<UserId>) {
         let tables = &mut *self.write();
-        let place = tables.place(user.into());
-        tables.login_tokens.insert(token.as_ref().into(), place);
+        let owner = Owner::user(tables.place(user.into()));
+        tables.login_tokens.insert(token.as_ref(), owner);
     }
 
     /// Forgets a login token, and says whether it was known.
     pub fn remove_login_token(&self, token: impl AsRef<[u8]>) -> bool {
-        let tables = &mut *self.write();
-        tables.login_tokens.remove(token.as_ref()).is_some()
+        self.write().login_tokens.remove(token.as_ref())
     }
 
     /// Makes the third-party id one of `user`'s. Phone numbers have the medium `msisdn`.
     pub fn insert_third_party_id(&self, medium: &str, address: &str, user: impl Into<UserId>) {
         let tables = &mut *self.write();
         let place = tables.place(user.into());
-        let id = (medium.into(), address.into());
-        tables.third_party_ids.insert(id, place);
+        tables.insert_third_party(medium, address, place);
     }
 
     /// Adds a restriction, in place of one of its kind, and announces the change.
@@ -165,7 +146,7 @@ impl MemoryStore {
     ) -> AccountState {
         let tables = &mut *self.write();
         let place = tables.place(user.clone());
-        let state = &mut tables.accounts[place].state;
+        let state = tables.state_mut(place);
         *state = change(std::mem::take(state));
         state.clone()
     }
@@ -180,55 +161,49 @@ impl MemoryStore {
 
     fn account_now(&self, credential: Credential<'_>) -> Option<Account> {
         let tables = &*self.read();
-        let place = match credential {
-            Credential::AccessToken(access) => {
-                match *tables.access_tokens.get(access.token().expose())? {
-                    TokenOwner::User(place) => place,
-                    TokenOwner::ApplicationService(sender) => match access.asserted_user() {
-                        Some(user) => return Some(tables.account_of(user)),
-                        None => sender,
-                    },
-                }
+        if let Credential::AccessToken(access) = credential {
+            let owner = tables.access_tokens.get(access.token().expose())?;
+            return match (owner.is_application_service, access.asserted_user()) {
+                (true, Some(user)) => Some(tables.account_of(user)),
+                _ => Some(tables.account(owner.place)),
+            };
+        }
+        self.place_of(tables, credential)
+            .map(|place| tables.account(place))
+    }
+
+    /// Out of line: what is rare would cost the usual case its registers.
+    #[cold]
+    fn is_active_on_behalf(&self, credential: Credential<'_>) -> bool {
+        let account = self.account_now(credential);
+        account.is_some_and(|account| account.state.is_active())
+    }
+
+    /// The account that anything but an access token belongs to.
+    fn place_of(&self, tables: &Tables, credential: Credential<'_>) -> Option<Place> {
+        match credential {
+            Credential::AccessToken(_) => None,
+            Credential::RefreshToken(token) => {
+                let owner = tables.refresh_tokens.get(token.expose());
+                owner.map(|owner| owner.place)
             }
-            Credential::RefreshToken(token) => *tables.refresh_tokens.get(token.expose())?,
-            Credential::LoginToken(login) => *tables.login_tokens.get(login.token().expose())?,
+            Credential::LoginToken(login) => {
+                let owner = tables.login_tokens.get(login.token().expose());
+                owner.map(|owner| owner.place)
+            }
             Credential::LoginIdentifier(LoginIdentifier::User(user)) => {
                 match (user.starts_with('@'), &self.server_name) {
-                    (false, Some(server)) => *tables.users.get(&*format!("@{user}:{server}"))?,
-                    _ => *tables.users.get(user)?,
+                    (false, Some(server)) => tables.find(&format!("@{user}:{server}")),
+                    _ => tables.find(user),
                 }
             }
             Credential::LoginIdentifier(LoginIdentifier::ThirdParty { medium, address }) => {
-                tables.third_party(medium, address)?
+                tables.third_party(medium, address)
             }
             Credential::LoginIdentifier(LoginIdentifier::Phone { phone, .. }) => {
-                tables.third_party("msisdn", phone.trim_start_matches('+'))?
+                tables.third_party("msisdn", phone.trim_start_matches('+'))
             }
-        };
-        Some(tables.accounts[place].clone())
-    }
-}
-
-impl Tables {
-    fn place(&mut self, user: UserId) -> usize {
-        let accounts = &mut self.accounts;
-        *self.users.entry(user).or_insert_with_key(|user| {
-            accounts.push(Account::new(user.clone(), AccountState::ACTIVE));
-            accounts.len() - 1
-        })
-    }
-
-    fn account_of(&self, user: &str) -> Account {
-        match self.users.get(user) {
-            Some(&place) => self.accounts[place].clone(),
-            None => Account::new(user.into(), AccountState::ACTIVE),
         }
-    }
-
-    fn third_party(&self, medium: &str, address: &str) -> Option<usize> {
-        self.third_party_ids
-            .get(&(medium.into(), address.into()))
-            .copied()
     }
 }
 
@@ -255,8 +230,21 @@ impl AccountStateStore for MemoryStore {
     }
 
     fn is_application_service(&self, token: Secret<'_>) -> bool {
-        let owner = self.read().access_tokens.get(token.expose()).copied();
-        matches!(owner, Some(TokenOwner::ApplicationService(_)))
+        let owner = self.read().access_tokens.get(token.expose());
+        owner.is_some_and(|owner| owner.is_application_service)
+    }
+
+    /// Reads a token's owner and one pointer, and copies nothing.
+    #[inline]
+    fn is_active(&self, credential: Credential<'_>) -> bool {
+        match credential {
+            Credential::AccessToken(access) if access.asserted_user().is_none() => {
+                let tables = self.read();
+                let owner = tables.access_tokens.get(access.token().expose());
+                owner.is_some_and(|owner| tables.state(owner.place).is_active())
+            }
+            _ => self.is_active_on_behalf(credential),
+        }
     }
 
     fn changes(&self) -> Option<Changes> {
@@ -274,7 +262,7 @@ impl fmt::Debug for MemoryStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let tables = &*self.read();
         f.debug_struct("MemoryStore")
-            .field("accounts", &tables.accounts.len())
+            .field("accounts", &tables.len())
             .field("access_tokens", &tables.access_tokens.len())
             .finish_non_exhaustive()
     }

@@ -1,0 +1,152 @@
+//! What the layer costs per request: the tables of `benches/README.md`.
+//!
+//! `cargo bench --bench layer` measures time and allocations in this process, counts the
+//! instructions in the `instructions` bench's, and prints all of it as Markdown; `-- --svg FILE`
+//! draws the times. `-- --time-only` leaves the instructions out. Other arguments choose rows by
+//! words in the names of stack and row.
+
+mod support;
+
+use std::{env, fs, hint::black_box, process::ExitCode, time::Instant};
+
+use support::{
+    cells::{self, Place, Run},
+    report::{Measured, Report},
+};
+
+/// Requests of one round of one cell: as many as there are accounts in turn.
+const REQUESTS: usize = 2_000;
+const ROUNDS: usize = 30;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let after = |flag: &str| {
+        let at = arguments.iter().position(|argument| argument == flag)?;
+        arguments.get(at + 1).cloned()
+    };
+    let svg = after("--svg");
+    let words: Vec<&String> = arguments
+        .iter()
+        .filter(|argument| !argument.starts_with("--") && Some(*argument) != svg.as_ref())
+        .collect();
+    let is_chosen = |place: Place| {
+        let name = format!("{} {}", place.stack, place.row);
+        words.iter().all(|word| name.contains(word.as_str()))
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .expect("a runtime");
+    let _entered = runtime.enter();
+    // Without `--bench` it is `cargo test` that asks whether every cell answers as it should.
+    let is_bench = arguments.iter().any(|argument| argument == "--bench");
+    let rounds = if is_bench { ROUNDS } else { 1 };
+    let mut measured = measure(&is_chosen, rounds);
+    if is_bench && !arguments.iter().any(|argument| argument == "--time-only") {
+        add_instructions(&mut measured, &words);
+    }
+    let report = Report::new(measured);
+    print!("{}", report.markdown());
+    if let Some(path) = svg {
+        if let Err(error) = fs::write(&path, report.svg()) {
+            eprintln!("{path}: {error}");
+            return ExitCode::FAILURE;
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+/// All the cells of one row of one stack are there at once, and take turns: what the machine does
+/// beside is then everyone's.
+fn measure(is_chosen: &dyn Fn(Place) -> bool, rounds: usize) -> Vec<Measured> {
+    let mut measured = Vec::new();
+    cells::each_row(is_chosen, &mut |cells| {
+        let mut times = vec![Vec::with_capacity(rounds); cells.len()];
+        for (place, cell) in cells.iter_mut() {
+            check(*place, &mut **cell);
+        }
+        for round in 0..rounds {
+            for turn in 0..cells.len() {
+                let index = (round + turn) % cells.len();
+                times[index].push(time(&mut *cells[index].1));
+            }
+        }
+        for ((place, cell), mut times) in cells.iter_mut().zip(times) {
+            times.sort_by(f64::total_cmp);
+            let (allocations, bytes) = allocations(&mut **cell);
+            measured.push(Measured {
+                place: *place,
+                minimum: times[0],
+                median: times[times.len() / 2],
+                allocations,
+                bytes,
+                instructions: None,
+            });
+        }
+    });
+    measured
+}
+
+/// Nanoseconds per request.
+fn time(cell: &mut dyn Run) -> f64 {
+    cell.prepare(REQUESTS);
+    let started = Instant::now();
+    cell.run_keeping();
+    let elapsed = started.elapsed();
+    black_box(cell.statuses());
+    elapsed.as_secs_f64() * 1e9 / REQUESTS as f64
+}
+
+fn allocations(cell: &mut dyn Run) -> (f64, f64) {
+    cell.prepare(REQUESTS);
+    let counted = allocation_counter::measure(|| cell.run_keeping());
+    drop(cell.statuses());
+    let each = |total: u64| total as f64 / REQUESTS as f64;
+    (each(counted.count_total), each(counted.bytes_total))
+}
+
+/// # Panics
+///
+/// If the cell does not answer what its row expects: then it would not be the same check.
+fn check(place: Place, cell: &mut dyn Run) {
+    cell.prepare(REQUESTS);
+    cell.run_keeping();
+    let statuses = cell.statuses();
+    assert_eq!(statuses.len(), REQUESTS, "{place:?}");
+    let enforces = !matches!(place.column, "bare service" | "identity layer");
+    for status in statuses {
+        assert!(
+            !enforces || status == cell.expected(),
+            "{place:?}: {status}"
+        );
+    }
+}
+
+/// Counted in another program, which has no counter of allocations in its allocator.
+fn add_instructions(measured: &mut [Measured], words: &[&String]) {
+    let cargo = env::var("CARGO").unwrap_or_else(|_| "cargo".into());
+    let output = std::process::Command::new(cargo)
+        .args(["bench", "--quiet", "--bench", "instructions", "--"])
+        .args(words)
+        .output();
+    let lines = match output {
+        Ok(output) if output.status.success() => output.stdout,
+        Ok(output) => {
+            let error = String::from_utf8_lossy(&output.stderr);
+            return eprintln!("without instructions: {error}");
+        }
+        Err(error) => return eprintln!("without instructions: {error}"),
+    };
+    for line in String::from_utf8_lossy(&lines).lines() {
+        let count = line.split('\t').nth(COLUMN_OF_COUNT);
+        let count = count.and_then(|count| count.parse().ok());
+        for cell in measured.iter_mut() {
+            if cells::place(line) == Some(cell.place) {
+                cell.instructions = count;
+            }
+        }
+    }
+}
+
+/// Behind stack, row and column.
+const COLUMN_OF_COUNT: usize = 3;

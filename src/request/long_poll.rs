@@ -1,0 +1,79 @@
+//! Which paths may be those of long polls, at a cost that every request can bear.
+
+/// Whether the path's last two bytes leave it open that this is a long poll in any spelling.
+///
+/// Two of them, so that the many endpoints whose names end in `s` or `e` are told apart at once.
+#[inline]
+pub(crate) fn may_be_long_poll(path: &str) -> bool {
+    match path.as_bytes() {
+        // What a forgiving router takes off an end.
+        [.., b'/' | b'.' | b'\\'] => true,
+        // The same encoded: `%2f`, `%2e`. (An encoded digit ends in that digit again.)
+        [.., b'2', b'f' | b'F' | b'e' | b'E'] => true,
+        // `sync`, its `n` perhaps encoded (`%6e`, whose `e` may be encoded in turn: `%65`); `%5c`.
+        [.., before, b'c' | b'C'] => matches!(before, b'n' | b'N' | b'e' | b'E' | b'5'),
+        // `events`, its `t` perhaps encoded (`%74`, `%54`).
+        [.., before, b's' | b'S'] => matches!(before, b't' | b'T' | b'4'),
+        // The last letter of either encoded: `%63`, `%43`, `%73`, `%53`, the `3` perhaps in turn.
+        [.., before, b'3'] => matches!(before, b'3'..=b'7'),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::may_be_long_poll;
+
+    /// Every spelling of a letter that decodes to it, however often it is encoded.
+    fn spellings(letter: char, depth: usize) -> Vec<String> {
+        let mut all = vec![letter.to_string(), letter.to_ascii_uppercase().to_string()];
+        if depth > 0 {
+            for plain in [letter as u8, letter.to_ascii_uppercase() as u8] {
+                for hex in [format!("{plain:02x}"), format!("{plain:02X}")] {
+                    let (high, low) = hex.split_at(1);
+                    let digits = |digit: &str| {
+                        let digit = digit.chars().next().expect("a digit");
+                        let mut all = spellings(digit, depth - 1);
+                        all.retain(|spelling| spelling != &digit.to_ascii_uppercase().to_string());
+                        all.push(digit.to_string());
+                        all
+                    };
+                    for high in digits(high) {
+                        for low in digits(low) {
+                            all.push(format!("%{high}{low}"));
+                        }
+                    }
+                }
+            }
+        }
+        all
+    }
+
+    #[test]
+    fn rule_16_a_long_poll_may_end_in_any_spelling_of_its_last_letters() {
+        for (before, last) in [('n', 'c'), ('t', 's')] {
+            for before in spellings(before, 2) {
+                for last in spellings(last, 2) {
+                    let path = format!("/_matrix/client/v3/x{before}{last}");
+                    assert!(may_be_long_poll(&path), "{path}");
+                    for end in [
+                        "/", "/.", "\\", "%2f", "%2F", "%2e", "%2E", "%5c", "%5C", "%252f",
+                    ] {
+                        assert!(may_be_long_poll(&format!("{path}{end}")), "{path}{end}");
+                    }
+                }
+            }
+        }
+        for other in [
+            "joined_rooms",
+            "versions",
+            "messages",
+            "state",
+            "profile",
+            "c",
+            "",
+        ] {
+            assert!(!may_be_long_poll(other), "{other}");
+        }
+    }
+}
