@@ -79,7 +79,8 @@ impl<S: AccountStateStore> Shared<S> {
         let Some(naming) = endpoint::naming(head.method, &head.path) else {
             return Ok(());
         };
-        let is_open = naming.goes_by_body(!passage.accounts.is_empty());
+        let is_owned = !passage.accounts.is_empty() && head.has_unmistakable_token();
+        let is_open = naming.goes_by_body(is_owned);
         match self.settings.check_of(naming.endpoint) {
             NamedAccountCheck::BeforeHandler if is_open => {
                 Box::pin(self.ask_named(head, naming, parts, body, passage)).await
@@ -100,13 +101,17 @@ impl<S: AccountStateStore> Shared<S> {
         let Ok(credentials) = head.credentials() else {
             return Err(self.settings.denial(DenialCause::TooManyCredentials));
         };
-        match self.ask_all(credentials.iter().collect(), passage).await {
-            Ok(accounts) => {
-                passage.accounts = accounts;
-                Ok(())
+        let (accounts, failure) = self.ask_all(credentials.iter().collect(), passage).await;
+        passage.accounts = accounts;
+        let Some(failure) = failure else {
+            return Ok(());
+        };
+        for account in &passage.accounts {
+            if let Judged::Denied(denial) = self.settings.judge(account, head) {
+                return Err(denial);
             }
-            Err(failure) => self.failed(failure, passage).map_or(Ok(()), Err),
         }
+        self.failed(failure, passage).map_or(Ok(()), Err)
     }
 
     /// Asks for every account that the body names. What is refused here is refused to somebody
@@ -130,21 +135,22 @@ impl<S: AccountStateStore> Shared<S> {
             return Ok(());
         }
         let credentials = named.iter().map(NamedAccount::credential).collect();
-        let accounts = match self.ask_all(credentials, passage).await {
-            Ok(accounts) => accounts,
-            Err(failure) if naming.endpoint == NamingEndpoint::Refresh => {
-                // Clients sign out when a refresh fails; the new token is checked when it is used.
-                passage.failure = Some(failure);
-                return Ok(());
-            }
-            Err(failure) => return self.failed(failure, passage).map_or(Ok(()), Err),
-        };
+        let (accounts, failure) = self.ask_all(credentials, passage).await;
+        // Those that are known to be restricted are refused, whatever became of the others.
         for account in &accounts {
             if let Judged::Denied(denial) = self.settings.judge(account, head) {
                 return Err(denial.without_details());
             }
         }
-        Ok(())
+        match failure {
+            Some(failure) if naming.endpoint == NamingEndpoint::Refresh => {
+                // Clients sign out when a refresh fails; the new token is checked when it is used.
+                passage.failure = Some(failure);
+                Ok(())
+            }
+            Some(failure) => self.failed(failure, passage).map_or(Ok(()), Err),
+            None => Ok(()),
+        }
     }
 
     /// Reads the body, or asks whose event it is, where a suspension depends on that.
@@ -184,31 +190,37 @@ impl<S: AccountStateStore> Shared<S> {
         }
     }
 
-    /// The accounts of all the credentials that are somebody's, within the time limit.
+    /// The accounts of all the credentials that are somebody's, within the time limit; and why
+    /// some of them could not be asked for.
+    ///
+    /// Each is asked for on its own, so that nobody can keep the store from answering for one by
+    /// sending another that it fails on.
     async fn ask_all(
         &self,
         credentials: Few<Credential<'_>>,
         passage: &mut Passage,
-    ) -> Result<Few<Account>, Failure> {
+    ) -> (Few<Account>, Option<Failure>) {
         let started = Instant::now();
-        let asked = within_limits(self.settings.store_timeout, async {
-            let mut accounts = Few::new();
-            for credential in credentials {
-                let account = match self.store.peek(credential) {
-                    Peek::Account(account) => Some(account),
-                    Peek::Nobody => None,
-                    Peek::Ask => self.store.account_and_state(credential).await?,
-                };
-                if let Some(account) = account {
-                    // There are no more accounts than credentials.
-                    accounts.push(account).unwrap_or_default();
+        let deadline = tokio::time::Instant::now() + self.settings.store_timeout;
+        let (mut accounts, mut failure) = (Few::new(), None);
+        for credential in credentials {
+            let left = deadline.saturating_duration_since(tokio::time::Instant::now());
+            let asked = within_limits(left, async {
+                match self.store.peek(credential) {
+                    Peek::Account(account) => Ok(Some(account)),
+                    Peek::Nobody => Ok(None),
+                    Peek::Ask => self.store.account_and_state(credential).await,
                 }
+            });
+            match asked.await {
+                // There are no more accounts than credentials.
+                Ok(Some(account)) => accounts.push(account).unwrap_or_default(),
+                Ok(None) => {}
+                Err(failed) => failure = Some(failed),
             }
-            Ok::<_, S::Error>(accounts)
-        });
-        let answer = asked.await;
+        }
         passage.waited(started);
-        answer
+        (accounts, failure)
     }
 
     async fn ask_sender(
