@@ -10,7 +10,6 @@ use crate::{
     args::Admin,
     database::{self, Database, accounts},
     secret,
-    states::States,
 };
 
 pub(crate) struct Homeserver {
@@ -22,8 +21,6 @@ pub(crate) struct Homeserver {
     pub(crate) news: News,
     /// Where it is announced that an account's state has changed.
     pub(crate) changes: Changes,
-    /// Where account states live if not in the server's own tables.
-    pub(crate) states: Option<States>,
 }
 
 impl Homeserver {
@@ -31,7 +28,6 @@ impl Homeserver {
         base_url: String,
         database: &Path,
         token_lifetime: Duration,
-        states: Option<States>,
     ) -> rusqlite::Result<Self> {
         Ok(Self {
             server_name: "localhost",
@@ -40,7 +36,6 @@ impl Homeserver {
             database: Database::open(database)?,
             news: News(watch::Sender::new(false)),
             changes: Changes::new(),
-            states,
         })
     }
 

@@ -41,13 +41,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
         Some(url) => Some(States::connect(url).await?),
         None => None,
     };
-    let server = Homeserver::new(
-        base_url.clone(),
-        &args.database,
-        args.token_lifetime,
-        states,
-    )
-    .map_err(|error| format!("cannot open {}: {error}", args.database.display()))?;
+    let server = Homeserver::new(base_url.clone(), &args.database, args.token_lifetime)
+        .map_err(|error| format!("cannot open {}: {error}", args.database.display()))?;
     let server = Arc::new(server);
 
     let mut shown_password = "PASSWORD";
@@ -64,7 +59,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         "{}",
         walkthrough::commands(&base_url, admin, shown_password)
     );
-    match server.states.clone() {
+    match states {
         None => serve(listener, app::app(Arc::clone(&server)), &server, stop).await,
         Some(states) => serve(listener, states.app(Arc::clone(&server)), &server, stop).await,
     }

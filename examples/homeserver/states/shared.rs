@@ -5,7 +5,7 @@
 
 use std::{convert::Infallible, error::Error, sync::Arc};
 
-use axum::{extract::Request, response::Response};
+use axum::{Extension, extract::Request, response::Response};
 use tower::{Layer, Service};
 use tower_account_status::{
     AccessToken, AccountDirectory, AccountModerationLayer, AccountStateStore, AccountStatusLayer,
@@ -46,12 +46,13 @@ impl States {
     + Clone
     + Send
     + 'static {
+        let router = app::router(Arc::clone(&homeserver)).layer(Extension(self.clone()));
         let Self(states) = self;
         let directory = Directory(Arc::clone(&homeserver));
-        let owner = Owner(Arc::clone(&homeserver));
+        let owner = Owner(homeserver);
         let moderation = AccountModerationLayer::new(directory, states.clone());
         let status = AccountStatusLayer::new(CachedStore::new(Combined::new(owner, states)));
-        status.layer(moderation.layer(app::router(homeserver)))
+        status.layer(moderation.layer(router))
     }
 }
 
