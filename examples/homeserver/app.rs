@@ -27,7 +27,7 @@ pub(crate) fn app(
     AccountStatusLayer::new(Arc::clone(&homeserver)).layer(router(homeserver))
 }
 
-fn router(homeserver: Arc<Homeserver>) -> Router {
+pub(crate) fn router(homeserver: Arc<Homeserver>) -> Router {
     Router::new()
         .merge(client())
         .merge(rooms())

@@ -16,6 +16,11 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE", default_value = "homeserver.sqlite")]
     pub(crate) database: PathBuf,
 
+    /// A PostgreSQL database for the account states, which several processes may share, in place
+    /// of the server's own tables
+    #[arg(long, value_name = "postgres://…")]
+    pub(crate) states: Option<String>,
+
     /// The administrator's account, made if it is not there; the password of an account that is
     /// there stays as it is
     #[arg(long, value_name = "NAME:PASSWORD", default_value = Admin::DEFAULT)]

@@ -80,6 +80,16 @@ impl Error {
         Self::new(status, "M_UNKNOWN_TOKEN", "The token has expired").with("soft_logout", true)
     }
 
+    /// The account states could not be changed.
+    pub(crate) fn states(error: impl std::error::Error) -> Self {
+        eprintln!("account states: {error}");
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "M_UNKNOWN",
+            "Account states cannot be changed at the moment",
+        )
+    }
+
     fn internal() -> Self {
         let status = StatusCode::INTERNAL_SERVER_ERROR;
         Self::new(status, "M_UNKNOWN", "Internal server error")

@@ -13,17 +13,19 @@ mod extract;
 mod handlers;
 mod homeserver;
 mod secret;
+mod states;
 mod store;
 mod time;
 mod walkthrough;
 
-use std::{error::Error, future::IntoFuture, sync::Arc, time::Duration};
+use std::{convert::Infallible, error::Error, future::IntoFuture, sync::Arc, time::Duration};
 
-use axum::{ServiceExt, extract::Request};
+use axum::{ServiceExt, extract::Request, response::Response};
 use clap::Parser;
 use tokio::net::TcpListener;
+use tower::Service;
 
-use crate::{args::Args, homeserver::Homeserver};
+use crate::{args::Args, homeserver::Homeserver, states::States};
 
 /// How long running requests have to end when the server stops.
 const GRACE: Duration = Duration::from_secs(10);
@@ -33,6 +35,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let args = Args::parse();
     let listener = TcpListener::bind(args.listen).await?;
     let base_url = format!("http://{}", listener.local_addr()?);
+    let states = match &args.states {
+        Some(url) => Some(States::connect(url).await?),
+        None => None,
+    };
     let server = Homeserver::new(base_url.clone(), &args.database, args.token_lifetime)
         .map_err(|error| format!("cannot open {}: {error}", args.database.display()))?;
     let server = Arc::new(server);
@@ -51,17 +57,24 @@ async fn main() -> Result<(), Box<dyn Error>> {
         "{}",
         walkthrough::commands(&base_url, admin, shown_password)
     );
-    serve(listener, server, stop).await
+    match states {
+        None => serve(listener, app::app(Arc::clone(&server)), &server, stop).await,
+        Some(states) => serve(listener, states.app(Arc::clone(&server)), &server, stop).await,
+    }
 }
 
 /// Answers requests until the process is told to stop, and then ends those that run.
-async fn serve(
+async fn serve<App>(
     listener: TcpListener,
-    server: Arc<Homeserver>,
+    app: App,
+    server: &Homeserver,
     stop_signal: impl Future<Output = ()>,
-) -> Result<(), Box<dyn Error>> {
+) -> Result<(), Box<dyn Error>>
+where
+    App: Service<Request, Response = Response, Error = Infallible, Future: Send>,
+    App: Clone + Send + 'static,
+{
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let app = app::app(Arc::clone(&server));
     let serving = axum::serve(listener, ServiceExt::<Request>::into_make_service(app))
         .with_graceful_shutdown(async {
             // Whether it was sent or dropped, it is over.

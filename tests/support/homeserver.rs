@@ -13,6 +13,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
@@ -42,7 +43,7 @@ pub struct Homeserver {
     /// A second connection to it shows what the server has stored.
     pub database: PathBuf,
     arguments: Vec<String>,
-    directory: TempDir,
+    directory: Arc<TempDir>,
     process: Child,
     client: Client<HttpConnector, Full<Bytes>>,
 }
@@ -56,10 +57,16 @@ impl Homeserver {
     pub async fn start_with(arguments: &[&str]) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let arguments = arguments.iter().map(|&argument| argument.into()).collect();
-        Self::start_in(directory, arguments).await
+        Self::start_in(Arc::new(directory), arguments).await
     }
 
-    async fn start_in(directory: TempDir, arguments: Vec<String>) -> Self {
+    /// Starts another process on the same database.
+    pub async fn start_beside(&self, arguments: &[&str]) -> Self {
+        let arguments = arguments.iter().map(|&argument| argument.into()).collect();
+        Self::start_in(Arc::clone(&self.directory), arguments).await
+    }
+
+    async fn start_in(directory: Arc<TempDir>, arguments: Vec<String>) -> Self {
         let binary = binary();
         let database = directory.path().join("homeserver.sqlite");
         let mut process = Command::new(&binary)

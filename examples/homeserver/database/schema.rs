@@ -17,7 +17,7 @@ pub(super) fn open(path: &std::path::Path) -> rusqlite::Result<Connection> {
 /// The state of an account stands in columns of its own. None of them is derived: an account
 /// without a password is not a deactivated one.
 const TABLES: &str = "
-    BEGIN;
+    BEGIN IMMEDIATE;
     CREATE TABLE IF NOT EXISTS accounts (
         user_id       TEXT PRIMARY KEY,
         password_hash TEXT,

@@ -1,6 +1,6 @@
 //! What people do with their own account.
 
-use axum::extract::State;
+use axum::{Extension, extract::State};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use tower_account_status::UserId;
@@ -13,6 +13,7 @@ use crate::{
     extract::{Json, Path},
     homeserver::Homeserver,
     secret,
+    states::States,
 };
 
 pub(crate) async fn whoami(session: Authenticated) -> Answer {
@@ -63,10 +64,15 @@ pub(crate) struct Deactivate {
 
 pub(crate) async fn deactivate(
     State(server): super::State,
+    states: Option<Extension<States>>,
     session: Option<Authenticated>,
     Json(body): Json<Deactivate>,
 ) -> Answer {
     let user = prove(&server, session.as_ref(), body.auth).await?;
+    if let Some(Extension(states)) = states {
+        // First, so that the account has ended even where the rest should fail.
+        states.deactivate(&user).await.map_err(Error::states)?;
+    }
     server
         .change_account(user.clone(), move |connection| {
             accounts::deactivate(connection, &user)

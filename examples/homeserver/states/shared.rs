@@ -1,0 +1,119 @@
+//! Account states in a PostgreSQL that several processes share, with a cache in front.
+//!
+//! The crate's own parts do here what `store.rs` and `handlers/admin.rs` do otherwise: the server
+//! only says whose a credential is, and who is an administrator.
+
+use std::{convert::Infallible, error::Error, sync::Arc};
+
+use axum::{Extension, extract::Request, response::Response};
+use tower::{Layer, Service};
+use tower_account_status::{
+    AccessToken, AccountDirectory, AccountModerationLayer, AccountStateStore, AccountStatusLayer,
+    Authentication, CachedStore, Combined, Credential, CredentialOwner, RestrictionKind,
+    RestrictionStore, UserId,
+    store::{PostgresStore, postgres::PostgresStoreError},
+};
+
+use crate::{
+    app,
+    database::{self, accounts, tokens},
+    homeserver::Homeserver,
+    secret::hash_token,
+    time,
+};
+
+#[derive(Clone)]
+pub(crate) struct States(PostgresStore);
+
+impl States {
+    pub(crate) async fn connect(connection_string: &str) -> Result<Self, Box<dyn Error>> {
+        // The string may hold a password: no error shows it.
+        let store = PostgresStore::connect(connection_string).await?;
+        Ok(Self(store))
+    }
+
+    pub(crate) async fn deactivate(&self, user: &UserId) -> Result<(), PostgresStoreError> {
+        let deactivated = RestrictionKind::Deactivated;
+        self.0.restrict(user, deactivated.into()).await
+    }
+
+    /// The router, around it the endpoints for administrators, and around all of it the layer that
+    /// refuses: an administrator may be locked, too.
+    pub(crate) fn app(
+        self,
+        homeserver: Arc<Homeserver>,
+    ) -> impl Service<Request, Response = Response, Error = Infallible, Future: Send>
+    + Clone
+    + Send
+    + 'static {
+        let router = app::router(Arc::clone(&homeserver)).layer(Extension(self.clone()));
+        let Self(states) = self;
+        let directory = Directory(Arc::clone(&homeserver));
+        let owner = Owner(homeserver);
+        let moderation = AccountModerationLayer::new(directory, states.clone());
+        let status = AccountStatusLayer::new(CachedStore::new(Combined::new(owner, states)));
+        status.layer(moderation.layer(router))
+    }
+}
+
+/// Whose a credential is. That alone is cached: who is logged in is looked up by each handler.
+struct Owner(Arc<Homeserver>);
+
+impl CredentialOwner for Owner {
+    type Error = database::Error;
+
+    async fn owner(&self, credential: Credential<'_>) -> Result<Option<UserId>, Self::Error> {
+        self.0.account(credential).await
+    }
+}
+
+struct Directory(Arc<Homeserver>);
+
+impl AccountDirectory for Directory {
+    type Error = database::Error;
+
+    async fn authenticate(&self, access: AccessToken<'_>) -> Result<Authentication, Self::Error> {
+        let hash = hash_token(access.token().expose());
+        let session = self
+            .0
+            .database
+            .read(move |connection| tokens::session(connection, &hash))
+            .await?;
+        let Some(session) = session else {
+            return Ok(Authentication::Unknown);
+        };
+        if session.expires_at.is_some_and(|end| end <= time::now()) {
+            return Ok(Authentication::Expired);
+        }
+        if let Some(replaced) = session.replaces {
+            self.0
+                .database
+                .write(move |connection| tokens::first_use(connection, &replaced))
+                .await?;
+        }
+        Ok(Authentication::User(session.user))
+    }
+
+    async fn is_administrator(&self, user: &UserId) -> Result<bool, Self::Error> {
+        let user = user.clone();
+        self.0
+            .database
+            .read(move |connection| accounts::is_admin(connection, &user))
+            .await
+    }
+
+    fn is_local(&self, user: &UserId) -> bool {
+        self.0.is_local(user)
+    }
+
+    async fn exists(&self, user: &UserId) -> Result<bool, Self::Error> {
+        let user = user.clone();
+        let account = self
+            .0
+            .database
+            .read(move |connection| accounts::by_id(connection, &user))
+            .await?;
+        let deactivated = RestrictionKind::Deactivated;
+        Ok(account.is_some_and(|account| account.state.restriction(deactivated).is_none()))
+    }
+}
