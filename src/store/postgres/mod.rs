@@ -60,7 +60,8 @@ use crate::{AccountState, Changes, RestrictionKind, UserId};
 ///
 /// News may be lost only while that connection is down. It is made again, after 0.1 seconds and
 /// then at intervals that grow to 10, and everything is announced once it listens, so that
-/// nothing from before the gap is trusted. A connection that dies without a word is noticed by
+/// nothing from before the gap is trusted, and a request that waits is ended then if its account
+/// was restricted in between. A connection that dies without a word is noticed by
 /// [a notification to itself](PostgresOptions::with_heartbeat) within 20 seconds. Until then, and
 /// until it is made again ([`is_listening`](Self::is_listening)), a cache in front of this store
 /// bounds by its own time limit how old an answer can be; without a cache every look-up asks the
