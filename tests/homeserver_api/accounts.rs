@@ -136,7 +136,7 @@ async fn deactivation_sets_a_flag_and_deletes_the_tokens() {
     server
         .login("bob", &password_of("bob"), json!({}))
         .await
-        .error(403, "M_FORBIDDEN");
+        .error(403, "M_USER_DEACTIVATED");
 }
 
 #[tokio::test]
