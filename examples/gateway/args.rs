@@ -22,8 +22,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8448")]
     pub(crate) listen: SocketAddr,
 
-    /// The homeserver behind, as in http://127.0.0.1:8008: without a path, and without TLS
-    #[arg(long, value_name = "URL", value_parser = upstream)]
+    /// The homeserver behind, with neither a path nor TLS
+    #[arg(long, value_name = "http://HOST:PORT", value_parser = upstream)]
     pub(crate) upstream: Authority,
 
     /// The user id of somebody who may lock and suspend; may be given several times

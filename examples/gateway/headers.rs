@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use hyper::{
     HeaderMap, Version,
     header::{self, HeaderName, HeaderValue},
-    http::request::Parts,
+    http::{request::Parts, uri::Authority},
 };
 
 /// Who is at the other end of the connection; in a request's extensions.
@@ -46,7 +46,7 @@ pub(crate) fn take_off_hop_by_hop(headers: &mut HeaderMap) {
 
 /// Makes the headers of the request to the homeserver out of those of the client's.
 pub(crate) fn rebuild(parts: &mut Parts, peer: Option<Peer>, is_behind_proxy: bool) {
-    let authority = parts.uri.authority().map(|authority| authority.as_str());
+    let authority = parts.uri.authority().map(Authority::as_str);
     let host = match authority {
         // HTTP/2, or an absolute request target, which counts before the header.
         Some(authority) => HeaderValue::from_str(authority).ok(),
