@@ -121,7 +121,10 @@ fn report(outcome: &Outcome<'_>) {
     match (outcome.decision(), outcome.denial(), outcome.account()) {
         (Decision::Refused | Decision::Ended, Some(denial), Some(user)) => {
             let (decision, method) = (outcome.decision(), outcome.method());
-            println!("{decision} {method} of {user}: {:?}", denial.cause());
+            server::note(format_args!(
+                "{decision} {method} of {user:?}: {:?}",
+                denial.cause()
+            ));
         }
         _ => {
             if let Some(error) = outcome.store_error() {

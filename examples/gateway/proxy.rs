@@ -12,7 +12,12 @@ use std::{
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use hyper::{Request, Response, StatusCode, Uri, body::Body as HttpBody, http::uri::Authority};
+use hyper::{
+    Method, Request, Response, StatusCode, Uri,
+    body::Body as HttpBody,
+    header::{self, HeaderValue},
+    http::{request::Parts, uri::Authority},
+};
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::{TokioExecutor, TokioTimer},
@@ -115,10 +120,17 @@ impl Shared {
         };
         let peer = head.extensions.get::<Peer>().copied();
         headers::rebuild(&mut head, peer, self.is_behind_proxy);
-        let body = TimeoutBody::new(BODY_PAUSE, Limited::new(body, self.limits.body));
+        announce_body(&mut head, &body);
+        let body = match body.is_end_stream() {
+            true => answer::full(Bytes::new()),
+            false => {
+                let limited = Limited::new(body, self.limits.body);
+                TimeoutBody::new(BODY_PAUSE, limited).boxed_unsync()
+            }
+        };
         // A new request, so that nothing else of the old one gets any further: no version, no
         // extension, no authority.
-        let mut request = Request::new(body.boxed_unsync());
+        let mut request = Request::new(body);
         *request.method_mut() = head.method;
         *request.uri_mut() = self.target(&head.uri)?;
         *request.headers_mut() = head.headers;
@@ -156,6 +168,24 @@ impl Shared {
             .build()
             .map_err(|_| no_path)
     }
+}
+
+/// Says how long the body is, where that is known: there are homeservers that want to know, and
+/// the body that limits it does not tell. Without a length it is sent in chunks, whatever the
+/// method.
+fn announce_body<B: HttpBody>(head: &mut Parts, body: &B) {
+    let is_empty = body.is_end_stream();
+    if is_empty && !matches!(head.method, Method::POST | Method::PUT | Method::PATCH) {
+        return;
+    }
+    match body.size_hint().exact() {
+        _ if is_empty => head.headers.insert(header::CONTENT_LENGTH, 0.into()),
+        Some(length) => head.headers.insert(header::CONTENT_LENGTH, length.into()),
+        None => {
+            let chunked = HeaderValue::from_static("chunked");
+            head.headers.insert(header::TRANSFER_ENCODING, chunked)
+        }
+    };
 }
 
 /// Whose fault it was that there is no answer.

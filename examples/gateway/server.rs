@@ -2,7 +2,8 @@
 
 use std::{
     convert::Infallible,
-    fmt, io,
+    fmt,
+    io::{self, Write as _},
     pin::pin,
     sync::{
         Arc, Mutex, PoisonError,
@@ -154,6 +155,11 @@ pub(crate) fn stop_signal() -> io::Result<impl Future<Output = ()>> {
     })
 }
 
+/// Writes a line to the log. That nobody reads it is no reason to fail a request.
+pub(crate) fn note(what: fmt::Arguments<'_>) {
+    let _ = writeln!(io::stdout(), "{what}");
+}
+
 /// Writes a failure to the log, one a second at most: while the homeserver is away each request
 /// has one.
 pub(crate) fn report(what: fmt::Arguments<'_>) {
@@ -167,8 +173,9 @@ pub(crate) fn report(what: fmt::Arguments<'_>) {
     }
     *last = Some(Instant::now());
     drop(last);
-    match LEFT_OUT.swap(0, Ordering::Relaxed) {
-        0 => eprintln!("warning: {what}"),
-        more => eprintln!("warning: {what} (and {more} more since the last line)"),
-    }
+    let more = match LEFT_OUT.swap(0, Ordering::Relaxed) {
+        0 => String::new(),
+        more => format!(" (and {more} more since the last line)"),
+    };
+    let _ = writeln!(io::stderr(), "warning: {what}{more}");
 }

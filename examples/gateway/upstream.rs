@@ -88,10 +88,10 @@ impl Upstream {
     pub(crate) async fn exists(&self, user: &UserId) -> Result<bool, UpstreamError> {
         let profile = format!("/_matrix/client/v3/profile/{}", encode(user.as_bytes()));
         let profile = self.get(&profile, "", None).await?;
-        if !profile.is(StatusCode::NOT_FOUND, "M_NOT_FOUND") {
+        if profile.status != StatusCode::NOT_FOUND {
             return Ok(true);
         }
-        // There are homeservers where an account need not have a profile.
+        // An account need not have a profile, and homeservers differ in how they say so.
         let localpart = user.localpart().unwrap_or_default();
         let query = format!("username={}", encode(localpart.as_bytes()));
         let path = "/_matrix/client/v3/register/available";
@@ -156,10 +156,6 @@ struct Answer {
 }
 
 impl Answer {
-    fn is(&self, status: StatusCode, errcode: &str) -> bool {
-        self.status == status && self.body["errcode"] == errcode
-    }
-
     /// A refusal counts only as a Matrix error: what something between here and the homeserver
     /// refuses would let a locked account through.
     fn into_whoami(self) -> Result<Whoami, UpstreamError> {

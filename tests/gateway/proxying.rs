@@ -72,6 +72,48 @@ async fn heads_are_rebuilt_with_what_is_about_one_connection_left_out() {
 }
 
 #[tokio::test]
+async fn a_length_that_is_known_is_told_and_one_that_is_not_makes_chunks() {
+    let upstream = Upstream::start().await;
+    let gateway = Gateway::start(&upstream.address, &[]).await;
+    let close = "connection: close";
+    for (method, framing, body, expected) in [
+        ("GET", "x-none: x", "", (None, None)),
+        ("POST", "content-length: 0", "", (Some("0"), None)),
+        ("POST", "content-length: 3", "abc", (Some("3"), None)),
+        ("GET", "content-length: 3", "abc", (Some("3"), None)),
+        ("DELETE", "content-length: 3", "abc", (Some("3"), None)),
+        (
+            "POST",
+            "transfer-encoding: chunked",
+            "3\r\nabc\r\n0\r\n\r\n",
+            (None, Some("chunked")),
+        ),
+        (
+            "GET",
+            "transfer-encoding: chunked",
+            "3\r\nabc\r\n0\r\n\r\n",
+            (None, Some("chunked")),
+        ),
+    ] {
+        let first = format!("{method} /x HTTP/1.1");
+        let rest = format!("{close}\r\n\r\n{body}");
+        let mut lines = vec![&*first, "host: x", framing, &rest];
+        if body.is_empty() {
+            lines[3] = close;
+        }
+        let answer = raw(&gateway, &lines).await;
+        let received = if body.is_empty() { 0 } else { 3 };
+        let received = format!(r#"{{"received":{received}}}"#);
+        assert!(answer.contains(&received), "{method} {framing}: {answer}");
+        let heads = upstream.take_heads();
+        let headers = &heads.first().expect("a request").headers;
+        let header = |name| headers.get(name).map(|value| value.to_str().expect("text"));
+        let framing = (header("content-length"), header("transfer-encoding"));
+        assert_eq!(framing, expected, "{method} {body}");
+    }
+}
+
+#[tokio::test]
 async fn two_lengths_of_one_body_are_one_request_or_none() {
     let upstream = Upstream::start().await;
     let gateway = Gateway::start(&upstream.address, &[]).await;

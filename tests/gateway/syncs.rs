@@ -1,13 +1,17 @@
 //! Rules 16 and 17: a sync that waits is ended by a lock, over HTTP/1.1 and HTTP/2.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty};
 use hyper::Request;
 use hyper_util::{client::legacy, rt::TokioExecutor};
 use serde_json::{Value, json};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
-use crate::{SYNC, World, homeserver::BOUND, text};
+use crate::{
+    SYNC, World, assert_locked, gateway::Gateway, homeserver::BOUND, text, upstream::Upstream,
+};
 
 #[tokio::test]
 async fn a_sync_that_waits_is_ended_by_a_lock() {
@@ -27,9 +31,8 @@ async fn a_sync_that_waits_is_ended_by_a_lock() {
             .body(Empty::new())
             .expect("a request");
         let mut sync = tokio::spawn(client.request(request));
-        // Long enough for it to reach the homeserver; were it not, it would be refused at once,
-        // and the next line would fail.
-        let waits = timeout(std::time::Duration::from_millis(300), &mut sync).await;
+        // Not answered at once, as it would be with news.
+        let waits = timeout(Duration::from_millis(300), &mut sync).await;
         assert!(waits.is_err(), "the sync does not wait");
         world.lock().await;
         let answer = timeout(BOUND / 2, sync).await.expect("the sync is ended");
@@ -40,6 +43,33 @@ async fn a_sync_that_waits_is_ended_by_a_lock() {
         assert_eq!(body["errcode"], "M_USER_LOCKED");
         assert_eq!(body["soft_logout"], true);
     }
+}
+
+#[tokio::test]
+async fn the_homeserver_sees_that_nobody_waits_any_more() {
+    let upstream = Upstream::start().await;
+    let gateway = Gateway::start(&upstream.address, &[]).await;
+    let sync = tokio::spawn({
+        let client = (*gateway).clone();
+        async move { client.get(&format!("{SYNC}?timeout=60000"), "alice").await }
+    });
+    let reaches = async |waiting: usize| {
+        let limit = timeout(BOUND, async {
+            while upstream.waiting() != waiting {
+                sleep(Duration::from_millis(5)).await;
+            }
+        });
+        limit
+            .await
+            .expect("the sync reaches the homeserver, and leaves it");
+    };
+    reaches(1).await;
+    let lock = "/_matrix/client/v1/admin/lock/@alice:localhost";
+    let locked = json!({ "locked": true });
+    gateway.put(lock, "admin", locked).await.ok();
+    assert_locked(&sync.await.expect("no panic"));
+    reaches(0).await;
+    assert!(gateway.log().contains("ended GET"), "{}", gateway.log());
 }
 
 #[tokio::test]

@@ -36,6 +36,23 @@ pub(crate) struct Upstream {
 struct Seen {
     heads: Mutex<Vec<Parts>>,
     whoamis: AtomicUsize,
+    waiting: AtomicUsize,
+}
+
+/// A sync that waits, until whoever asked goes away.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::SeqCst);
+        Self(count)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 /// What a long download consists of.
@@ -70,6 +87,11 @@ impl Upstream {
         std::mem::take(&mut self.seen.heads.lock().expect("nobody panics here"))
     }
 
+    /// How many syncs wait; none is ever answered.
+    pub(crate) fn waiting(&self) -> usize {
+        self.seen.waiting.load(Ordering::SeqCst)
+    }
+
     /// How often it was asked whose a token is.
     pub(crate) fn whoamis(&self) -> usize {
         self.seen.whoamis.load(Ordering::SeqCst)
@@ -94,6 +116,10 @@ impl Seen {
         };
         if !head.headers.contains_key("via") {
             return respond(status, &answer);
+        }
+        if path == crate::SYNC {
+            let _waiting = Waiting::new(&self.waiting);
+            return std::future::pending().await;
         }
         let chunks = path.strip_prefix("/download/").map(|count| count.parse());
         self.heads.lock().expect("nobody panics here").push(head);
