@@ -11,6 +11,7 @@
 
 use std::{
     fs,
+    ops::Deref,
     path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
     sync::Arc,
@@ -21,7 +22,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::{HeaderMap, Method, Request, StatusCode, header};
 use hyper_util::{
-    client::legacy::{Client, connect::HttpConnector},
+    client::legacy::{self, connect::HttpConnector},
     rt::TokioExecutor,
 };
 use serde_json::{Value, json};
@@ -39,13 +40,21 @@ pub const ADMIN_PASSWORD: &str = "the administrator's password";
 
 /// A running homeserver with a database of its own. Dropping it kills the process.
 pub struct Homeserver {
-    pub address: String,
+    client: Client,
     /// A second connection to it shows what the server has stored.
     pub database: PathBuf,
     arguments: Vec<String>,
     directory: Arc<TempDir>,
     process: Child,
-    client: Client<HttpConnector, Full<Bytes>>,
+}
+
+/// Requests can be made of the server itself.
+impl Deref for Homeserver {
+    type Target = Client;
+
+    fn deref(&self) -> &Client {
+        &self.client
+    }
 }
 
 impl Homeserver {
@@ -57,20 +66,20 @@ impl Homeserver {
     pub async fn start_with(arguments: &[&str]) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let arguments = arguments.iter().map(|&argument| argument.into()).collect();
-        Self::start_in(Arc::new(directory), arguments).await
+        Self::start_in(Arc::new(directory), arguments, "127.0.0.1:0").await
     }
 
     /// Starts another process on the same database.
     pub async fn start_beside(&self, arguments: &[&str]) -> Self {
         let arguments = arguments.iter().map(|&argument| argument.into()).collect();
-        Self::start_in(Arc::clone(&self.directory), arguments).await
+        Self::start_in(Arc::clone(&self.directory), arguments, "127.0.0.1:0").await
     }
 
-    async fn start_in(directory: Arc<TempDir>, arguments: Vec<String>) -> Self {
-        let binary = binary();
+    async fn start_in(directory: Arc<TempDir>, arguments: Vec<String>, listen: &str) -> Self {
+        let binary = binary("homeserver");
         let database = directory.path().join("homeserver.sqlite");
         let mut process = Command::new(&binary)
-            .args(["--listen", "127.0.0.1:0", "--admin"])
+            .args(["--listen", listen, "--admin"])
             .arg(format!("admin:{ADMIN_PASSWORD}"))
             .arg("--database")
             .arg(&database)
@@ -80,50 +89,79 @@ impl Homeserver {
             .kill_on_drop(true)
             .spawn()
             .unwrap_or_else(|error| panic!("cannot start {}: {error}", binary.display()));
-        let output = process.stdout.take().expect("stdout is piped");
-        let mut lines = BufReader::new(output).lines();
-        let address = timeout(BOUND, async {
-            while let Some(line) = lines.next_line().await.expect("the server's output") {
-                if let Some(address) = line.strip_prefix("Listening on http://") {
-                    return address.to_owned();
-                }
-            }
-            panic!("the server ended before it listened");
-        })
-        .await
-        .expect("the server listens in time");
-        // Somebody has to read on, or the server blocks when the pipe is full.
-        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+        let address = listening(&mut process, |_| {}).await;
         Self {
-            address,
+            client: Client::new(address),
             database,
             arguments,
             directory,
             process,
-            client: Client::builder(TokioExecutor::new()).build_http(),
         }
     }
 
     /// Kills the process without notice and starts another on the same database.
     pub async fn kill_and_restart(mut self) -> Self {
         self.process.kill().await.expect("the server is killed");
-        Self::start_in(self.directory, self.arguments).await
+        Self::start_in(self.directory, self.arguments, "127.0.0.1:0").await
+    }
+
+    /// Kills the process without notice; another may take its address and its database.
+    pub async fn kill(mut self) -> Killed {
+        self.process.kill().await.expect("the server is killed");
+        Killed(self)
     }
 
     /// Asks the process to end, as a service manager does, and waits until it has.
     #[cfg(unix)]
     pub async fn terminate(&mut self) -> ExitStatus {
-        let id = self.process.id().expect("the server runs");
-        let sent = Command::new("sh")
-            .args(["-c", &format!("kill -TERM {id}")])
-            .status()
-            .await
-            .expect("`sh` runs");
-        assert!(sent.success(), "no signal was sent: {sent}");
-        timeout(BOUND, self.process.wait())
-            .await
-            .expect("the server ends in time")
-            .expect("the server's exit status")
+        terminate(&mut self.process).await
+    }
+}
+
+#[cfg(unix)]
+pub async fn terminate(process: &mut Child) -> ExitStatus {
+    let id = process.id().expect("the server runs");
+    let sent = Command::new("sh")
+        .args(["-c", &format!("kill -TERM {id}")])
+        .status()
+        .await
+        .expect("`sh` runs");
+    assert!(sent.success(), "no signal was sent: {sent}");
+    timeout(BOUND, process.wait())
+        .await
+        .expect("the server ends in time")
+        .expect("the server's exit status")
+}
+
+/// A homeserver that is away.
+pub struct Killed(Homeserver);
+
+impl Killed {
+    /// Starts it where it was.
+    pub async fn restart(self) -> Homeserver {
+        let Homeserver {
+            client,
+            directory,
+            arguments,
+            ..
+        } = self.0;
+        Homeserver::start_in(directory, arguments, &client.address).await
+    }
+}
+
+/// Makes requests of the server at an address.
+#[derive(Clone)]
+pub struct Client {
+    pub address: String,
+    client: legacy::Client<HttpConnector, Full<Bytes>>,
+}
+
+impl Client {
+    pub fn new(address: String) -> Self {
+        Self {
+            address,
+            client: legacy::Client::builder(TokioExecutor::new()).build_http(),
+        }
     }
 
     pub async fn get(&self, path: &str, token: impl Token) -> Answer {
@@ -282,15 +320,39 @@ impl Answer {
     }
 }
 
-/// The example's binary, which stands beside the directory of this test's.
+/// The address that a process says to listen on, once it does. `hear` gets every line that it says.
+pub async fn listening(process: &mut Child, hear: impl Fn(&str) + Send + 'static) -> String {
+    let output = process.stdout.take().expect("stdout is piped");
+    let mut lines = BufReader::new(output).lines();
+    let address = timeout(BOUND, async {
+        while let Some(line) = lines.next_line().await.expect("the server's output") {
+            hear(&line);
+            if let Some(address) = line.strip_prefix("Listening on http://") {
+                return address.to_owned();
+            }
+        }
+        panic!("the server ended before it listened");
+    })
+    .await
+    .expect("the server listens in time");
+    // Somebody has to read on, or the server blocks when the pipe is full.
+    tokio::spawn(async move {
+        while let Ok(Some(line)) = lines.next_line().await {
+            hear(&line);
+        }
+    });
+    address
+}
+
+/// An example's binary, which stands beside the directory of this test's.
 ///
 /// `cargo test` builds both; `cargo test --test NAME` builds only the test.
-fn binary() -> PathBuf {
-    const HOW: &str = "run `cargo build --example homeserver`, with the profile of this test";
+pub fn binary(example: &str) -> PathBuf {
+    const HOW: &str = "run `cargo build --all-features --examples`, with the profile of this test";
 
     let test = std::env::current_exe().expect("the path of this test");
     let profile = test.ancestors().nth(2).expect("target/PROFILE/deps/TEST");
-    let name = format!("homeserver{}", std::env::consts::EXE_SUFFIX);
+    let name = format!("{example}{}", std::env::consts::EXE_SUFFIX);
     let binary = profile.join("examples").join(name);
     let Some(built) = modified(&binary) else {
         panic!("{} is missing: {HOW}", binary.display());

@@ -1,0 +1,114 @@
+//! What the gateway answers itself, in the form of the specification.
+
+use std::error::Error;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
+use hyper::{
+    HeaderMap, Response, StatusCode,
+    header::{self, HeaderName, HeaderValue},
+};
+
+pub(crate) type BoxError = Box<dyn Error + Send + Sync>;
+
+/// Every response body, streamed or the gateway's own.
+pub(crate) type Body = UnsyncBoxBody<Bytes, BoxError>;
+
+/// Why a request gets no answer from the homeserver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Problem {
+    /// The homeserver is away, or breaks off.
+    BadGateway,
+    /// The homeserver does not answer in time.
+    GatewayTimeout,
+    BadRequest(&'static str),
+    /// A form, in which some homeservers look for an access token.
+    Form,
+    TooLarge,
+    /// The client does not get on with its body.
+    Slow,
+}
+
+impl Problem {
+    fn status(self) -> StatusCode {
+        match self {
+            Self::BadGateway => StatusCode::BAD_GATEWAY,
+            Self::GatewayTimeout => StatusCode::GATEWAY_TIMEOUT,
+            Self::BadRequest(_) => StatusCode::BAD_REQUEST,
+            Self::Form => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Slow => StatusCode::REQUEST_TIMEOUT,
+        }
+    }
+
+    fn errcode(self) -> &'static str {
+        match self {
+            Self::TooLarge => "M_TOO_LARGE",
+            _ => "M_UNKNOWN",
+        }
+    }
+
+    fn error(self) -> &'static str {
+        match self {
+            Self::BadGateway => "The homeserver cannot be reached",
+            Self::GatewayTimeout => "The homeserver did not answer in time",
+            Self::BadRequest(error) => error,
+            Self::Form => "Request bodies are JSON here, not forms",
+            Self::TooLarge => "The request body is too large",
+            Self::Slow => "The request body did not arrive in time",
+        }
+    }
+
+    pub(crate) fn response(self) -> Response<Body> {
+        let body = format!(
+            r#"{{"errcode":"{}","error":"{}"}}"#,
+            self.errcode(),
+            self.error()
+        );
+        let mut response = Response::new(full(body.into()));
+        *response.status_mut() = self.status();
+        let headers = response.headers_mut();
+        let json = HeaderValue::from_static("application/json");
+        headers.insert(header::CONTENT_TYPE, json);
+        let no_store = HeaderValue::from_static("no-store");
+        headers.insert(header::CACHE_CONTROL, no_store);
+        allow_every_origin(headers);
+        response
+    }
+}
+
+/// Without these a web client sees that something failed, but not what.
+fn allow_every_origin(headers: &mut HeaderMap) {
+    const CORS: [(HeaderName, &str); 3] = [
+        (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
+        (
+            header::ACCESS_CONTROL_ALLOW_METHODS,
+            "GET, POST, PUT, DELETE, OPTIONS",
+        ),
+        (
+            header::ACCESS_CONTROL_ALLOW_HEADERS,
+            "X-Requested-With, Content-Type, Authorization",
+        ),
+    ];
+    for (name, value) in CORS {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+}
+
+pub(crate) fn full(bytes: Bytes) -> Body {
+    Full::new(bytes)
+        .map_err(|never| match never {})
+        .boxed_unsync()
+}
+
+/// An error with everything that led to it. None of hyper's tells a header or a URI.
+pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        source = error.source();
+    }
+    text
+}

@@ -1,0 +1,210 @@
+//! The headers of a message on its way through: what is about one connection only is taken off,
+//! and the homeserver is told where the request comes from
+//! ([RFC 9110, section 7.6](https://www.rfc-editor.org/rfc/rfc9110#section-7.6)).
+
+use std::net::SocketAddr;
+
+use hyper::{
+    HeaderMap, Version,
+    header::{self, HeaderName, HeaderValue},
+    http::{request::Parts, uri::Authority},
+};
+
+/// Who is at the other end of the connection; in a request's extensions.
+#[derive(Clone, Copy)]
+pub(crate) struct Peer(pub(crate) SocketAddr);
+
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
+
+const OF_ONE_CONNECTION: [HeaderName; 8] = [
+    header::CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    header::PROXY_AUTHENTICATE,
+    header::PROXY_AUTHORIZATION,
+    header::TE,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+];
+
+/// Takes off what is about one connection, whether by definition or because `Connection` says so.
+pub(crate) fn take_off_hop_by_hop(headers: &mut HeaderMap) {
+    let named: Vec<HeaderName> = headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|name| name.trim().parse().ok())
+        .collect();
+    for name in named.iter().chain(&OF_ONE_CONNECTION) {
+        headers.remove(name);
+    }
+}
+
+/// Makes the headers of the request to the homeserver out of those of the client's.
+pub(crate) fn rebuild(parts: &mut Parts, peer: Option<Peer>, is_behind_proxy: bool) {
+    let authority = parts.uri.authority().map(Authority::as_str);
+    let host = match authority {
+        // HTTP/2, or an absolute request target, which counts before the header.
+        Some(authority) => HeaderValue::from_str(authority).ok(),
+        None => parts.headers.get(header::HOST).cloned(),
+    };
+    let headers = &mut parts.headers;
+    take_off_hop_by_hop(headers);
+    // The length is said anew by whoever writes the body; `100 Continue` was this process's to
+    // say; and a trailer that nobody announces is left out, for some servers take trailers for
+    // headers.
+    for name in [header::CONTENT_LENGTH, header::EXPECT, header::TRAILER] {
+        headers.remove(name);
+    }
+    join_cookies(headers);
+    forwarded(headers, peer, host.as_ref(), is_behind_proxy);
+    let via = match parts.version {
+        Version::HTTP_2 => "2 account-gateway",
+        Version::HTTP_10 => "1.0 account-gateway",
+        _ => "1.1 account-gateway",
+    };
+    headers.append(header::VIA, HeaderValue::from_static(via));
+    if let Some(host) = host {
+        headers.insert(header::HOST, host);
+    }
+}
+
+/// HTTP/2 may split cookies; HTTP/1.1 has one header for all.
+fn join_cookies(headers: &mut HeaderMap) {
+    let cookies: Vec<&[u8]> = headers
+        .get_all(header::COOKIE)
+        .iter()
+        .map(HeaderValue::as_bytes)
+        .collect();
+    if cookies.len() < 2 {
+        return;
+    }
+    if let Ok(joined) = HeaderValue::from_bytes(&cookies.join(&b"; "[..])) {
+        headers.insert(header::COOKIE, joined);
+    }
+}
+
+/// Says where the request comes from. What the client says of that itself counts only where the
+/// client is a proxy that is trusted.
+fn forwarded(
+    headers: &mut HeaderMap,
+    peer: Option<Peer>,
+    host: Option<&HeaderValue>,
+    is_behind_proxy: bool,
+) {
+    if !is_behind_proxy {
+        for name in [
+            X_FORWARDED_FOR,
+            X_FORWARDED_PROTO,
+            X_FORWARDED_HOST,
+            X_REAL_IP,
+        ] {
+            headers.remove(name);
+        }
+        headers.remove(header::FORWARDED);
+        headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
+        if let Some(host) = host {
+            headers.insert(X_FORWARDED_HOST, host.clone());
+        }
+    }
+    let Some(Peer(peer)) = peer else { return };
+    let before: Vec<&[u8]> = headers
+        .get_all(X_FORWARDED_FOR)
+        .iter()
+        .map(HeaderValue::as_bytes)
+        .collect();
+    let peer = peer.ip().to_canonical().to_string();
+    let mut all = before.join(&b", "[..]);
+    if !all.is_empty() {
+        all.extend_from_slice(b", ");
+    }
+    all.extend_from_slice(peer.as_bytes());
+    if let Ok(all) = HeaderValue::from_bytes(&all) {
+        headers.insert(X_FORWARDED_FOR, all);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hyper::{HeaderMap, Request};
+
+    use super::{Peer, rebuild};
+
+    fn rebuilt(request: hyper::http::request::Builder, is_behind_proxy: bool) -> HeaderMap {
+        let (mut parts, ()) = request.body(()).unwrap().into_parts();
+        let peer = Peer("192.0.2.7:1234".parse().unwrap());
+        rebuild(&mut parts, Some(peer), is_behind_proxy);
+        parts.headers
+    }
+
+    fn text(headers: &HeaderMap) -> Vec<(&str, &str)> {
+        let mut all: Vec<_> = headers
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.to_str().unwrap()))
+            .collect();
+        all.sort_unstable();
+        all
+    }
+
+    #[test]
+    fn hop_by_hop_headers_are_taken_off_and_the_others_kept() {
+        let request = Request::get("/")
+            .header("host", "matrix.example.org")
+            .header("connection", "close, X-Secret-Hop")
+            .header("x-secret-hop", "1")
+            .header("keep-alive", "timeout=5")
+            .header("te", "trailers")
+            .header("trailer", "authorization")
+            .header("expect", "100-continue")
+            .header("upgrade", "websocket")
+            .header("proxy-authorization", "Basic eA==")
+            .header("authorization", "Bearer token")
+            .header("cookie", "a=1")
+            .header("cookie", "b=2");
+        assert_eq!(
+            text(&rebuilt(request, false)),
+            [
+                ("authorization", "Bearer token"),
+                ("cookie", "a=1; b=2"),
+                ("host", "matrix.example.org"),
+                ("via", "1.1 account-gateway"),
+                ("x-forwarded-for", "192.0.2.7"),
+                ("x-forwarded-host", "matrix.example.org"),
+                ("x-forwarded-proto", "http"),
+            ]
+        );
+    }
+
+    #[test]
+    fn what_a_client_says_of_its_origin_counts_only_behind_a_proxy() {
+        let request = || {
+            Request::get("/")
+                .header("x-forwarded-for", "198.51.100.1")
+                .header("x-forwarded-for", "198.51.100.2")
+                .header("x-forwarded-proto", "https")
+                .header("x-forwarded-host", "example.org")
+                .header("forwarded", "for=198.51.100.1")
+                .header("x-real-ip", "198.51.100.1")
+        };
+        let alone = rebuilt(request(), false);
+        assert_eq!(alone["x-forwarded-for"], "192.0.2.7");
+        assert_eq!(alone["x-forwarded-proto"], "http");
+        assert!(!alone.contains_key("forwarded") && !alone.contains_key("x-real-ip"));
+        assert!(!alone.contains_key("x-forwarded-host"));
+        let behind = rebuilt(request(), true);
+        let all = "198.51.100.1, 198.51.100.2, 192.0.2.7";
+        assert_eq!(behind["x-forwarded-for"], all);
+        assert_eq!(behind["x-forwarded-proto"], "https");
+        assert_eq!(behind["x-forwarded-host"], "example.org");
+    }
+
+    #[test]
+    fn an_absolute_request_target_counts_before_the_host_header() {
+        let request = Request::get("http://real.example.org/x").header("host", "other");
+        assert_eq!(rebuilt(request, false)["host"], "real.example.org");
+    }
+}

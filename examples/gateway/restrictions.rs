@@ -1,0 +1,75 @@
+//! Where the restrictions stand: in a SQLite file, or in a PostgreSQL database.
+
+use tower_account_status::{
+    AccountState, Changes, RestrictionKind, RestrictionRecord, RestrictionStore, UserId,
+    store::{PostgresStore, SqliteStore},
+};
+
+use crate::answer::BoxError;
+
+type Accounts = Vec<(UserId, Vec<RestrictionRecord>)>;
+
+/// The store that the command line names.
+pub(crate) enum Restrictions {
+    Sqlite(SqliteStore),
+    Postgres(PostgresStore),
+}
+
+impl Restrictions {
+    pub(crate) async fn open(database: &str) -> Result<Self, BoxError> {
+        let is_url = |scheme| database.starts_with(scheme);
+        if is_url("postgres://") || is_url("postgresql://") {
+            // The URL may hold a password.
+            let store = PostgresStore::connect(database).await;
+            let store = store.map_err(|error| format!("cannot open the database: {error}"))?;
+            return Ok(Self::Postgres(store));
+        }
+        let store = SqliteStore::open(database).await;
+        let store = store.map_err(|error| format!("cannot open {database}: {error}"))?;
+        Ok(Self::Sqlite(store))
+    }
+}
+
+macro_rules! either {
+    ($store:expr, $inner:ident => $call:expr) => {
+        match $store {
+            Restrictions::Sqlite($inner) => $call.map_err(Into::into),
+            Restrictions::Postgres($inner) => $call.map_err(Into::into),
+        }
+    };
+}
+
+impl RestrictionStore for Restrictions {
+    type Error = BoxError;
+
+    async fn state(&self, user: &UserId) -> Result<AccountState, BoxError> {
+        either!(self, store => store.state(user).await)
+    }
+
+    async fn restrict(&self, user: &UserId, record: RestrictionRecord) -> Result<(), BoxError> {
+        either!(self, store => store.restrict(user, record).await)
+    }
+
+    async fn lift(&self, user: &UserId, kind: RestrictionKind) -> Result<bool, BoxError> {
+        either!(self, store => store.lift(user, kind).await)
+    }
+
+    async fn record(
+        &self,
+        user: &UserId,
+        kind: RestrictionKind,
+    ) -> Result<Option<RestrictionRecord>, BoxError> {
+        either!(self, store => store.record(user, kind).await)
+    }
+
+    async fn restricted(&self, after: Option<&UserId>, limit: usize) -> Result<Accounts, BoxError> {
+        either!(self, store => store.restricted(after, limit).await)
+    }
+
+    fn changes(&self) -> Option<Changes> {
+        match self {
+            Self::Sqlite(store) => store.changes(),
+            Self::Postgres(store) => store.changes(),
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! Which tokens a user is known to have, so that all of them can be forgotten when the user logs
+//! out everywhere.
+
+use std::{
+    collections::HashMap,
+    mem,
+    sync::{Mutex, PoisonError},
+};
+
+use tower_account_status::{Secret, UserId};
+
+/// The tokens that the homeserver has named an owner of, by owner.
+///
+/// Bounded: of the tokens that were looked up last, between one and two times the capacity are
+/// known. One that is not forgotten in time does no harm: the homeserver refuses it, and here it
+/// says only whose state counts.
+#[derive(Default)]
+pub(crate) struct Tokens(Mutex<Generations>);
+
+#[derive(Default)]
+struct Generations {
+    count: usize,
+    recent: ByUser,
+    earlier: ByUser,
+}
+
+type ByUser = HashMap<UserId, Vec<Box<[u8]>>>;
+
+impl Tokens {
+    const CAPACITY: usize = 50_000;
+
+    pub(crate) fn add(&self, user: &UserId, token: Secret<'_>) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.count >= Self::CAPACITY {
+            known.count = 0;
+            known.earlier = mem::take(&mut known.recent);
+        }
+        let tokens = known.recent.entry(user.clone()).or_default();
+        if !tokens.iter().any(|known| **known == *token.expose()) {
+            tokens.push(token.expose().into());
+            known.count += 1;
+        }
+    }
+
+    /// Takes out all that are known to be the user's.
+    pub(crate) fn take(&self, user: &UserId) -> Vec<Box<[u8]>> {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut tokens = known.recent.remove(user).unwrap_or_default();
+        known.count -= tokens.len();
+        tokens.extend(known.earlier.remove(user).unwrap_or_default());
+        tokens
+    }
+}
