@@ -295,7 +295,7 @@ async fn play(
     let layer = layer.with_wrapped_bodies();
     for request in requests() {
         let mut service = layer.layer(inner.clone());
-        said.text(format!("{:?}", layer));
+        said.text(format!("{layer:?}"));
         service.ready().await.unwrap_or_else(|never| match never {});
         let is_sync = request.uri().path().ends_with("/sync");
         let response = service.call(request);

@@ -228,9 +228,11 @@ pub(crate) fn long_poll(method: &Method, path: &str) -> Option<LongPoll> {
     let mut segments = path.segments_from_the_end();
     let kind = kind_of(segments.next()?)?;
     // Before it stands a version, or an unstable feature; `…/rooms/{id}/events` would be another.
-    // A version that only this server knows stands behind `client`.
+    // A version that only this server knows stands behind `client`, in several pieces perhaps where
+    // the path had to be decoded.
     let mut nearest = segments.take(2).peekable();
-    let is_endpoint = nearest.peek().is_none()
+    let is_endpoint = path.is_decoded()
+        || nearest.peek().is_none()
         || nearest.any(|segment| is_version(segment) || segment_is(segment, "client"));
     is_endpoint.then_some(kind)
 }
@@ -426,6 +428,7 @@ mod tests {
             "/_matrix/client/v3//s%79nc",
             "/_matrix/client/v3/syn%63",
             "/_matrix/client/%2e%2e/sync",
+            "/_matrix/client/r%2F0/sync",
             "/_matrix/client/v3/sync/%2e%2e/..",
             "/v3/sync",
             "/sync",

@@ -106,6 +106,11 @@ impl<'p> Forgiving<'p> {
         }
     }
 
+    /// Whether it differs from the path as it was sent, and may have more segments.
+    pub(crate) fn is_decoded(&self) -> bool {
+        matches!(self.path, Cow::Owned(_))
+    }
+
     /// The segments that have a name, the last one first.
     pub(crate) fn segments_from_the_end(&self) -> impl Iterator<Item = &str> {
         let has_name = |segment: &&str| !name_of(segment.as_bytes()).is_empty();

@@ -49,18 +49,7 @@ pub(crate) struct Naive {
 }
 
 pub(crate) fn behind() -> impl Strategy<Value = Behind> {
-    let naive = (0..4_u8, any::<[bool; 7]>()).prop_map(|(decodes, flags)| {
-        Behind::Naive(Naive {
-            decodes,
-            resolves_first: flags[0],
-            resolves_dots: flags[1],
-            drops_empty_segments: flags[2],
-            drops_last_slash: flags[3],
-            backslash_is_slash: flags[4],
-            drops_matrix_parameters: flags[5],
-            ignores_case: flags[6],
-        })
-    });
+    let naive = (3..7_u8, any::<u8>()).prop_map(|(router, flags)| Behind::numbered(router, flags));
     prop_oneof![
         2 => Just(Behind::Axum),
         1 => Just(Behind::AnyVersion),

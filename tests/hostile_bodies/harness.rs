@@ -60,6 +60,9 @@ pub(crate) static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
     builder.enable_all().build().expect("a runtime")
 });
 
+/// A body, and its trailers.
+pub(crate) type Received = (Bytes, Option<HeaderMap>);
+
 /// What became of a request with a body.
 #[derive(Debug)]
 pub(crate) struct Sent {
@@ -67,7 +70,7 @@ pub(crate) struct Sent {
     /// Whom the store was asked for.
     pub(crate) asked: Names,
     /// What the handler received, if it ran.
-    pub(crate) received: Option<(Bytes, Option<HeaderMap>)>,
+    pub(crate) received: Option<Received>,
 }
 
 /// Posts `body` to `path`.
@@ -76,7 +79,7 @@ where
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: std::fmt::Debug,
 {
-    let received: Arc<Mutex<Option<(Bytes, Option<HeaderMap>)>>> = Arc::default();
+    let received: Arc<Mutex<Option<Received>>> = Arc::default();
     let receives = Arc::clone(&received);
     let handler = tower::service_fn(
         move |request: Request<tower_account_status::RequestBody<B>>| {

@@ -97,7 +97,7 @@ pub(crate) const OF_REAUTHENTICATIONS: &[(&str, Reader)] = &[
     }),
     ("a derived struct", |body| {
         let request: Reauthentication = serde_json::from_slice(body).ok()?;
-        Some(request.auth.map(|auth| auth.names()).unwrap_or_default())
+        Some(request.auth.map(Login::names).unwrap_or_default())
     }),
 ];
 
