@@ -10,9 +10,12 @@ mod away;
 mod gateway;
 #[path = "../support/homeserver.rs"]
 mod homeserver;
+#[path = "../support/postgres.rs"]
+mod postgres;
 mod process;
 mod proxying;
 mod restrictions;
+mod shared;
 mod streaming;
 mod syncs;
 mod upstream;

@@ -44,6 +44,15 @@ async fn what_is_wrong_on_the_command_line_is_said() {
             .concat(),
             "cannot open /none/x",
         ),
+        (
+            &[
+                &upstream[..],
+                &admin,
+                &["--listen", "127.0.0.1:0", "--database", "mysql://u:p@h/d"],
+            ]
+            .concat(),
+            "neither a file nor a postgres:// URL",
+        ),
     ] {
         let output = command().args(arguments).output().await.expect("it starts");
         let said = String::from_utf8_lossy(&output.stderr);
