@@ -72,11 +72,11 @@ mod checks {
 }
 
 mod headers {
-    use hyper::{HeaderMap, Request};
+    use hyper::{HeaderMap, Request, http};
 
     use crate::headers::{Peer, rebuild};
 
-    fn rebuilt(request: hyper::http::request::Builder, is_behind_proxy: bool) -> HeaderMap {
+    fn rebuilt(request: http::request::Builder, is_behind_proxy: bool) -> HeaderMap {
         let (mut parts, ()) = request.body(()).unwrap().into_parts();
         let peer = Peer("192.0.2.7:1234".parse().unwrap());
         rebuild(&mut parts, Some(peer), is_behind_proxy);
