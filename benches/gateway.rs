@@ -161,7 +161,7 @@ async fn homeserver() -> String {
         while let Ok((stream, _)) = listener.accept().await {
             stream.set_nodelay(true).unwrap();
             tokio::spawn(async move {
-                let service = service_fn(|request| async { Ok::<_, Infallible>(say(&request)) });
+                let service = service_fn(async |request| Ok::<_, Infallible>(say(&request)));
                 let server = hyper::server::conn::http1::Builder::new();
                 let _ = server.serve_connection(TokioIo::new(stream), service).await;
             });

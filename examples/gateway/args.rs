@@ -64,6 +64,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "MIB", default_value = "1024")]
     max_body: u32,
 
+    /// How long a client may pause in a request body
+    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = seconds)]
+    body_timeout: Duration,
+
     /// How many clients may be connected at once; others wait
     #[arg(long, value_name = "CONNECTIONS", default_value = "4096")]
     max_connections: u16,
@@ -96,6 +100,7 @@ impl Args {
     pub(crate) fn proxy_limits(&self) -> proxy::Limits {
         proxy::Limits {
             body: usize::try_from(u64::from(self.max_body) << 20).unwrap_or(usize::MAX),
+            body_timeout: self.body_timeout,
             response_timeout: self.response_timeout,
         }
     }

@@ -16,6 +16,8 @@ mod owner;
 mod proxy;
 mod restrictions;
 mod server;
+#[cfg(test)]
+mod tests;
 mod tokens;
 mod upstream;
 

@@ -32,13 +32,12 @@ use crate::{
     upstream,
 };
 
-/// How long a client may pause in its body.
-const BODY_PAUSE: Duration = Duration::from_secs(60);
-
 #[derive(Clone, Copy)]
 pub(crate) struct Limits {
     /// The longest request body, in bytes.
     pub(crate) body: usize,
+    /// How long a client may pause in one.
+    pub(crate) body_timeout: Duration,
     /// How long the homeserver may take until it begins to answer.
     pub(crate) response_timeout: Duration,
 }
@@ -125,7 +124,7 @@ impl Shared {
             true => answer::full(Bytes::new()),
             false => {
                 let limited = Limited::new(body, self.limits.body);
-                TimeoutBody::new(BODY_PAUSE, limited).boxed_unsync()
+                TimeoutBody::new(self.limits.body_timeout, limited).boxed_unsync()
             }
         };
         // A new request, so that nothing else of the old one gets any further: no version, no

@@ -24,6 +24,10 @@ impl Restrictions {
             let store = store.map_err(|error| format!("cannot open the database: {error}"))?;
             return Ok(Self::Postgres(store));
         }
+        if database.contains("://") {
+            // Not named: it may hold a password all the same.
+            return Err("the database is neither a file nor a postgres:// URL".into());
+        }
         let store = SqliteStore::open(database).await;
         let store = store.map_err(|error| format!("cannot open {database}: {error}"))?;
         Ok(Self::Sqlite(store))

@@ -31,16 +31,32 @@ impl Deref for Gateway {
 }
 
 impl Gateway {
-    /// Starts one in front of the server at `upstream`, with these arguments beside the usual.
+    /// Starts one in front of the server at `upstream`, with these arguments beside the usual, and
+    /// a database of its own.
     pub(crate) async fn start(upstream: &str, arguments: &[&str]) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let database = directory.path().join("gateway.sqlite");
+        let path = database.to_str().expect("a path that is text");
+        let arguments = [&["--database", path], arguments].concat();
+        Self::start_in(directory, database.clone(), upstream, &arguments).await
+    }
+
+    /// The same, on the database that the arguments name.
+    pub(crate) async fn start_on(upstream: &str, arguments: &[&str]) -> Self {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        Self::start_in(directory, PathBuf::new(), upstream, arguments).await
+    }
+
+    async fn start_in(
+        directory: TempDir,
+        database: PathBuf,
+        upstream: &str,
+        arguments: &[&str],
+    ) -> Self {
         let errors = File::create(directory.path().join("errors")).expect("a file");
         let mut process = command()
             .args(["--listen", "127.0.0.1:0", "--admin", "@admin:localhost"])
             .args(["--upstream", &format!("http://{upstream}")])
-            .arg("--database")
-            .arg(&database)
             .args(arguments)
             .stdout(Stdio::piped())
             .stderr(errors)

@@ -3,16 +3,19 @@
 //!
 //! No restriction is set in the homeserver here, but for where that is the question.
 
-#![cfg(unix)]
+#![cfg(unix)] // some tests end the processes with a signal
 
 mod application_services;
 mod away;
 mod gateway;
 #[path = "../support/homeserver.rs"]
 mod homeserver;
+#[path = "../support/postgres.rs"]
+mod postgres;
 mod process;
 mod proxying;
 mod restrictions;
+mod shared;
 mod streaming;
 mod syncs;
 mod upstream;
@@ -77,7 +80,11 @@ impl World {
 fn assert_locked(answer: &Answer) {
     let body = answer.error(401, "M_USER_LOCKED");
     assert_eq!(body["soft_logout"], true, "{}: {body}", answer.what);
-    assert_eq!(body.as_object().map(|keys| keys.len()), Some(3), "{body}");
+    assert_eq!(
+        body.as_object().map(serde_json::Map::len),
+        Some(3),
+        "{body}"
+    );
 }
 
 fn text(value: &Value) -> &str {

@@ -3,12 +3,13 @@
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
+    time::timeout,
 };
 
 use crate::{
     SYNC, WHOAMI, World, assert_locked,
     gateway::{Gateway, command},
-    homeserver::ADMIN_PASSWORD,
+    homeserver::{ADMIN_PASSWORD, BOUND},
     text,
     upstream::Upstream,
 };
@@ -43,6 +44,15 @@ async fn what_is_wrong_on_the_command_line_is_said() {
             ]
             .concat(),
             "cannot open /none/x",
+        ),
+        (
+            &[
+                &upstream[..],
+                &admin,
+                &["--listen", "127.0.0.1:0", "--database", "mysql://u:p@h/d"],
+            ]
+            .concat(),
+            "neither a file nor a postgres:// URL",
         ),
     ] {
         let output = command().args(arguments).output().await.expect("it starts");
@@ -127,6 +137,23 @@ async fn begun_upload(gateway: &Gateway) -> TcpStream {
     assert_eq!(&go_on, b"HTTP/1.1 100 Continue\r\n\r\n");
     stream.write_all(b"ab").await.expect("a part is sent");
     stream
+}
+
+#[tokio::test]
+async fn who_takes_too_long_is_told_so_by_the_gateway() {
+    let upstream = Upstream::start().await;
+    let limits = ["--body-timeout", "1", "--response-timeout", "2"];
+    let gateway = Gateway::start(&upstream.address, &limits).await;
+    // A homeserver that never answers.
+    let answer = gateway.get(SYNC, "alice").await;
+    answer.error(504, "M_UNKNOWN");
+    // A client that never sends the rest.
+    let mut upload = begun_upload(&gateway).await;
+    let mut answer = [0; 1024];
+    let read = timeout(BOUND, upload.read(&mut answer)).await;
+    let read = read.expect("an answer in time").expect("an answer");
+    let answer = String::from_utf8_lossy(&answer[..read]);
+    assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::{gateway::Gateway, homeserver::BOUND, upstream::Upstream};
+use crate::{assert_locked, gateway::Gateway, homeserver::BOUND, upstream::Upstream};
 
 /// Sends these lines, and reads until the connection is closed.
 async fn raw(gateway: &Gateway, lines: &[&str]) -> String {
@@ -193,4 +193,28 @@ async fn a_proxy_in_front_is_believed_where_the_command_line_says_so() {
     assert_eq!(headers["host"], *gateway.address);
     assert_eq!(headers["cookie"], "a=1; b=2");
     assert_eq!(headers["via"], "2 account-gateway");
+}
+
+#[tokio::test]
+async fn rule_6_what_the_command_line_excludes_passes_for_a_locked_account() {
+    let upstream = Upstream::start().await;
+    let arguments = ["--exclude", "/oauth2", "--exempt-versions"];
+    let gateway = Gateway::start(&upstream.address, &arguments).await;
+    let lock = "/_matrix/client/v1/admin/lock/@alice:localhost";
+    let locked = serde_json::json!({ "locked": true });
+    gateway.put(lock, "admin", locked).await.ok();
+    for path in ["/oauth2/token", "/_matrix/client/versions"] {
+        gateway.get(path, "alice").await.ok();
+    }
+    for path in ["/oauth2x", "/oauth2/../x", "/_matrix/client/versions/"] {
+        assert_locked(&gateway.get(path, "alice").await);
+    }
+    // An OAuth client sends forms.
+    let form = Request::post(format!("http://{}/oauth2/token", gateway.address))
+        .header("content-type", "application/x-www-form-urlencoded")
+        .header("authorization", "Bearer alice")
+        .body("grant_type=refresh_token".into())
+        .expect("a request");
+    let answer = gateway.send(form).await;
+    assert_eq!(answer.ok(), serde_json::json!({ "received": 24 }));
 }

@@ -121,7 +121,7 @@ impl Seen {
             let _waiting = Waiting::new(&self.waiting);
             return std::future::pending().await;
         }
-        let chunks = path.strip_prefix("/download/").map(|count| count.parse());
+        let chunks = path.strip_prefix("/download/").map(str::parse);
         self.heads.lock().expect("nobody panics here").push(head);
         match chunks {
             Some(Ok(chunks)) => download(chunks),
@@ -135,7 +135,7 @@ fn whoami(head: &Parts) -> (u16, Value) {
     let token = head
         .headers
         .get("authorization")
-        .map(|value| value.as_bytes());
+        .map(hyper::header::HeaderValue::as_bytes);
     let asserted = head.uri.query().and_then(|query| {
         let user = query.strip_prefix("user_id=")?;
         Some(percent_encoding::percent_decode_str(user).decode_utf8_lossy())
