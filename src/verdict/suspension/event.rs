@@ -2,11 +2,8 @@
 //! key.
 
 use super::{
-    BodyQuestion, Judgement, SuspensionPolicy,
-    body::Membership,
-    path::{is, parameter},
+    BodyQuestion, Judgement, SuspensionPolicy, body::Membership, index::Endpoint, path::is,
     redaction,
-    table::Row,
 };
 use crate::{Action, UserId};
 
@@ -14,36 +11,36 @@ const REDACTION: &str = "m.room.redaction";
 const MEMBER: &str = "m.room.member";
 const THIRD_PARTY_INVITE: &str = "m.room.third_party_invite";
 
-/// What becomes of a request that matches `row`, with these segments for the row's own.
+/// What becomes of a request of `endpoint`, with these segments for the template's parts.
 pub(super) fn judge<'p>(
     policy: &SuspensionPolicy,
-    &(_, template, action): &Row,
+    endpoint: &Endpoint,
     segments: &[&'p str],
     user: &UserId,
 ) -> Judgement<'p> {
-    let named = |name| parameter(template, segments, name);
-    let room = named("roomId")
-        .or_else(|| named("roomIdOrAlias"))
-        .unwrap_or_default();
-    match action {
+    let named = |name| endpoint.parameter(segments, name).unwrap_or_default();
+    let room = || match named("roomId") {
+        "" => named("roomIdOrAlias"),
+        room => room,
+    };
+    match endpoint.action() {
         Action::JoinRoom | Action::SendMessage | Action::SetTyping
-            if policy.is_appeal_room(room) =>
+            if policy.is_appeal_room(room()) =>
         {
             Judgement::Permit
         }
-        Action::SendMessage => send(policy, room, named("eventType").unwrap_or_default()),
+        Action::SendMessage => send(policy, room(), named("eventType")),
         Action::SendState => {
-            let event_type = named("eventType").unwrap_or_default();
-            let own = named("stateKey").filter(|key| !key.is_empty());
-            let own = own.map(|key| is(key, user));
+            let event_type = named("eventType");
+            let own = match named("stateKey") {
+                "" => None,
+                key => Some(is(key, user)),
+            };
             state(policy, event_type, own)
         }
         Action::RedactEvent => match redaction::without_asking(policy) {
             Some(judgement) => judgement,
-            None => Judgement::RedactionOf(redaction::Redaction::in_path(
-                room,
-                named("eventId").unwrap_or_default(),
-            )),
+            None => Judgement::RedactionOf(redaction::Redaction::in_path(room(), named("eventId"))),
         },
         action => Judgement::by(policy, action),
     }

@@ -6,14 +6,16 @@
 
 mod body;
 mod event;
+mod index;
 mod path;
 mod policy;
+mod reading;
 mod redaction;
 mod table;
 #[cfg(test)]
 mod tests;
 
-use std::array;
+use std::iter;
 
 use http::Method;
 
@@ -22,8 +24,10 @@ pub use policy::{SuspensionPolicy, UnattributedRedactions};
 pub(crate) use redaction::{Redaction, judge_redaction};
 
 use self::{
-    path::{Fit, Readings, Root, matches, mounted},
-    table::{Row, TABLE},
+    index::{Endpoint, MAX_PARTS},
+    path::{Fit, mounted},
+    reading::Readings,
+    table::TABLE,
 };
 use crate::{Action, UserId};
 
@@ -81,8 +85,7 @@ pub(crate) fn judge<'p>(
             false => Judgement::Refuse(Action::Unknown),
         };
     };
-    let all = readings.all();
-    if readings.is_plain() && policy.permits_endpoint(method, all[0]) {
+    if readings.is_plain() && policy.permits_endpoint(method, readings.sent()) {
         return Judgement::Permit;
     }
     let request = Request {
@@ -96,13 +99,8 @@ pub(crate) fn judge<'p>(
         user,
     };
     request
-        .endpoint(all)
-        .unwrap_or_else(|| request.unknown(all))
-}
-
-/// The readings without those that say the same as one before them.
-fn distinct<'s, 'p>(readings: [&'s [&'p str]; 4]) -> [Option<&'s [&'p str]>; 4] {
-    array::from_fn(|at| (!readings[..at].contains(&readings[at])).then_some(readings[at]))
+        .endpoint(&readings)
+        .unwrap_or_else(|| request.unknown(&readings))
 }
 
 fn permits_all_reads(policy: &SuspensionPolicy) -> bool {
@@ -134,72 +132,91 @@ impl<'a> Request<'a> {
     /// An endpoint behind a known prefix: permitted by its row, if its path is the row's as it was
     /// sent, and if no other reading is a row that says otherwise. `None` if it is no row's, or if
     /// it is not the same prefix in every reading.
-    fn endpoint<'p>(&self, readings: [&[&'p str]; 4]) -> Option<Judgement<'p>> {
-        let [sent, ..] = readings;
+    fn endpoint<'p>(&self, readings: &Readings<'p>) -> Option<Judgement<'p>> {
+        let sent = readings.sent();
         let (root, tail) = mounted(sent)?;
         let at = sent.len() - tail.len();
-        let same_prefix = |reading: &&[&str]| reading.get(..at) == sent.get(..at);
-        if !readings.iter().all(same_prefix) {
+        let same_prefix = |reading: &[&str]| reading.get(..at) == sent.get(..at);
+        if !readings.others().all(same_prefix) {
             return None;
         }
-        let tails = distinct(readings.map(|reading| &reading[at..]));
         let mut known: Option<Judgement<'p>> = None;
-        let mut otherwise = Judgement::Permit;
-        for (_, row) in self.rows().filter(|(of, _)| *of == root) {
-            let exact = matches(row.1, tail, Fit::Exact);
-            if exact {
-                let judgement = self.row(row, tail);
+        let mut otherwise = Refusal::default();
+        let here = |endpoint: &&Endpoint| endpoint.root() == root;
+        for endpoint in self.endpoints(tail).filter(here) {
+            if endpoint.matches(tail, Fit::Exact) {
+                let judgement = self.judge(endpoint, tail);
                 known = Some(match known {
                     Some(known) => known.and(judgement),
                     None => judgement,
                 });
-            }
-            for other in tails.into_iter().flatten() {
-                let same = exact && other == tail;
-                if !same && matches(row.1, other, Fit::Loose) {
-                    otherwise = otherwise.and(self.refused(row, other));
-                }
+            } else {
+                self.refuse(endpoint, tail, &mut otherwise);
             }
         }
-        known.map(|known| known.and(otherwise))
+        let known = known?;
+        let tails = readings.others().map(|reading| &reading[at..]);
+        for other in tails.filter(|other| *other != tail) {
+            for endpoint in self.endpoints(other).filter(here) {
+                self.refuse(endpoint, other, &mut otherwise);
+            }
+        }
+        Some(known.and(otherwise.into()))
     }
 
     /// A path that is no row's, or of another API, or one whose beginning a router has taken off:
     /// never permitted as the endpoint that its end looks like, but refused as that.
-    fn unknown<'p>(&self, readings: [&[&'p str]; 4]) -> Judgement<'p> {
-        let mut judgement = Judgement::Permit;
-        let readings = distinct(readings);
-        for (_, row) in self.rows() {
-            let len = row.1.split('/').count();
-            for reading in readings.into_iter().flatten() {
-                let end = reading.len().checked_sub(len).map(|from| &reading[from..]);
-                if let Some(end) = end.filter(|end| matches(row.1, end, Fit::Loose)) {
-                    judgement = judgement.and(self.refused(row, end));
+    fn unknown<'p>(&self, readings: &Readings<'p>) -> Judgement<'p> {
+        let mut refusal = Refusal::default();
+        for reading in iter::once(readings.sent()).chain(readings.others()) {
+            for from in reading.len().saturating_sub(MAX_PARTS)..reading.len() {
+                let end = &reading[from..];
+                for endpoint in self.endpoints(end) {
+                    self.refuse(endpoint, end, &mut refusal);
                 }
             }
         }
-        judgement.and(Judgement::by(self.policy, self.unknown))
+        Judgement::from(refusal).and(Judgement::by(self.policy, self.unknown))
     }
 
-    /// The rows with this method.
-    fn rows(&self) -> impl Iterator<Item = (Root, &'static Row)> + use<> {
+    /// The endpoints with this method that `segments` may be an instance of.
+    fn endpoints(&self, segments: &[&str]) -> impl Iterator<Item = &'static Endpoint> + use<> {
         let bit = self.bit;
-        let rows = TABLE
-            .iter()
-            .flat_map(|(root, rows)| rows.iter().map(|row| (*root, row)));
-        rows.filter(move |(_, row)| row.0 & bit != 0)
+        let candidates = index::candidates(segments).iter();
+        candidates.filter(move |endpoint| endpoint.has_method(bit))
     }
 
-    fn row<'p>(&self, row: &Row, segments: &[&'p str]) -> Judgement<'p> {
-        event::judge(self.policy, row, segments, self.user)
+    fn judge<'p>(&self, endpoint: &Endpoint, segments: &[&'p str]) -> Judgement<'p> {
+        event::judge(self.policy, endpoint, segments, self.user)
     }
 
     /// What becomes of a reading that no client needs: whatever is not simply permitted is refused.
-    fn refused<'p>(&self, row: &Row, segments: &[&'p str]) -> Judgement<'p> {
-        match self.row(row, segments) {
-            Judgement::Permit => Judgement::Permit,
-            Judgement::Refuse(action) => Judgement::Refuse(action),
-            _ => Judgement::Refuse(row.2),
+    fn refuse(&self, endpoint: &Endpoint, segments: &[&str], refusal: &mut Refusal) {
+        if endpoint.matches(segments, Fit::Loose) {
+            match self.judge(endpoint, segments) {
+                Judgement::Permit => {}
+                Judgement::Refuse(action) => refusal.note(endpoint, action),
+                _ => refusal.note(endpoint, endpoint.action()),
+            }
         }
+    }
+}
+
+/// As what other readings are refused: of several, as the one that stands first in the table.
+#[derive(Clone, Copy, Debug, Default)]
+struct Refusal(Option<(usize, Action)>);
+
+impl Refusal {
+    fn note(&mut self, endpoint: &Endpoint, action: Action) {
+        let place = endpoint.place();
+        if self.0.is_none_or(|(first, _)| place < first) {
+            self.0 = Some((place, action));
+        }
+    }
+}
+
+impl From<Refusal> for Judgement<'_> {
+    fn from(Refusal(first): Refusal) -> Self {
+        first.map_or(Judgement::Permit, |(_, action)| Judgement::Refuse(action))
     }
 }

@@ -17,7 +17,7 @@ pub(super) const PATCH: u8 = 16;
 pub(super) type Row = (u8, &'static str, Action);
 
 /// Every endpoint that is known, by where it is mounted.
-pub(super) static TABLE: &[(Root, &[Row])] = &[
+pub(super) const TABLE: &[(Root, &[Row])] = &[
     (Root::Client, CLIENT),
     (Root::ClientUnversioned, &[(GET, "versions", ReadServer)]),
     (Root::Media, MEDIA),
@@ -26,7 +26,7 @@ pub(super) static TABLE: &[(Root, &[Row])] = &[
 
 // One row a line, whatever its length.
 #[rustfmt::skip]
-static CLIENT: &[Row] = &[
+const CLIENT: &[Row] = &[
     // Sessions and the account.
     (GET | POST, "login", LogIn),
     (POST, "login/get_token", LogIn),
@@ -207,7 +207,7 @@ static CLIENT: &[Row] = &[
     (POST, "appservice/{appserviceId}/ping", PingAppService),
 ];
 
-static MEDIA: &[Row] = &[
+const MEDIA: &[Row] = &[
     (GET, "config", DownloadMedia),
     (GET, "preview_url", DownloadMedia),
     (GET, "download/{serverName}/{mediaId}", DownloadMedia),
@@ -222,7 +222,7 @@ static MEDIA: &[Row] = &[
     (PUT, "upload/{serverName}/{mediaId}", UploadMedia),
 ];
 
-static WELL_KNOWN: &[Row] = &[
+const WELL_KNOWN: &[Row] = &[
     (GET, "client", ReadServer),
     (GET, "policy_server", ReadServer),
     (GET, "support", ReadServer),

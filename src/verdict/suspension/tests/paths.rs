@@ -10,12 +10,12 @@ use proptest::{
 
 use super::{
     super::{judge_body, judge_redaction},
-    Judgement, SuspensionPolicy, USER,
+    Judgement, SuspensionPolicy, USER, assert_refused,
     homeserver::{Homeserver, Said, is_own_event, other_readings},
     judge,
     spelling::{Case, case},
 };
-use crate::UserId;
+use crate::{Action, UserId};
 
 /// At least; `PROPTEST_CASES` can ask for more.
 const CASES: u32 = 20_000;
@@ -119,4 +119,19 @@ fn what_a_nested_router_has_taken_off_permits_nothing() {
         }
         Ok(())
     });
+}
+
+/// What the first property has found once.
+#[test]
+fn a_parameter_that_is_empty_once_it_is_decoded_makes_no_unknown_endpoint() {
+    let path = "/_matrix/client/v3%2Fpushrules/a%2F%2Fb";
+    let reading = "/_matrix/client/v3/pushrules/a//b".to_owned();
+    assert!(other_readings(path).contains(&reading));
+    let called = Homeserver::new().call(&Method::GET, &reading);
+    let called = called.expect("axum's router takes an empty parameter in the middle");
+    assert_eq!(called.action, Action::ReadAccount);
+
+    let policy = SuspensionPolicy::new().refuse(Action::ReadAccount);
+    assert!(policy.permits(Action::UnknownRead));
+    assert_refused(&policy, &format!("GET {path}"), Action::ReadAccount);
 }

@@ -1,0 +1,230 @@
+//! The table of endpoints, in the order in which a path is looked up.
+//!
+//! The table is kept in the order in which people read it. A request must not cost a walk through
+//! all of it, so that the compiler sorts it by what is known of a path at once: how many segments
+//! it has, and the first of them, which is a literal in every row.
+
+use percent_encoding::percent_decode_str;
+
+use super::{
+    path::{Fit, Root, matches, parameter},
+    table::{Row, TABLE},
+};
+use crate::Action;
+
+/// More parts than any template has.
+pub(super) const MAX_PARTS: usize = 8;
+/// Longer than any template's first part.
+const MAX_FIRST: usize = 32;
+
+/// A row of the table.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Endpoint {
+    root: Root,
+    row: Row,
+    /// Where in the table it stands.
+    place: usize,
+    /// Where in the template each part ends.
+    ends: [u8; MAX_PARTS],
+    /// How many parts it has.
+    len: usize,
+}
+
+impl Endpoint {
+    const fn new(root: Root, row: Row, place: usize) -> Self {
+        let template = row.1.as_bytes();
+        assert!(template.len() <= u8::MAX as usize, "a template is too long");
+        let (mut ends, mut len, mut at) = ([0; MAX_PARTS], 0, 0);
+        while at <= template.len() {
+            if at == template.len() || template[at] == b'/' {
+                #[expect(clippy::cast_possible_truncation, reason = "asserted above")]
+                let end = at as u8;
+                ends[len] = end;
+                len += 1;
+            }
+            at += 1;
+        }
+        assert!(ends[0] as usize <= MAX_FIRST, "a first part is too long");
+        assert!(template[0] != b'{', "a template begins with a parameter");
+        Self {
+            root,
+            row,
+            place,
+            ends,
+            len,
+        }
+    }
+
+    /// Whether it is sorted before `other`. Those that are looked up alike keep their order.
+    const fn is_before(&self, other: &Self) -> bool {
+        if self.len != other.len {
+            return self.len < other.len;
+        }
+        let (this, that) = (self.row.1.as_bytes(), other.row.1.as_bytes());
+        let (this_len, that_len) = (self.ends[0] as usize, other.ends[0] as usize);
+        let mut at = 0;
+        while at < this_len && at < that_len {
+            if this[at] != that[at] {
+                return this[at] < that[at];
+            }
+            at += 1;
+        }
+        this_len < that_len || this_len == that_len && self.place < other.place
+    }
+
+    fn key(&self) -> (usize, &'static [u8]) {
+        let first = &self.row.1.as_bytes()[..usize::from(self.ends[0])];
+        (self.len, first)
+    }
+
+    pub(super) fn root(&self) -> Root {
+        self.root
+    }
+
+    pub(super) fn action(&self) -> Action {
+        self.row.2
+    }
+
+    /// Where in the table it stands.
+    pub(super) fn place(&self) -> usize {
+        self.place
+    }
+
+    /// Whether it has the method with this bit.
+    pub(super) fn has_method(&self, bit: u8) -> bool {
+        self.row.0 & bit != 0
+    }
+
+    pub(super) fn matches(&self, segments: &[&str], fit: Fit) -> bool {
+        matches(self.parts(), segments, fit)
+    }
+
+    /// The segment that stands where the template has `{name}`.
+    pub(super) fn parameter<'p>(&self, segments: &[&'p str], name: &str) -> Option<&'p str> {
+        parameter(self.parts(), segments, name)
+    }
+
+    fn parts(&self) -> impl Iterator<Item = &'static str> {
+        let template = self.row.1;
+        let mut from = 0;
+        self.ends[..self.len].iter().map(move |&end| {
+            let part = &template[from..usize::from(end)];
+            from = usize::from(end) + 1;
+            part
+        })
+    }
+}
+
+const ROWS: usize = {
+    let (mut rows, mut root) = (0, 0);
+    while root < TABLE.len() {
+        rows += TABLE[root].1.len();
+        root += 1;
+    }
+    rows
+};
+
+static SORTED: [Endpoint; ROWS] = {
+    let mut sorted = [Endpoint::new(TABLE[0].0, TABLE[0].1[0], 0); ROWS];
+    let (mut place, mut root) = (0, 0);
+    while root < TABLE.len() {
+        let (mounted, rows) = TABLE[root];
+        let mut row = 0;
+        while row < rows.len() {
+            let endpoint = Endpoint::new(mounted, rows[row], place);
+            let mut at = place;
+            while at > 0 && endpoint.is_before(&sorted[at - 1]) {
+                sorted[at] = sorted[at - 1];
+                at -= 1;
+            }
+            sorted[at] = endpoint;
+            place += 1;
+            row += 1;
+        }
+        root += 1;
+    }
+    sorted
+};
+
+/// The endpoints, in the table's order, that have as many parts as there are segments, and the
+/// first of these, percent-decoded, as their first.
+pub(super) fn candidates(segments: &[&str]) -> &'static [Endpoint] {
+    let mut buffer = [0; MAX_FIRST];
+    let Some(first) = segments.first().and_then(|s| decoded(s, &mut buffer)) else {
+        return &[];
+    };
+    let key = (segments.len(), first);
+    let from = SORTED.partition_point(|endpoint| endpoint.key() < key);
+    let rest = &SORTED[from..];
+    let len = rest.iter().take_while(|endpoint| endpoint.key() == key);
+    &rest[..len.count()]
+}
+
+/// `segment`, percent-decoded, unless it is longer than any literal that it may be.
+fn decoded<'b>(segment: &'b str, buffer: &'b mut [u8; MAX_FIRST]) -> Option<&'b [u8]> {
+    if !segment.as_bytes().contains(&b'%') {
+        return Some(segment.as_bytes());
+    }
+    let mut len = 0;
+    for byte in percent_decode_str(segment) {
+        *buffer.get_mut(len)? = byte;
+        len += 1;
+    }
+    Some(&buffer[..len])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ROWS, SORTED, TABLE, candidates};
+
+    #[test]
+    fn each_row_is_found_by_its_own_path_in_the_tables_order() {
+        let rows: Vec<_> = TABLE
+            .iter()
+            .flat_map(|(root, rows)| rows.iter().map(|row| (*root, *row)))
+            .collect();
+        assert_eq!((rows.len(), SORTED.len()), (ROWS, ROWS));
+        for (place, (root, row)) in rows.iter().enumerate() {
+            let encoded = row.1.replacen('e', "%65", 1);
+            for path in [row.1, encoded.as_str()] {
+                let segments: Vec<_> = path.split('/').collect();
+                let found = candidates(&segments);
+                let alike: Vec<_> = (0..ROWS)
+                    .filter(|&at| {
+                        let parts: Vec<_> = rows[at].1.1.split('/').collect();
+                        let first = row.1.split('/').next();
+                        parts.len() == segments.len() && parts.first().copied() == first
+                    })
+                    .collect();
+                let places: Vec<_> = found.iter().map(|endpoint| endpoint.place).collect();
+                assert_eq!(places, alike, "{path}");
+                let own = found.iter().find(|endpoint| endpoint.place == place);
+                let own = own.map(|endpoint| (endpoint.root, endpoint.row));
+                assert_eq!(own, Some((*root, *row)), "{path}");
+                let parts = found.iter().filter(|endpoint| endpoint.place == place);
+                assert!(
+                    parts
+                        .flat_map(|endpoint| endpoint.parts())
+                        .eq(row.1.split('/'))
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn what_no_row_begins_with_has_no_candidates() {
+        let long = "a".repeat(1000);
+        let encoded = "%61".repeat(1000);
+        for segments in [
+            &[][..],
+            &[""],
+            &["Sync"],
+            &["sync", "x"],
+            &[&long],
+            &[&encoded],
+        ] {
+            assert!(candidates(segments).is_empty(), "{segments:?}");
+        }
+        assert!(candidates(&["rooms"; 20]).is_empty());
+    }
+}

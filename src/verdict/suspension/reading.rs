@@ -1,0 +1,231 @@
+//! What the segments of a path are, in each of the ways that routers may read it.
+//!
+//! What stands behind this crate may compare a path as it was sent (axum does), decode each
+//! segment first, decode the whole and only then look for slashes, or leave empty segments out. A
+//! path that is permitted has to be harmless for all of them; hence the four [`Readings`].
+
+use percent_encoding::percent_decode_str;
+
+use super::path::is;
+
+/// More segments than any endpoint has. A longer path is none of them.
+const MAX_SEGMENTS: usize = 32;
+
+/// The segments of a path, each as it was sent.
+#[derive(Clone, Copy, Debug)]
+struct Segments<'p> {
+    segments: [&'p str; MAX_SEGMENTS],
+    len: usize,
+}
+
+impl<'p> Segments<'p> {
+    const NONE: Self = Self {
+        segments: [""; MAX_SEGMENTS],
+        len: 0,
+    };
+
+    fn collect(parts: impl Iterator<Item = &'p str>) -> Option<Self> {
+        let mut segments = Self::NONE;
+        for part in parts {
+            segments.push(part)?;
+        }
+        Some(segments)
+    }
+
+    fn push(&mut self, segment: &'p str) -> Option<()> {
+        *self.segments.get_mut(self.len)? = segment;
+        self.len += 1;
+        Some(())
+    }
+
+    fn as_slice(&self) -> &[&'p str] {
+        &self.segments[..self.len]
+    }
+}
+
+/// The segments that a path may be read to have.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Readings<'p> {
+    /// Split at slashes.
+    sent: Segments<'p>,
+    /// `None` where all of them are as it was sent.
+    others: Option<Others<'p>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Others<'p> {
+    /// Split at slashes, without empty segments.
+    sent_dense: Segments<'p>,
+    /// Split at slashes, encoded or not.
+    decoded: Segments<'p>,
+    /// The same without empty segments.
+    decoded_dense: Segments<'p>,
+}
+
+impl<'p> Readings<'p> {
+    /// `None` for a path that cannot be told even so: one with a dot segment, a backslash or too
+    /// many segments, or without a leading slash.
+    pub(super) fn of(path: &'p str) -> Option<Self> {
+        let path = path.strip_prefix('/')?;
+        let mut readings = Self {
+            sent: Segments::NONE,
+            others: None,
+        };
+        // Nearly every path can be read in one way only, and this one pass tells.
+        let (mut from, mut ambiguous) = (0, false);
+        for (at, byte) in path.bytes().enumerate() {
+            match byte {
+                b'/' => {
+                    let segment = &path[from..at];
+                    ambiguous |= is_empty_or_dots(segment);
+                    readings.sent.push(segment)?;
+                    from = at + 1;
+                }
+                b'\\' => return None,
+                b'%' => ambiguous |= encodes_slash_dot_or_backslash(&path.as_bytes()[at..]),
+                _ => {}
+            }
+        }
+        let last = &path[from..];
+        readings.sent.push(last)?;
+        if ambiguous || is_empty_or_dots(last) {
+            readings.others = Some(Others::of(path)?);
+        }
+        Some(readings)
+    }
+
+    /// The path as it was sent.
+    pub(super) fn sent(&self) -> &[&'p str] {
+        self.sent.as_slice()
+    }
+
+    /// The other three, where one of them may be another than [`sent`](Self::sent).
+    pub(super) fn others(&self) -> impl Iterator<Item = &[&'p str]> {
+        self.others.iter().flat_map(|others| {
+            [&others.sent_dense, &others.decoded, &others.decoded_dense].map(Segments::as_slice)
+        })
+    }
+
+    /// Whether no segment has an encoded slash in it.
+    pub(super) fn is_plain(&self) -> bool {
+        let others = self.others.as_ref();
+        others.is_none_or(|others| others.decoded.len == self.sent.len)
+    }
+}
+
+impl<'p> Others<'p> {
+    #[cold]
+    fn of(path: &'p str) -> Option<Self> {
+        let decoded = Segments::collect(SplitSlashes(Some(path)))?;
+        let dots = decoded.as_slice().iter().any(|s| is(s, ".") || is(s, ".."));
+        if dots || percent_decode_str(path).any(|byte| byte == b'\\') {
+            return None;
+        }
+        let full = |segment: &&str| !segment.is_empty();
+        Some(Self {
+            sent_dense: Segments::collect(path.split('/').filter(full))?,
+            decoded,
+            decoded_dense: Segments::collect(SplitSlashes(Some(path)).filter(full))?,
+        })
+    }
+}
+
+fn is_empty_or_dots(segment: &str) -> bool {
+    matches!(segment, "" | "." | "..")
+}
+
+fn encodes_slash_dot_or_backslash(bytes: &[u8]) -> bool {
+    matches!(
+        bytes,
+        [b'%', b'2', b'F' | b'f' | b'E' | b'e', ..] | [b'%', b'5', b'C' | b'c', ..]
+    )
+}
+
+/// Splits at `/` and at `%2F`.
+struct SplitSlashes<'p>(Option<&'p str>);
+
+impl<'p> Iterator for SplitSlashes<'p> {
+    type Item = &'p str;
+
+    fn next(&mut self) -> Option<&'p str> {
+        let rest = self.0?;
+        let mut bytes = rest.bytes().enumerate();
+        let slash = bytes.find_map(|(at, byte)| match byte {
+            b'/' => Some((at, 1)),
+            b'%' if encodes_slash(&rest.as_bytes()[at..]) => Some((at, 3)),
+            _ => None,
+        });
+        let (part, rest) = match slash {
+            Some((at, len)) => (&rest[..at], Some(&rest[at + len..])),
+            None => (rest, None),
+        };
+        self.0 = rest;
+        Some(part)
+    }
+}
+
+fn encodes_slash(bytes: &[u8]) -> bool {
+    matches!(bytes, [b'%', b'2', b'F' | b'f', ..])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{MAX_SEGMENTS, Readings};
+
+    #[test]
+    fn a_path_is_read_in_four_ways() {
+        let readings = Readings::of("/a%2Fb%2fc//d/").unwrap();
+        assert!(!readings.is_plain());
+        let all = [
+            &["a%2Fb%2fc", "", "d", ""][..],
+            &["a%2Fb%2fc", "d"][..],
+            &["a", "b", "c", "", "d", ""][..],
+            &["a", "b", "c", "d"][..],
+        ];
+        let others: Vec<_> = readings.others().collect();
+        assert_eq!((readings.sent(), &others[..]), (all[0], &all[1..]));
+        for plain in ["/", "/%2", "/a%252Fb", "/ä/ö%", "/a//b/"] {
+            assert!(Readings::of(plain).unwrap().is_plain(), "{plain}");
+        }
+    }
+
+    #[test]
+    fn dots_backslashes_and_endless_paths_are_not_read() {
+        for odd in [
+            "/a/../b",
+            "/a/%2E%2e/b",
+            "/./a",
+            "/a%2F..",
+            "/a\\b",
+            "/a%5cb",
+            "a/b",
+            "",
+        ] {
+            assert!(Readings::of(odd).is_none(), "{odd}");
+        }
+        assert!(Readings::of(&"/a".repeat(MAX_SEGMENTS)).is_some());
+        assert!(Readings::of(&"/a".repeat(MAX_SEGMENTS + 1)).is_none());
+        assert!(Readings::of(&"%2Fa".repeat(MAX_SEGMENTS + 1)).is_none());
+    }
+
+    #[test]
+    fn only_a_path_that_may_be_read_otherwise_is() {
+        for one in [
+            "/a",
+            "/a/b%20c/%21d",
+            "/...",
+            "/a/.b/c.",
+            "/%2/%5",
+            "/%252F",
+        ] {
+            let readings = Readings::of(one).unwrap();
+            assert_eq!(readings.others().count(), 0, "{one}");
+            let sent: Vec<_> = one[1..].split('/').collect();
+            assert_eq!(readings.sent(), sent, "{one}");
+        }
+        for odd in ["/", "//a", "/a/", "/a//b", "/a%2fb", "/a%2Eb"] {
+            let readings = Readings::of(odd).unwrap();
+            assert_eq!(readings.others().count(), 3, "{odd}");
+        }
+    }
+}
