@@ -32,7 +32,7 @@ const SECONDS: usize = 20;
 type Waits = Pin<Box<dyn Future<Output = Result<Response<Full<Bytes>>, Infallible>> + Send>>;
 
 pub(crate) fn run() {
-    let bare = bytes(tower::service_fn(never));
+    let bare = bytes(&tower::service_fn(never));
     println!("{WAITING} requests wait:");
     println!("  {bare} bytes each without the layer: the request, its future and a box");
     for is_cached in [false, true] {
@@ -62,7 +62,7 @@ fn measure<S: AccountStateStore>(
             service.oneshot(sync(number)).await.unwrap();
         }
     });
-    let bytes = bytes(layer.layer(tower::service_fn(never)));
+    let bytes = bytes(&layer.layer(tower::service_fn(never)));
     println!("\n{what}");
     println!("  {bytes} bytes each with the layer: {} more", bytes - bare);
     let delays = runtime().block_on(restrict_while_waiting(layer, Arc::clone(restrictions)));
@@ -104,7 +104,7 @@ async fn at_once(_: Request<Full<Bytes>>) -> Result<Response<Full<Bytes>>, Infal
 }
 
 /// The bytes that a request takes while it waits, everything of it, as the allocator counts them.
-fn bytes<S>(service: S) -> usize
+fn bytes<S>(service: &S) -> usize
 where
     S: Service<Request<Full<Bytes>>, Response = Response<Full<Bytes>>, Error = Infallible>,
     S: Clone + Send + 'static,
