@@ -25,7 +25,7 @@ struct Hub {
     hasher: RandomState,
     /// Counts all announcements, each before it shows in its bucket.
     announcements: AtomicU64,
-    buckets: [Bucket; Changes::BUCKETS],
+    buckets: Box<[Bucket]>,
     listeners: Mutex<Listeners>,
 }
 
@@ -44,7 +44,9 @@ struct Bucket {
 }
 
 impl Changes {
-    const BUCKETS: usize = 1024;
+    /// Enough that of a hundred thousand waiting requests a dozen are woken for one change, and no
+    /// more than a few hundred kilobytes.
+    const BUCKETS: usize = 8192;
 
     /// A hub that nobody listens to yet.
     #[must_use]
@@ -52,7 +54,7 @@ impl Changes {
         Self(Arc::new(Hub {
             hasher: RandomState::new(),
             announcements: AtomicU64::new(0),
-            buckets: std::array::from_fn(|_| Bucket::default()),
+            buckets: (0..Self::BUCKETS).map(|_| Bucket::default()).collect(),
             listeners: Mutex::default(),
         }))
     }
@@ -248,6 +250,23 @@ mod tests {
             changes.announce_all();
             assert!(futures_poll(&mut changed).is_ready());
         }
+    }
+
+    #[test]
+    fn an_announcement_wakes_few_of_the_many_who_wait() {
+        let changes = Changes::new();
+        let user = |number: usize| format!("@{number}:localhost");
+        let subscribe = |number| changes.subscribe(&user(number));
+        let mut subscriptions: Vec<_> = (0..10_000).map(subscribe).collect();
+        changes.announce(&user(17));
+        let mut woken = Vec::new();
+        for (number, subscription) in subscriptions.iter_mut().enumerate() {
+            if futures_poll(&mut pin!(subscription.changed())).is_ready() {
+                woken.push(number);
+            }
+        }
+        assert!(woken.contains(&17), "{woken:?}");
+        assert!(woken.len() < 20, "{woken:?}");
     }
 
     #[tokio::test]
