@@ -12,7 +12,8 @@ use http::{Extensions, Method, Uri};
 use crate::{
     Outcome, SuspensionPolicy,
     request::{
-        endpoint::{self, LongPoll, NamingEndpoint},
+        endpoint::{self, NamingEndpoint},
+        long_poll::{LongPoll, long_poll},
         path_source::PathSource,
     },
 };
@@ -142,7 +143,7 @@ impl Settings {
 
     /// Whether a request that passes is to be ended when its account is restricted later.
     pub(crate) fn ends(&self, method: &Method, path: &str) -> bool {
-        match endpoint::long_poll(method, path) {
+        match long_poll(method, path) {
             Some(LongPoll::Sync) => self.ends_sync,
             Some(LongPoll::SlidingSync) => self.ends_sliding_sync,
             None => false,

@@ -1,4 +1,55 @@
-//! Which paths may be those of long polls, at a cost that every request can bear.
+//! Requests that wait for news, and how to tell at a cost that every request can bear that one is
+//! none.
+
+use http::Method;
+
+use super::{
+    endpoint::is_version,
+    path::{Forgiving, segment_is},
+};
+
+/// A request that waits for news.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LongPoll {
+    /// `GET /sync` and `GET /events`.
+    Sync,
+    /// `POST …/sync` (sliding sync,
+    /// [MSC4186](https://github.com/matrix-org/matrix-spec-proposals/pull/4186)).
+    SlidingSync,
+}
+
+/// Which kind of long poll the request is, whatever its path's spelling.
+pub(crate) fn long_poll(method: &Method, path: &str) -> Option<LongPoll> {
+    if !may_be_long_poll(path) {
+        return None;
+    }
+    let path = Forgiving::read(path);
+    let kind_of = |segment| {
+        if segment_is(segment, "sync") {
+            match *method {
+                Method::GET => Some(LongPoll::Sync),
+                Method::POST => Some(LongPoll::SlidingSync),
+                _ => None,
+            }
+        } else {
+            let is_events = segment_is(segment, "events") && method == Method::GET;
+            is_events.then_some(LongPoll::Sync)
+        }
+    };
+    if path.has_dots {
+        return path.segments_from_the_end().find_map(kind_of);
+    }
+    let mut segments = path.segments_from_the_end();
+    let kind = kind_of(segments.next()?)?;
+    // Before it stands a version, or an unstable feature; `…/rooms/{id}/events` would be another.
+    // A version that only this server knows stands behind `client`, in several pieces perhaps where
+    // the path had to be decoded.
+    let mut nearest = segments.take(2).peekable();
+    let is_endpoint = path.is_decoded()
+        || nearest.peek().is_none()
+        || nearest.any(|segment| is_version(segment) || segment_is(segment, "client"));
+    is_endpoint.then_some(kind)
+}
 
 /// Whether the path's last two bytes leave it open that this is a long poll in any spelling.
 ///
@@ -22,7 +73,9 @@ pub(crate) fn may_be_long_poll(path: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::may_be_long_poll;
+    use http::Method;
+
+    use super::{LongPoll, long_poll, may_be_long_poll};
 
     /// Every spelling of a letter that decodes to it, however often it is encoded.
     fn spellings(letter: char, depth: usize) -> Vec<String> {
@@ -75,5 +128,47 @@ mod tests {
         ] {
             assert!(!may_be_long_poll(other), "{other}");
         }
+    }
+
+    #[test]
+    fn rule_16_long_polls() {
+        let get = |path| long_poll(&Method::GET, path);
+        let post = |path| long_poll(&Method::POST, path);
+        for path in [
+            "/_matrix/client/v3/sync",
+            "/_matrix/client/r0/sync",
+            "/_matrix/client/v3/events",
+            "/_matrix/client/v3/sync/",
+            "/_matrix/client/v3//s%79nc",
+            "/_matrix/client/v3/syn%63",
+            "/_matrix/client/%2e%2e/sync",
+            "/_matrix/client/r%2F0/sync",
+            "/_matrix/client/v3/sync/%2e%2e/..",
+            "/v3/sync",
+            "/sync",
+        ] {
+            assert_eq!(get(path), Some(LongPoll::Sync), "{path}");
+        }
+        for path in [
+            "/_matrix/client/v4/sync",
+            "/_matrix/client/unstable/org.matrix.simplified_msc3575/sync",
+            "/_matrix/client/unstable/org.matrix.msc3575/sync",
+        ] {
+            assert_eq!(post(path), Some(LongPoll::SlidingSync), "{path}");
+        }
+        for path in [
+            "/_matrix/client/v3/events/%24event",
+            "/_matrix/client/v3/initialSync",
+            "/_matrix/client/v3/rooms/!r/messages",
+            "/_matrix/client/versions",
+            "/_matrix/media/v3/download/example.org/sync",
+            "/",
+            "*",
+            "",
+        ] {
+            assert_eq!(get(path), None, "{path}");
+        }
+        assert_eq!(post("/_matrix/client/v3/events"), None);
+        assert_eq!(long_poll(&Method::PUT, "/_matrix/client/v3/sync"), None);
     }
 }

@@ -202,11 +202,7 @@ mod tests {
                 let own = own.map(|endpoint| (endpoint.root, endpoint.row));
                 assert_eq!(own, Some((*root, *row)), "{path}");
                 let parts = found.iter().filter(|endpoint| endpoint.place == place);
-                assert!(
-                    parts
-                        .flat_map(|endpoint| endpoint.parts())
-                        .eq(row.1.split('/'))
-                );
+                assert!(parts.flat_map(super::Endpoint::parts).eq(row.1.split('/')));
             }
         }
     }
