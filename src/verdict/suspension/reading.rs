@@ -65,6 +65,8 @@ struct Others<'p> {
 impl<'p> Readings<'p> {
     /// `None` for a path that cannot be told even so: one with a dot segment, a backslash or too
     /// many segments, or without a leading slash.
+    // Inlined, because it is large, and to be written where it is read.
+    #[inline(always)]
     pub(super) fn of(path: &'p str) -> Option<Self> {
         let path = path.strip_prefix('/')?;
         let mut readings = Self {
