@@ -78,13 +78,14 @@ pub(crate) fn judge<'p>(
         return Judgement::Permit;
     }
     let reads = matches!(*method, Method::GET | Method::HEAD);
-    let Some(readings) = Readings::of(path) else {
+    let mut readings = Readings::new();
+    if readings.read(path).is_none() {
         // It might be any endpoint of this method.
         return match reads && permits_all_reads(policy) {
             true => Judgement::Permit,
             false => Judgement::Refuse(Action::Unknown),
         };
-    };
+    }
     if readings.is_plain() && policy.permits_endpoint(method, readings.sent()) {
         return Judgement::Permit;
     }
