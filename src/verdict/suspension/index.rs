@@ -1,25 +1,24 @@
 //! The table of endpoints, in the order in which a path is looked up.
 //!
 //! The table is kept in the order in which people read it. A request must not cost a walk through
-//! all of it, so that the compiler sorts it by what is known of a path at once: how many segments
-//! it has, and the first of them, which is a literal in every row.
+//! all of it, so that the compiler sorts it by a hash of what is known of a path at once: how many
+//! segments it has, and the first of them, which is a literal in every row.
 
 use percent_encoding::percent_decode_str;
 
 use super::{
-    path::{Fit, Root, matches, parameter},
+    path::{Fit, Root, fit, parameter},
     table::{Row, TABLE},
 };
 use crate::Action;
 
 /// More parts than any template has.
 pub(super) const MAX_PARTS: usize = 8;
-/// Longer than any template's first part.
-const MAX_FIRST: usize = 32;
 
 /// A row of the table.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Endpoint {
+    key: u32,
     root: Root,
     row: Row,
     /// Where in the table it stands.
@@ -44,37 +43,20 @@ impl Endpoint {
             }
             at += 1;
         }
-        assert!(ends[0] as usize <= MAX_FIRST, "a first part is too long");
         assert!(template[0] != b'{', "a template begins with a parameter");
+        let (mut hash, mut at) = (start(len), 0);
+        while at < ends[0] as usize {
+            hash = step(hash, template[at]);
+            at += 1;
+        }
         Self {
+            key: hash,
             root,
             row,
             place,
             ends,
             len,
         }
-    }
-
-    /// Whether it is sorted before `other`. Those that are looked up alike keep their order.
-    const fn is_before(&self, other: &Self) -> bool {
-        if self.len != other.len {
-            return self.len < other.len;
-        }
-        let (this, that) = (self.row.1.as_bytes(), other.row.1.as_bytes());
-        let (this_len, that_len) = (self.ends[0] as usize, other.ends[0] as usize);
-        let mut at = 0;
-        while at < this_len && at < that_len {
-            if this[at] != that[at] {
-                return this[at] < that[at];
-            }
-            at += 1;
-        }
-        this_len < that_len || this_len == that_len && self.place < other.place
-    }
-
-    fn key(&self) -> (usize, &'static [u8]) {
-        let first = &self.row.1.as_bytes()[..usize::from(self.ends[0])];
-        (self.len, first)
     }
 
     pub(super) fn root(&self) -> Root {
@@ -95,8 +77,8 @@ impl Endpoint {
         self.row.0 & bit != 0
     }
 
-    pub(super) fn matches(&self, segments: &[&str], fit: Fit) -> bool {
-        matches(self.parts(), segments, fit)
+    pub(super) fn fit(&self, segments: &[&str]) -> Option<Fit> {
+        fit(self.parts(), segments)
     }
 
     /// The segment that stands where the template has `{name}`.
@@ -133,7 +115,8 @@ static SORTED: [Endpoint; ROWS] = {
         while row < rows.len() {
             let endpoint = Endpoint::new(mounted, rows[row], place);
             let mut at = place;
-            while at > 0 && endpoint.is_before(&sorted[at - 1]) {
+            // Those with the same key keep their order.
+            while at > 0 && endpoint.key < sorted[at - 1].key {
                 sorted[at] = sorted[at - 1];
                 at -= 1;
             }
@@ -146,31 +129,27 @@ static SORTED: [Endpoint; ROWS] = {
     sorted
 };
 
-/// The endpoints, in the table's order, that have as many parts as there are segments, and the
-/// first of these, percent-decoded, as their first.
+/// The endpoints, in the table's order, of which these segments may be an instance: all that have
+/// as many parts and the first segment, percent-decoded, as their first. Others may be among them.
 pub(super) fn candidates(segments: &[&str]) -> &'static [Endpoint] {
-    let mut buffer = [0; MAX_FIRST];
-    let Some(first) = segments.first().and_then(|s| decoded(s, &mut buffer)) else {
+    let Some(first) = segments.first() else {
         return &[];
     };
-    let key = (segments.len(), first);
-    let from = SORTED.partition_point(|endpoint| endpoint.key() < key);
+    let key = percent_decode_str(first).fold(start(segments.len()), step);
+    let from = SORTED.partition_point(|endpoint| endpoint.key < key);
     let rest = &SORTED[from..];
-    let len = rest.iter().take_while(|endpoint| endpoint.key() == key);
-    &rest[..len.count()]
+    let alike = rest.iter().take_while(|endpoint| endpoint.key == key);
+    &rest[..alike.count()]
 }
 
-/// `segment`, percent-decoded, unless it is longer than any literal that it may be.
-fn decoded<'b>(segment: &'b str, buffer: &'b mut [u8; MAX_FIRST]) -> Option<&'b [u8]> {
-    if !segment.as_bytes().contains(&b'%') {
-        return Some(segment.as_bytes());
-    }
-    let mut len = 0;
-    for byte in percent_decode_str(segment) {
-        *buffer.get_mut(len)? = byte;
-        len += 1;
-    }
-    Some(&buffer[..len])
+/// The hash (FNV-1a) of a path of so many segments, before the first of them.
+const fn start(segments: usize) -> u32 {
+    #[expect(clippy::cast_possible_truncation, reason = "a hash may lose some")]
+    step(0x811c_9dc5, segments as u8)
+}
+
+const fn step(hash: u32, byte: u8) -> u32 {
+    (hash ^ byte as u32).wrapping_mul(0x0100_0193)
 }
 
 #[cfg(test)]

@@ -78,13 +78,14 @@ pub(crate) fn judge<'p>(
         return Judgement::Permit;
     }
     let reads = matches!(*method, Method::GET | Method::HEAD);
-    let Some(readings) = Readings::of(path) else {
+    let mut readings = Readings::new();
+    if readings.read(path).is_none() {
         // It might be any endpoint of this method.
         return match reads && permits_all_reads(policy) {
             true => Judgement::Permit,
             false => Judgement::Refuse(Action::Unknown),
         };
-    };
+    }
     if readings.is_plain() && policy.permits_endpoint(method, readings.sent()) {
         return Judgement::Permit;
     }
@@ -144,20 +145,23 @@ impl<'a> Request<'a> {
         let mut otherwise = Refusal::default();
         let here = |endpoint: &&Endpoint| endpoint.root() == root;
         for endpoint in self.endpoints(tail).filter(here) {
-            if endpoint.matches(tail, Fit::Exact) {
-                let judgement = self.judge(endpoint, tail);
-                known = Some(match known {
-                    Some(known) => known.and(judgement),
-                    None => judgement,
-                });
-            } else {
-                self.refuse(endpoint, tail, &mut otherwise);
+            match endpoint.fit(tail) {
+                Some(Fit::Exact) => {
+                    let judgement = self.judge(endpoint, tail);
+                    known = Some(match known {
+                        Some(known) => known.and(judgement),
+                        None => judgement,
+                    });
+                }
+                Some(Fit::Loose) => self.refuse(endpoint, tail, &mut otherwise),
+                None => {}
             }
         }
         let known = known?;
         let tails = readings.others().map(|reading| &reading[at..]);
         for other in tails.filter(|other| *other != tail) {
-            for endpoint in self.endpoints(other).filter(here) {
+            let fitting = self.endpoints(other).filter(here);
+            for endpoint in fitting.filter(|endpoint| endpoint.fit(other).is_some()) {
                 self.refuse(endpoint, other, &mut otherwise);
             }
         }
@@ -171,7 +175,8 @@ impl<'a> Request<'a> {
         for reading in iter::once(readings.sent()).chain(readings.others()) {
             for from in reading.len().saturating_sub(MAX_PARTS)..reading.len() {
                 let end = &reading[from..];
-                for endpoint in self.endpoints(end) {
+                let fitting = self.endpoints(end);
+                for endpoint in fitting.filter(|endpoint| endpoint.fit(end).is_some()) {
                     self.refuse(endpoint, end, &mut refusal);
                 }
             }
@@ -192,12 +197,10 @@ impl<'a> Request<'a> {
 
     /// What becomes of a reading that no client needs: whatever is not simply permitted is refused.
     fn refuse(&self, endpoint: &Endpoint, segments: &[&str], refusal: &mut Refusal) {
-        if endpoint.matches(segments, Fit::Loose) {
-            match self.judge(endpoint, segments) {
-                Judgement::Permit => {}
-                Judgement::Refuse(action) => refusal.note(endpoint, action),
-                _ => refusal.note(endpoint, endpoint.action()),
-            }
+        match self.judge(endpoint, segments) {
+            Judgement::Permit => {}
+            Judgement::Refuse(action) => refusal.note(endpoint, action),
+            _ => refusal.note(endpoint, endpoint.action()),
         }
     }
 }

@@ -51,30 +51,27 @@ fn unversioned<'s, 'p>(segments: &'s [&'p str]) -> Option<&'s [&'p str]> {
 pub(super) enum Fit {
     /// Literals byte by byte, and no parameter empty.
     Exact,
-    /// Literals percent-decoded, and parameters as they come: some routers take empty ones.
+    /// Literals only once they are percent-decoded, or a parameter is empty: some routers take that.
     Loose,
 }
 
-/// Whether `segments` are an instance of the template with these parts, whose parameters stand in
-/// braces.
-pub(super) fn matches<'t>(
-    mut parts: impl Iterator<Item = &'t str>,
-    segments: &[&str],
-    fit: Fit,
-) -> bool {
+/// How closely `segments` fit the template with these parts, whose parameters stand in braces, if
+/// they do.
+pub(super) fn fit<'t>(mut parts: impl Iterator<Item = &'t str>, segments: &[&str]) -> Option<Fit> {
+    let mut fit = Fit::Exact;
     for segment in segments {
-        let matched = match (parts.next(), fit) {
-            (None, _) => false,
-            (Some(part), Fit::Exact) if part.starts_with('{') => !segment.is_empty(),
-            (Some(part), Fit::Loose) if part.starts_with('{') => true,
-            (Some(part), Fit::Exact) => part == *segment,
-            (Some(part), Fit::Loose) => is(segment, part),
+        let part = parts.next()?;
+        let exact = match part.starts_with('{') {
+            true => !segment.is_empty(),
+            false if part == *segment => true,
+            false if is(segment, part) => false,
+            false => return None,
         };
-        if !matched {
-            return false;
+        if !exact {
+            fit = Fit::Loose;
         }
     }
-    parts.next().is_none()
+    parts.next().is_none().then_some(fit)
 }
 
 /// The segment that stands where the template with these parts has `{name}`.
@@ -91,7 +88,7 @@ pub(super) fn parameter<'t, 'p>(
 
 #[cfg(test)]
 mod tests {
-    use super::{Fit, Root, matches, mounted, parameter};
+    use super::{Fit, Root, fit, mounted, parameter};
 
     #[test]
     fn versions_are_taken_off() {
@@ -132,15 +129,19 @@ mod tests {
 
     #[test]
     fn templates() {
-        use Fit::{Exact, Loose};
         let template = || "rooms/{roomId}/leave".split('/');
-        assert!(matches(template(), &["rooms", "%2F", "leave"], Exact));
-        assert!(!matches(template(), &["rooms", "", "leave"], Exact));
-        assert!(matches(template(), &["rooms", "", "leave"], Loose));
-        assert!(!matches(template(), &["rooms", "x", "leave", ""], Exact));
-        assert!(!matches(template(), &["rooms", "x"], Exact));
-        assert!(!matches(template(), &["rooms", "x", "le%61ve"], Exact));
-        assert!(matches(template(), &["rooms", "x", "le%61ve"], Loose));
+        for (segments, expected) in [
+            (&["rooms", "%2F", "leave"][..], Some(Fit::Exact)),
+            (&["rooms", "", "leave"], Some(Fit::Loose)),
+            (&["rooms", "x", "le%61ve"], Some(Fit::Loose)),
+            (&["r%6foms", "x", "leave"], Some(Fit::Loose)),
+            (&["rooms", "x", "leave", ""], None),
+            (&["rooms", "x"], None),
+            (&["rooms", "x", "join"], None),
+            (&["rooms", "x", ""], None),
+        ] {
+            assert_eq!(fit(template(), segments), expected, "{segments:?}");
+        }
         assert_eq!(
             parameter(template(), &["rooms", "x", "leave"], "roomId"),
             Some("x")

@@ -162,7 +162,7 @@ impl SuspensionPolicy {
     pub(super) fn permits_endpoint(&self, method: &Method, sent: &[&str]) -> bool {
         self.endpoints.iter().any(|(of, template)| {
             let template = template.strip_prefix('/').unwrap_or(template);
-            of == method && path::matches(template.split('/'), sent, Fit::Exact)
+            of == method && path::fit(template.split('/'), sent) == Some(Fit::Exact)
         })
     }
 }

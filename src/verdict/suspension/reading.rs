@@ -19,13 +19,15 @@ struct Segments<'p> {
 }
 
 impl<'p> Segments<'p> {
-    const NONE: Self = Self {
-        segments: [""; MAX_SEGMENTS],
-        len: 0,
-    };
+    fn new() -> Self {
+        Self {
+            segments: [""; MAX_SEGMENTS],
+            len: 0,
+        }
+    }
 
     fn collect(parts: impl Iterator<Item = &'p str>) -> Option<Self> {
-        let mut segments = Self::NONE;
+        let mut segments = Self::new();
         for part in parts {
             segments.push(part)?;
         }
@@ -63,14 +65,17 @@ struct Others<'p> {
 }
 
 impl<'p> Readings<'p> {
-    /// `None` for a path that cannot be told even so: one with a dot segment, a backslash or too
-    /// many segments, or without a leading slash.
-    pub(super) fn of(path: &'p str) -> Option<Self> {
-        let path = path.strip_prefix('/')?;
-        let mut readings = Self {
-            sent: Segments::NONE,
+    pub(super) fn new() -> Self {
+        Self {
+            sent: Segments::new(),
             others: None,
-        };
+        }
+    }
+
+    /// Reads `path`, in place, for this is large. `None` for a path that cannot be told even so:
+    /// one with a dot segment, a backslash or too many segments, or without a leading slash.
+    pub(super) fn read(&mut self, path: &'p str) -> Option<()> {
+        let path = path.strip_prefix('/')?;
         // Nearly every path can be read in one way only, and this one pass tells.
         let (mut from, mut ambiguous) = (0, false);
         for (at, byte) in path.bytes().enumerate() {
@@ -78,7 +83,7 @@ impl<'p> Readings<'p> {
                 b'/' => {
                     let segment = &path[from..at];
                     ambiguous |= is_empty_or_dots(segment);
-                    readings.sent.push(segment)?;
+                    self.sent.push(segment)?;
                     from = at + 1;
                 }
                 b'\\' => return None,
@@ -87,11 +92,17 @@ impl<'p> Readings<'p> {
             }
         }
         let last = &path[from..];
-        readings.sent.push(last)?;
-        if ambiguous || is_empty_or_dots(last) {
-            readings.others = Some(Others::of(path)?);
+        self.sent.push(last)?;
+        match ambiguous || is_empty_or_dots(last) {
+            true => self.read_otherwise(path),
+            false => Some(()),
         }
-        Some(readings)
+    }
+
+    #[cold]
+    fn read_otherwise(&mut self, path: &'p str) -> Option<()> {
+        self.others = Some(Others::of(path)?);
+        Some(())
     }
 
     /// The path as it was sent.
@@ -114,7 +125,6 @@ impl<'p> Readings<'p> {
 }
 
 impl<'p> Others<'p> {
-    #[cold]
     fn of(path: &'p str) -> Option<Self> {
         let decoded = Segments::collect(SplitSlashes(Some(path)))?;
         let dots = decoded.as_slice().iter().any(|s| is(s, ".") || is(s, ".."));
@@ -172,9 +182,14 @@ fn encodes_slash(bytes: &[u8]) -> bool {
 mod tests {
     use super::{MAX_SEGMENTS, Readings};
 
+    fn read(path: &str) -> Option<Readings<'_>> {
+        let mut readings = Readings::new();
+        readings.read(path).map(|()| readings)
+    }
+
     #[test]
     fn a_path_is_read_in_four_ways() {
-        let readings = Readings::of("/a%2Fb%2fc//d/").unwrap();
+        let readings = read("/a%2Fb%2fc//d/").unwrap();
         assert!(!readings.is_plain());
         let all = [
             &["a%2Fb%2fc", "", "d", ""][..],
@@ -185,7 +200,7 @@ mod tests {
         let others: Vec<_> = readings.others().collect();
         assert_eq!((readings.sent(), &others[..]), (all[0], &all[1..]));
         for plain in ["/", "/%2", "/a%252Fb", "/ä/ö%", "/a//b/"] {
-            assert!(Readings::of(plain).unwrap().is_plain(), "{plain}");
+            assert!(read(plain).unwrap().is_plain(), "{plain}");
         }
     }
 
@@ -201,11 +216,11 @@ mod tests {
             "a/b",
             "",
         ] {
-            assert!(Readings::of(odd).is_none(), "{odd}");
+            assert!(read(odd).is_none(), "{odd}");
         }
-        assert!(Readings::of(&"/a".repeat(MAX_SEGMENTS)).is_some());
-        assert!(Readings::of(&"/a".repeat(MAX_SEGMENTS + 1)).is_none());
-        assert!(Readings::of(&"%2Fa".repeat(MAX_SEGMENTS + 1)).is_none());
+        assert!(read(&"/a".repeat(MAX_SEGMENTS)).is_some());
+        assert!(read(&"/a".repeat(MAX_SEGMENTS + 1)).is_none());
+        assert!(read(&"%2Fa".repeat(MAX_SEGMENTS + 1)).is_none());
     }
 
     #[test]
@@ -218,13 +233,13 @@ mod tests {
             "/%2/%5",
             "/%252F",
         ] {
-            let readings = Readings::of(one).unwrap();
+            let readings = read(one).unwrap();
             assert_eq!(readings.others().count(), 0, "{one}");
             let sent: Vec<_> = one[1..].split('/').collect();
             assert_eq!(readings.sent(), sent, "{one}");
         }
         for odd in ["/", "//a", "/a/", "/a//b", "/a%2fb", "/a%2Eb"] {
-            let readings = Readings::of(odd).unwrap();
+            let readings = read(odd).unwrap();
             assert_eq!(readings.others().count(), 3, "{odd}");
         }
     }
