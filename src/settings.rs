@@ -10,7 +10,7 @@ use std::{
 use http::{Extensions, Method, Uri};
 
 use crate::{
-    Outcome, SuspensionPolicy,
+    AccountState, Outcome, SuspensionPolicy,
     request::{
         endpoint::{self, LongPoll, NamingEndpoint},
         path_source::PathSource,
@@ -111,6 +111,15 @@ impl Settings {
         match &self.clock {
             None => SystemTime::now(),
             Some(clock) => clock(),
+        }
+    }
+
+    /// The time to judge `state` at: any, where no restriction has an end. The clock is not read
+    /// then, which may be a call of the operating system.
+    pub(crate) fn now_for(&self, state: &AccountState) -> SystemTime {
+        match state.has_end() {
+            true => self.now(),
+            false => SystemTime::UNIX_EPOCH,
         }
     }
 
