@@ -1,9 +1,10 @@
 //! What the layer costs per request: the tables of `benches/README.md`.
 //!
 //! `cargo bench --bench layer` measures time and allocations in this process, counts the
-//! instructions in the `instructions` bench's, and prints all of it as Markdown; `-- --svg FILE`
-//! draws the times. `-- --time-only` leaves the instructions out. Other arguments choose rows by
-//! words in the names of stack and row.
+//! instructions in the `instructions` bench's, and prints all of it as Markdown; what is done
+//! meanwhile goes to standard error, a line a cell. `-- --svg FILE` draws the times. `-- --time-only` leaves the
+//! instructions out; `-- --quick` as well, and measures three rounds. Other arguments choose rows
+//! by words in the names of stack and row.
 
 mod support;
 
@@ -16,7 +17,8 @@ use support::{
 
 /// Requests of one round of one cell: as many as there are accounts in turn.
 const REQUESTS: usize = 2_000;
-const ROUNDS: usize = 30;
+const ROUNDS: usize = 10;
+const QUICK_ROUNDS: usize = 3;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
@@ -39,10 +41,15 @@ fn main() -> ExitCode {
         .expect("a runtime");
     let _entered = runtime.enter();
     // Without `--bench` it is `cargo test` that asks whether every cell answers as it should.
-    let is_bench = arguments.iter().any(|argument| argument == "--bench");
-    let rounds = if is_bench { ROUNDS } else { 1 };
+    let has = |flag: &str| arguments.iter().any(|argument| argument == flag);
+    let (is_bench, is_quick) = (has("--bench"), has("--quick"));
+    let rounds = match (is_bench, is_quick) {
+        (false, _) => 1,
+        (true, false) => ROUNDS,
+        (true, true) => QUICK_ROUNDS,
+    };
     let mut measured = measure(&is_chosen, rounds);
-    if is_bench && !arguments.iter().any(|argument| argument == "--time-only") {
+    if is_bench && !is_quick && !has("--time-only") {
         add_instructions(&mut measured, &words);
     }
     let report = Report::new(measured);
@@ -74,14 +81,16 @@ fn measure(is_chosen: &dyn Fn(Place) -> bool, rounds: usize) -> Vec<Measured> {
         for ((place, cell), mut times) in cells.iter_mut().zip(times) {
             times.sort_by(f64::total_cmp);
             let (allocations, bytes) = allocations(&mut **cell);
-            measured.push(Measured {
+            let cell = Measured {
                 place: *place,
                 minimum: times[0],
                 median: times[times.len() / 2],
                 allocations,
                 bytes,
                 instructions: None,
-            });
+            };
+            eprintln!("{cell}");
+            measured.push(cell);
         }
     });
     measured

@@ -147,7 +147,8 @@ pub struct Denial {
     user: Option<UserId>,
     state: AccountState,
     action: Option<Action>,
-    /// When it was decided, which a `Retry-After` counts from.
+    /// When it was decided, which a `Retry-After` counts from; any time where nothing ends. `None`
+    /// where neither reason nor end is told.
     at: Option<SystemTime>,
     cors: bool,
 }

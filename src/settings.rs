@@ -10,7 +10,7 @@ use std::{
 use http::{Extensions, Method, Uri};
 
 use crate::{
-    Outcome, SuspensionPolicy,
+    AccountState, Outcome, SuspensionPolicy,
     request::{
         endpoint::{self, NamingEndpoint},
         long_poll::{LongPoll, long_poll},
@@ -112,6 +112,15 @@ impl Settings {
         match &self.clock {
             None => SystemTime::now(),
             Some(clock) => clock(),
+        }
+    }
+
+    /// The time to judge `state` at: any, where no restriction has an end. The clock is not read
+    /// then, which may be a call of the operating system.
+    pub(crate) fn now_for(&self, state: &AccountState) -> SystemTime {
+        match state.has_end() {
+            true => self.now(),
+            false => SystemTime::UNIX_EPOCH,
         }
     }
 

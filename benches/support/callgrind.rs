@@ -44,12 +44,12 @@ fn mark() {
     std::hint::black_box(std::os::unix::process::parent_id());
 }
 
-/// Counts the instructions of the cells that have `filter` in their names.
+/// Counts the instructions of the cells that the child chooses by `arguments`.
 ///
 /// # Errors
 ///
 /// If valgrind is missing or fails.
-pub fn count(filter: &[String]) -> io::Result<Vec<Count>> {
+pub fn count(arguments: &[String]) -> io::Result<Vec<Count>> {
     let directory = env::temp_dir().join(format!("callgrind-{}", std::process::id()));
     fs::create_dir_all(&directory)?;
     let output = Command::new("valgrind")
@@ -58,9 +58,15 @@ pub fn count(filter: &[String]) -> io::Result<Vec<Count>> {
         .arg(format!("--callgrind-out-file={}/out", directory.display()))
         .arg(env::current_exe()?)
         .arg(CHILD)
-        .args(filter)
+        .args(arguments)
         .stderr(Stdio::inherit())
-        .output()?;
+        .output()
+        .map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => io::Error::other(
+                "valgrind is missing, which counts them. Please install it (Debian: `apt-get install valgrind`).",
+            ),
+            _ => error,
+        })?;
     if !output.status.success() {
         return Err(io::Error::other(format!("valgrind: {}", output.status)));
     }

@@ -1,6 +1,7 @@
 //! One row in one column in one stack: a cell, ready to be run.
 
 use std::{
+    cell::LazyCell,
     convert::Infallible,
     marker::PhantomData,
     pin::pin,
@@ -81,9 +82,12 @@ where
     B: From<Bytes>,
 {
     fn prepare(&mut self, count: usize) {
-        // Taken from behind.
-        let turns = (0..count).rev();
-        self.templates = turns.map(|turn| self.row.request(turn)).collect();
+        // Made once: parsing them takes longer than everything that is measured.
+        if self.templates.len() != count {
+            // Taken from behind.
+            let turns = (0..count).rev();
+            self.templates = turns.map(|turn| self.row.request(turn)).collect();
+        }
         self.prepared = self.templates.iter().map(copy).collect();
         self.kept = Vec::with_capacity(count);
     }
@@ -197,7 +201,8 @@ pub fn each_row(wanted: &dyn Fn(Place) -> bool, run: &mut dyn FnMut(&mut Vec<Pla
 
 /// What the peers are given for a row.
 struct Check {
-    table: Arc<BareTable>,
+    /// Made when the first column asks for it.
+    table: LazyCell<Arc<BareTable>>,
     is_awaited: bool,
     at_first: bool,
 }
@@ -235,7 +240,7 @@ impl Cells<'_> {
 
     fn check(&self) -> Check {
         Check {
-            table: Arc::new(BareTable::new()),
+            table: LazyCell::new(|| Arc::new(BareTable::new())),
             is_awaited: self.row.answer != Answer::AtHand || self.row.logs_in,
             at_first: self.row.answer != Answer::AwaitedByMany,
         }

@@ -1,6 +1,6 @@
 //! The tables and the plot.
 
-use std::fmt::Write;
+use std::fmt::{self, Write};
 
 use super::{
     cells::{COLUMNS, Place, STACKS},
@@ -16,6 +16,19 @@ pub struct Measured {
     pub allocations: f64,
     pub bytes: f64,
     pub instructions: Option<f64>,
+}
+
+/// As it was measured: nothing is taken off.
+impl fmt::Display for Measured {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Place { stack, row, column } = self.place;
+        let (minimum, median) = (self.minimum, self.median);
+        write!(
+            f,
+            "{stack}, {row}, {column}: {minimum:.0} ns (median {median:.0}), {:.2} allocations of {:.0} bytes",
+            self.allocations, self.bytes
+        )
+    }
 }
 
 pub struct Report(Vec<Measured>);

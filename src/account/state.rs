@@ -82,6 +82,12 @@ impl AccountState {
         self.restrictions()
             .find(|restriction| restriction.is_in_force(now))
     }
+
+    /// Whether a restriction ends by itself, or has ended.
+    pub(crate) fn has_end(&self) -> bool {
+        self.restrictions()
+            .any(|restriction| restriction.until().is_some())
+    }
 }
 
 impl From<Restriction> for AccountState {

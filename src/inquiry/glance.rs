@@ -8,10 +8,7 @@ use http::{HeaderMap, Method, Request, header::AUTHORIZATION};
 use super::limits::unless_it_panics;
 use crate::{
     AccessToken, AccountStateStore, Credential,
-    request::{
-        credentials::{self, bearer_token},
-        endpoint, long_poll,
-    },
+    request::{credentials, endpoint, long_poll},
     shared::Shared,
 };
 
@@ -44,7 +41,9 @@ impl<S: AccountStateStore> Shared<S> {
         let Some(header) = headers.get(AUTHORIZATION) else {
             return true;
         };
-        let Some(token) = bearer_token(header.as_bytes()) else {
+        // As nearly every client writes it. White space around the token stays: with it the token
+        // is one that the store does not know.
+        let Some(token) = header.as_bytes().strip_prefix(b"Bearer ") else {
             return false;
         };
         // A second header makes it a case for a closer look. Where no header is repeated there

@@ -95,7 +95,7 @@ impl Settings {
     }
 
     fn judge_restricted<'p>(&self, account: &Account, head: &'p Head<'_>) -> Judged<'p> {
-        let now = self.now();
+        let now = self.now_for(&account.state);
         let Some(kind) = account.state.in_force(now).map(Restriction::kind) else {
             return Judged::Clear;
         };
@@ -116,7 +116,8 @@ impl Settings {
     }
 
     fn suspended(&self, account: &Account, action: Option<Action>) -> Denial {
-        self.restricted(account, RestrictionKind::Suspended, self.now())
+        let now = self.now_for(&account.state);
+        self.restricted(account, RestrictionKind::Suspended, now)
             .with_action(action)
     }
 

@@ -29,9 +29,14 @@ impl<'a> HeadCredentials<'a> {
         let mut found = Self {
             tokens: Few::new(),
             asserted_users: Few::new(),
-            may_assert_nobody: false,
+            may_assert_nobody: true,
             has_plain_header: false,
         };
+        if let Some(token) = the_only_token(headers, uri) {
+            found.tokens.push(Cow::Borrowed(token))?;
+            found.has_plain_header = true;
+            return Ok(found);
+        }
         let mut asserts_plainly = false;
         for value in headers.get_all(AUTHORIZATION) {
             let value = value.as_bytes();
@@ -85,12 +90,7 @@ impl<'a> HeadCredentials<'a> {
     /// repeated headers) or anything else that tokens do not have, each piece counts too.
     fn push_header_token(&mut self, token: &'a [u8]) -> Result<(), TooMany> {
         self.tokens.push(Cow::Borrowed(token))?;
-        let is_separator = |byte: &u8| !byte.is_ascii_graphic() || *byte == b',';
-        // Not `any`: looking at all of them at once is faster than stopping early.
-        if token
-            .iter()
-            .fold(false, |found, byte| found | is_separator(byte))
-        {
+        if !is_in_one_piece(token) {
             for piece in token.split(is_separator) {
                 if !piece.is_empty() {
                     self.tokens.push(Cow::Borrowed(piece))?;
@@ -131,6 +131,32 @@ impl<'a> HeadCredentials<'a> {
         }
         Ok(())
     }
+}
+
+/// What separates the pieces of a token: nothing that stands in one, whatever server made it up.
+fn is_separator(byte: &u8) -> bool {
+    !byte.is_ascii_graphic() || *byte == b','
+}
+
+fn is_in_one_piece(token: &[u8]) -> bool {
+    // Not `any`: looking at all of them at once is faster than stopping early.
+    !token
+        .iter()
+        .fold(false, |found, byte| found | is_separator(byte))
+}
+
+/// The token of a request that nobody can misread: one header, as nearly every client writes it,
+/// and nothing in the query. Whatever else there is takes the long way to the same result.
+fn the_only_token<'a>(headers: &'a HeaderMap, uri: &Uri) -> Option<&'a [u8]> {
+    // Where no header is repeated there are as many names as values.
+    if headers.len() != headers.keys_len() || uri.query().is_some_and(may_be_in_query) {
+        return None;
+    }
+    let token = headers
+        .get(AUTHORIZATION)?
+        .as_bytes()
+        .strip_prefix(b"Bearer ")?;
+    (!token.is_empty() && is_in_one_piece(token)).then_some(token)
 }
 
 /// The token of a `Bearer` header in any case, with any white space around it or none; `None` for

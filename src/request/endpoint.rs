@@ -16,6 +16,9 @@ const OTHER_APIS: [&str; 7] = [
     "/.well-known/",
 ];
 
+/// The API that this is about.
+const CLIENT_API: &str = "/_matrix/client/";
+
 /// `POST /logout` and `POST /logout/all`: what a locked account may still do
 /// ([account locking](https://spec.matrix.org/latest/client-server-api/#account-locking)).
 ///
@@ -38,9 +41,11 @@ pub(crate) fn is_versions(method: &Method, path: &str) -> bool {
 
 /// Whether the path belongs to another Matrix API.
 pub(crate) fn is_other_api(path: &str) -> bool {
-    OTHER_APIS
-        .iter()
-        .any(|prefix| path.strip_prefix(prefix).is_some_and(is_plain))
+    // Nearly every path, and none of those.
+    !path.starts_with(CLIENT_API)
+        && OTHER_APIS
+            .iter()
+            .any(|prefix| path.strip_prefix(prefix).is_some_and(is_plain))
 }
 
 /// Whether `path` lies at or below `prefix`, whichever way a router reads it.
@@ -57,10 +62,7 @@ pub(crate) fn is_below(prefix: &str, path: &str) -> bool {
 /// Whether the specification authenticates nobody by access token here: a token in the head of
 /// such a request is a left-over of the account that the client had before.
 pub(crate) fn ignores_access_token(method: &Method, path: &str) -> bool {
-    let Some((version, rest)) = path
-        .strip_prefix("/_matrix/client/")
-        .and_then(|path| path.split_once('/'))
-    else {
+    let Some(path) = path.strip_prefix(CLIENT_API) else {
         return false;
     };
     let is_request_token = |rest| {
@@ -74,28 +76,29 @@ pub(crate) fn ignores_access_token(method: &Method, path: &str) -> bool {
                 | "account/3pid/msisdn/requestToken"
         )
     };
-    match version {
-        "v3" | "r0" => match rest {
-            "login" => is_read(method) || method == Method::POST,
-            "refresh" | "register" => method == Method::POST,
-            "register/available" | "login/sso/redirect" => is_read(method),
-            _ => {
-                (method == Method::POST && is_request_token(rest))
-                    || (is_read(method)
-                        && rest
-                            .strip_prefix("login/sso/redirect/")
-                            .is_some_and(is_one_plain_segment))
-            }
-        },
-        "v1" => {
-            is_read(method)
-                && matches!(
-                    rest,
-                    "auth_metadata" | "register/m.login.registration_token/validity"
-                )
+    let stable = path
+        .strip_prefix("v3/")
+        .or_else(|| path.strip_prefix("r0/"));
+    let Some(rest) = stable else {
+        return is_read(method)
+            && matches!(
+                path,
+                "v1/auth_metadata"
+                    | "v1/register/m.login.registration_token/validity"
+                    | "unstable/org.matrix.msc2965/auth_metadata"
+            );
+    };
+    match rest {
+        "login" => is_read(method) || method == Method::POST,
+        "refresh" | "register" => method == Method::POST,
+        "register/available" | "login/sso/redirect" => is_read(method),
+        _ => {
+            (method == Method::POST && is_request_token(rest))
+                || (is_read(method)
+                    && rest
+                        .strip_prefix("login/sso/redirect/")
+                        .is_some_and(is_one_plain_segment))
         }
-        "unstable" => is_read(method) && rest == "org.matrix.msc2965/auth_metadata",
-        _ => false,
     }
 }
 
