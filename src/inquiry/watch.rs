@@ -73,7 +73,11 @@ impl<S: AccountStateStore> Shared<S> {
                 let changed = watched.any_changed();
                 match limit {
                     None => changed.await,
-                    Some(limit) => tokio::time::timeout(limit, changed).await.unwrap_or(()),
+                    // Boxed: a timer is large, and only a failing store needs one.
+                    Some(limit) => {
+                        let changed = Box::pin(tokio::time::timeout(limit, changed));
+                        changed.await.unwrap_or(());
+                    }
                 }
             }
         }))
@@ -137,9 +141,13 @@ impl Watched {
 
     /// Waits until the state of one of them may have changed.
     async fn any_changed(&mut self) {
-        if self.others.is_empty() {
-            return self.first.1.changed().await;
+        match self.others.is_empty() {
+            true => self.first.1.changed().await,
+            false => Box::pin(self.any_of_several_changed()).await,
         }
+    }
+
+    async fn any_of_several_changed(&mut self) {
         let all = std::iter::once(&mut self.first).chain(&mut self.others);
         let mut changes: Vec<_> = all
             .map(|(_, subscription)| Box::pin(subscription.changed()))
@@ -153,5 +161,29 @@ impl Watched {
             Poll::Pending
         })
         .await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use http::Request;
+
+    use crate::{
+        Account, AccountState, MemoryStore, inquiry::Head, request::few::Few, shared::Shared,
+    };
+
+    /// What a waiting request costs beside its future, which there may be a hundred thousand of.
+    #[test]
+    fn a_watch_is_small() {
+        let shared = Arc::new(Shared::new(MemoryStore::new()));
+        let request = Request::get("/_matrix/client/v3/sync").body(()).unwrap();
+        let head = Head::of(&request, &shared.settings);
+        let alice = Account::new("@alice:localhost".into(), AccountState::ACTIVE);
+        let watched = shared.to_be_watched(&head).unwrap();
+        let watch = shared.watch(watched, Few::from_iter([alice])).unwrap();
+        let size = size_of_val(&*watch);
+        assert!(size <= 400, "{size} bytes");
     }
 }
