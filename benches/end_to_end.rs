@@ -37,7 +37,7 @@ use tower_account_status::{
 use tower_layer::Layer;
 
 const CONNECTIONS: usize = 16;
-const WAITING: usize = 1_000;
+const WAITING: u16 = 1_000;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
@@ -58,7 +58,7 @@ async fn main() {
             let mut rate = [0.0; 2];
             for (rate, address) in rate.iter_mut().zip([without, with]) {
                 *rate = number(
-                    generate(&[
+                    &generate(&[
                         "rate",
                         protocol,
                         &address.to_string(),
@@ -95,7 +95,7 @@ async fn beside_a_slow_store(requests: usize) {
     let layer = wrapped(Arc::clone(&store)).with_store_timeout(Duration::from_secs(300));
     let address = serve(layer.layer(service_fn(hello))).await.to_string();
     let requests = requests.to_string();
-    for waiting in [0, WAITING] {
+    for waiting in [0, usize::from(WAITING)] {
         if waiting > 0 {
             hold(&address, waiting).await;
             while store.waiting.load(Ordering::Acquire) < waiting {
@@ -104,7 +104,7 @@ async fn beside_a_slow_store(requests: usize) {
         }
         let line = generate(&["latency", "http1", &address, &requests]).await;
         let mut figures = line.split_whitespace();
-        let mut next = || number(figures.next().unwrap_or_default().into());
+        let mut next = || number(figures.next().unwrap_or_default());
         println!("| {waiting} | {:.0} | {:.0} |", next(), next());
     }
     store.released.notify_waiters();
@@ -136,7 +136,7 @@ where
             let service = TowerToHyperService::new(service.clone());
             tokio::spawn(async move {
                 let mut server = auto::Builder::new(TokioExecutor::new());
-                server.http2().max_concurrent_streams(WAITING as u32);
+                server.http2().max_concurrent_streams(u32::from(WAITING));
                 // The client goes away when it is done.
                 let _ = server.serve_connection(TokioIo::new(stream), service).await;
             });
@@ -197,7 +197,7 @@ async fn generate(arguments: &[&str]) -> String {
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
-fn number(text: String) -> f64 {
+fn number(text: &str) -> f64 {
     text.parse().expect("a number from the load generator")
 }
 
@@ -214,9 +214,10 @@ async fn load(arguments: &[String]) {
         _ => {
             let mut client = Client::connect(protocol, address).await;
             let mut times = Vec::new();
+            let amount = usize::try_from(amount).expect("few");
             for turn in 0..amount {
                 let started = Instant::now();
-                client.send(Standing::Active.number(turn as usize)).await;
+                client.send(Standing::Active.number(turn)).await;
                 times.push(started.elapsed().as_secs_f64() * 1e6);
             }
             let times = sorted(times);

@@ -107,8 +107,8 @@ fn restricted(size: usize) {
     let (store, _) = filled(size);
     let active = sample(size / 10);
     let mut done = size / 10;
-    for share in [0.0, 0.1, 0.5] {
-        let until = size / 10 + (share * size as f64) as usize;
+    for percent in [0, 10, 50] {
+        let until = size / 10 + size * percent / 100;
         while done < until.min(size) {
             store.restrict(user(done), RestrictionKind::Locked);
             done += 1;

@@ -16,7 +16,7 @@ use http::{
     header::{AUTHORIZATION, CONTENT_TYPE},
 };
 use http_body::Body;
-use http_body_util::BodyExt;
+use http_body_util::{BodyExt, Collected};
 use pin_project_lite::pin_project;
 use tower::Service;
 use tower_http::auth::AsyncAuthorizeRequest;
@@ -222,7 +222,7 @@ async fn check_awaited<B: Body<Data = Bytes> + From<Bytes>>(
 ) -> Result<Request<B>, Standing> {
     let (parts, body) = request.into_parts();
     if parts.uri.path() == "/_matrix/client/v3/login" {
-        let data = body.collect().await.map(|body| body.to_bytes());
+        let data = body.collect().await.map(Collected::to_bytes);
         let data = data.unwrap_or_default();
         let json: serde_json::Value = serde_json::from_slice(&data).unwrap_or_default();
         let user = json["identifier"]["user"].as_str().unwrap_or_default();
