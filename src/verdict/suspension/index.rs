@@ -180,7 +180,7 @@ const fn step(hash: u32, byte: u8) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use super::{Fit, ROWS, SORTED, TABLE, candidates};
+    use super::{Endpoint, Fit, ROWS, SORTED, TABLE, candidates};
 
     #[test]
     fn each_row_is_found_by_its_own_path_in_the_tables_order() {
@@ -207,11 +207,7 @@ mod tests {
                 let own = own.map(|endpoint| (endpoint.root, endpoint.row));
                 assert_eq!(own, Some((*root, *row)), "{path}");
                 let parts = found.iter().filter(|endpoint| endpoint.place == place);
-                assert!(
-                    parts
-                        .flat_map(|endpoint| endpoint.parts())
-                        .eq(row.1.split('/'))
-                );
+                assert!(parts.flat_map(Endpoint::parts).eq(row.1.split('/')));
             }
         }
     }
