@@ -25,11 +25,11 @@ pub(super) fn judge<'p>(
     };
     match endpoint.action() {
         Action::JoinRoom | Action::SendMessage | Action::SetTyping
-            if policy.is_appeal_room(room()) =>
+            if policy.is_appeal_room(room) =>
         {
             Judgement::Permit
         }
-        Action::SendMessage => send(policy, room(), named("eventType")),
+        Action::SendMessage => send(policy, room, named("eventType")),
         Action::SendState => {
             let event_type = named("eventType");
             let own = match named("stateKey") {
@@ -46,14 +46,18 @@ pub(super) fn judge<'p>(
     }
 }
 
-fn send<'p>(policy: &SuspensionPolicy, room: &'p str, event_type: &str) -> Judgement<'p> {
+fn send<'p>(
+    policy: &SuspensionPolicy,
+    room: impl Fn() -> &'p str,
+    event_type: &str,
+) -> Judgement<'p> {
     let message = Judgement::by(policy, Action::SendMessage);
     if !is(event_type, REDACTION) {
         return message;
     }
     let redaction = match redaction::without_asking(policy) {
         Some(judgement) => judgement,
-        None => Judgement::ReadBody(BodyQuestion::Redaction { room }),
+        None => Judgement::ReadBody(BodyQuestion::Redaction { room: room() }),
     };
     as_spelled(event_type, REDACTION, redaction, message)
 }

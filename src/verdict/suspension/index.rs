@@ -27,6 +27,8 @@ pub(super) struct Endpoint {
     ends: [u8; MAX_PARTS],
     /// How many parts it has.
     len: usize,
+    /// How the third of them begins, if that is a literal.
+    third: Option<[u8; 2]>,
 }
 
 impl Endpoint {
@@ -49,6 +51,13 @@ impl Endpoint {
             hash = step(hash, template[at]);
             at += 1;
         }
+        let mut third = None;
+        if len > 2 {
+            let (from, end) = (ends[1] as usize + 1, ends[2] as usize);
+            if end - from >= 2 && template[from] != b'{' {
+                third = Some([template[from], template[from + 1]]);
+            }
+        }
         Self {
             key: hash,
             root,
@@ -56,6 +65,7 @@ impl Endpoint {
             place,
             ends,
             len,
+            third,
         }
     }
 
@@ -78,7 +88,23 @@ impl Endpoint {
     }
 
     pub(super) fn fit(&self, segments: &[&str]) -> Option<Fit> {
-        fit(self.parts(), segments)
+        match self.may_fit(segments) {
+            true => fit(self.parts(), segments),
+            false => None,
+        }
+    }
+
+    /// Tells most of those apart that have the first part in common, by how the third begins.
+    fn may_fit(&self, segments: &[&str]) -> bool {
+        let Some(third) = self.third.zip(segments.get(2)) else {
+            return true;
+        };
+        let ([first, second], segment) = third;
+        match *segment.as_bytes() {
+            [b'%', ..] => true,
+            [one, two, ..] => one == first && (two == second || two == b'%'),
+            _ => false,
+        }
     }
 
     /// The segment that stands where the template has `{name}`.
@@ -154,7 +180,7 @@ const fn step(hash: u32, byte: u8) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use super::{ROWS, SORTED, TABLE, candidates};
+    use super::{Endpoint, Fit, ROWS, SORTED, TABLE, candidates};
 
     #[test]
     fn each_row_is_found_by_its_own_path_in_the_tables_order() {
@@ -181,7 +207,7 @@ mod tests {
                 let own = own.map(|endpoint| (endpoint.root, endpoint.row));
                 assert_eq!(own, Some((*root, *row)), "{path}");
                 let parts = found.iter().filter(|endpoint| endpoint.place == place);
-                assert!(parts.flat_map(super::Endpoint::parts).eq(row.1.split('/')));
+                assert!(parts.flat_map(Endpoint::parts).eq(row.1.split('/')));
             }
         }
     }
@@ -201,5 +227,29 @@ mod tests {
             assert!(candidates(segments).is_empty(), "{segments:?}");
         }
         assert!(candidates(&["rooms"; 20]).is_empty());
+    }
+
+    #[test]
+    fn how_the_third_part_begins_excludes_none_that_fits() {
+        let template = "rooms/{roomId}/send/{eventType}/{txnId}";
+        let send = SORTED.iter().find(|endpoint| endpoint.row.1 == template);
+        let send = send.expect("it is in the table");
+        for (third, expected) in [
+            ("send", Some(Fit::Exact)),
+            ("%73end", Some(Fit::Loose)),
+            ("s%65nd", Some(Fit::Loose)),
+            ("%73%65%6e%64", Some(Fit::Loose)),
+            ("sent", None),
+            ("state", None),
+            ("%74end", None),
+            ("s", None),
+            ("", None),
+        ] {
+            assert_eq!(
+                send.fit(&["rooms", "!r", third, "m", "1"]),
+                expected,
+                "{third}"
+            );
+        }
     }
 }

@@ -152,10 +152,10 @@ impl SuspensionPolicy {
     }
 
     /// Whether the room, percent-encoded, is one for appeals.
-    pub(super) fn is_appeal_room(&self, room: &str) -> bool {
+    pub(super) fn is_appeal_room<'p>(&self, room: impl Fn() -> &'p str) -> bool {
         self.appeal_rooms
             .iter()
-            .any(|appeal| path::is(room, appeal))
+            .any(|appeal| path::is(room(), appeal))
     }
 
     /// Whether it is one of the single endpoints, of a path that cannot be read in another way.
