@@ -1,5 +1,5 @@
 //! What the two layers cost in the gateway, in one process and without a harness:
-//! `cargo bench --all-features --bench gateway`.
+//! `cargo bench --all-features --bench gateway`; a number behind `--` is that of the rounds.
 //!
 //! The same proxy with the layers and without them, in turns, in front of the same homeserver,
 //! which answers at once. All of it shares the machine, so the figures are for comparison with
@@ -64,7 +64,9 @@ const ROUNDS: usize = 15;
 async fn main() {
     // `cargo test --benches` runs this too, and wants to know only that it runs.
     let is_test = std::env::args().any(|argument| argument == "--test");
-    let (requests, rounds) = if is_test { (5, 1) } else { (REQUESTS, ROUNDS) };
+    let given = std::env::args().find_map(|argument| argument.parse().ok());
+    let rounds: usize = given.unwrap_or(ROUNDS).max(1);
+    let (requests, rounds) = if is_test { (5, 1) } else { (REQUESTS, rounds) };
 
     let upstream = homeserver().await;
     let directory = tempfile::tempdir().unwrap();
