@@ -164,7 +164,13 @@ impl<D: AccountDirectory, R: RestrictionStore> Shared<D, R> {
     ) -> Result<T, Refusal> {
         match within_limits(self.settings.store_timeout, answer).await {
             Ok(answer) => answer,
-            Err(_failure) => Err(Refusal::Unavailable),
+            Err(failure) => {
+                #[cfg(feature = "tracing")]
+                tracing::warn!(error = %failure, "a moderation request got no answer from the server's own state");
+                #[cfg(not(feature = "tracing"))]
+                let _ = failure;
+                Err(Refusal::Unavailable)
+            }
         }
     }
 }
