@@ -35,7 +35,7 @@ mod sealed {
 #[diagnostic::on_unimplemented(
     message = "the request body `{B}` cannot be made from bytes, so the layer cannot keep it",
     label = "this request body has to be wrapped",
-    note = "add `.with_wrapped_bodies()` (or `.with_wrapped_request_body()`) to the `AccountStatusLayer`; bodies then have to be `http_body::Body<Data = Bytes>`"
+    note = "add `.with_wrapped_bodies()` (or `.with_wrapped_request_body()`) to the layer; bodies then have to be `http_body::Body<Data = Bytes>`"
 )]
 pub trait RequestBodies<B>: sealed::Sealed {
     /// What the inner service receives.
@@ -102,7 +102,7 @@ impl<B: Body<Data = Bytes>> RequestBodies<B> for WrappedBodies {
 #[diagnostic::on_unimplemented(
     message = "the response body `{B}` cannot be made from bytes, so the layer cannot keep it",
     label = "this response body has to be wrapped",
-    note = "add `.with_wrapped_bodies()` (or `.with_wrapped_response_body()`) to the `AccountStatusLayer`; bodies then have to be `http_body::Body<Data = Bytes>`"
+    note = "add `.with_wrapped_bodies()` (or `.with_wrapped_response_body()`) to the layer; bodies then have to be `http_body::Body<Data = Bytes>`"
 )]
 pub trait ResponseBodies<B>: sealed::Sealed {
     /// What the client receives.

@@ -6,63 +6,20 @@
 
 #[path = "support/postgres.rs"]
 mod postgres;
+#[path = "support/postgres_store.rs"]
+mod postgres_store;
 
-use std::{error::Error as _, time::Duration};
+use std::time::Duration;
 
 use postgres::Cluster;
+use postgres_store::{SOON, alice, chain, until_peeked, with_set};
 use tokio::{task::JoinSet, time::timeout};
 use tower_account_status::{
     AccountState, Restriction,
     RestrictionKind::*,
     RestrictionRecord, RestrictionStore as _, UserId,
-    store::{
-        PostgresStore,
-        postgres::{PostgresOptions, PostgresStoreError},
-    },
+    store::{PostgresStore, postgres::PostgresOptions},
 };
-
-/// Far more than the store promises: a machine may be busy.
-const SOON: Duration = Duration::from_secs(30);
-
-fn alice() -> UserId {
-    "@alice:example.org".into()
-}
-
-async fn with_set(url: &str) -> PostgresStore {
-    let options = PostgresOptions::new(url).unwrap();
-    options
-        .with_restricted_set_in_memory()
-        .connect()
-        .await
-        .unwrap()
-}
-
-/// Waits until what is answered at once is `expected`, which is announced each time it may be.
-async fn until_peeked(store: &PostgresStore, user: &UserId, expected: &AccountState) {
-    let mut news = store.changes().unwrap().subscribe(user);
-    let seen = timeout(SOON, async {
-        while store.peek_state(user).as_ref() != Some(expected) {
-            news.changed().await;
-        }
-    });
-    if seen.await.is_err() {
-        panic!(
-            "{user:?}: {:?}, and not {expected:?}",
-            store.peek_state(user)
-        );
-    }
-}
-
-/// The error and what it stems from, in one line.
-fn chain(error: &PostgresStoreError) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text = format!("{text}: {error}");
-        source = error.source();
-    }
-    text
-}
 
 #[tokio::test]
 async fn a_change_through_one_store_is_announced_by_another() {

@@ -10,6 +10,8 @@ use crate::store::stored::UnknownKind;
 #[derive(Debug)]
 pub struct PostgresStoreError(Box<Cause>);
 
+/// What the module's own functions fail with. Converting a driver's error into the public one would
+/// make the driver's type a part of the public API.
 #[derive(Debug)]
 pub(super) enum Cause {
     ConnectionString(tokio_postgres::Error),
@@ -33,21 +35,21 @@ impl From<Cause> for PostgresStoreError {
     }
 }
 
-impl From<tokio_postgres::Error> for PostgresStoreError {
+impl From<tokio_postgres::Error> for Cause {
     fn from(error: tokio_postgres::Error) -> Self {
-        Cause::Postgres(error).into()
+        Self::Postgres(error)
     }
 }
 
-impl From<PoolError> for PostgresStoreError {
+impl From<PoolError> for Cause {
     fn from(error: PoolError) -> Self {
-        Cause::Pool(error).into()
+        Self::Pool(error)
     }
 }
 
-impl From<UnknownKind> for PostgresStoreError {
+impl From<UnknownKind> for Cause {
     fn from(UnknownKind(kind): UnknownKind) -> Self {
-        Cause::UnknownKind(kind).into()
+        Self::UnknownKind(kind)
     }
 }
 

@@ -16,13 +16,13 @@ use tokio_postgres::{AsyncMessage, Client, Config, Notification};
 
 use super::{
     dial::{Dial, drive},
-    error::{Cause, PostgresStoreError},
+    error::Cause,
     queries::Queries,
     schema::{Schema, quoted},
 };
 use crate::{AccountState, Changes, UserId, store::restricted_set::RestrictedSet};
 
-type Result<T> = std::result::Result<T, PostgresStoreError>;
+type Result<T> = std::result::Result<T, Cause>;
 
 /// How long the server has for a statement of the listener's, and for a notification of its own to
 /// come back.
@@ -105,7 +105,7 @@ impl Feed {
         match start.await {
             Ok(Ok(())) => Ok(task),
             Ok(Err(error)) => Err(error),
-            Err(_) => Err(Cause::ConnectionLost.into()),
+            Err(_) => Err(Cause::ConnectionLost),
         }
     }
 
@@ -184,8 +184,8 @@ impl Feed {
                     }
                     self.changed(&listening.client, heard).await?;
                 }
-                Ok(None) => return Err(Cause::ConnectionLost.into()),
-                Err(_) if probed_at.is_some() => return Err(Cause::NoNotifications(LIMIT).into()),
+                Ok(None) => return Err(Cause::ConnectionLost),
+                Err(_) if probed_at.is_some() => return Err(Cause::NoNotifications(LIMIT)),
                 Err(_) => {
                     listening.probe().await?;
                     probed_at = Some(Instant::now());
@@ -260,8 +260,8 @@ impl Listening {
                 Ok(Some(notification)) if self.is_answer(&notification) => return Ok(()),
                 // Everything is loaded and announced after this.
                 Ok(Some(_)) => {}
-                Ok(None) => return Err(Cause::ConnectionLost.into()),
-                Err(_) => return Err(Cause::NoNotifications(LIMIT).into()),
+                Ok(None) => return Err(Cause::ConnectionLost),
+                Err(_) => return Err(Cause::NoNotifications(LIMIT)),
             }
         }
     }
@@ -301,7 +301,7 @@ async fn limited<T>(
 ) -> Result<T> {
     match timeout(limit, answer).await {
         Ok(answer) => answer,
-        Err(_) => Err(Cause::Timeout(what, limit).into()),
+        Err(_) => Err(Cause::Timeout(what, limit)),
     }
 }
 

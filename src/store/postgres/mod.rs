@@ -128,7 +128,7 @@ impl RestrictionStore for PostgresStore {
     type Error = PostgresStoreError;
 
     async fn state(&self, user: &UserId) -> Result<AccountState, PostgresStoreError> {
-        self.0.queries.state(user).await
+        Ok(self.0.queries.state(user).await?)
     }
 
     async fn restrict(
@@ -154,7 +154,7 @@ impl RestrictionStore for PostgresStore {
         user: &UserId,
         kind: RestrictionKind,
     ) -> Result<Option<RestrictionRecord>, PostgresStoreError> {
-        self.0.queries.record(user, kind).await
+        Ok(self.0.queries.record(user, kind).await?)
     }
 
     async fn restricted(
@@ -162,7 +162,7 @@ impl RestrictionStore for PostgresStore {
         after: Option<&UserId>,
         limit: usize,
     ) -> Result<Vec<(UserId, Vec<RestrictionRecord>)>, PostgresStoreError> {
-        self.0.queries.restricted(after, limit).await
+        Ok(self.0.queries.restricted(after, limit).await?)
     }
 
     fn peek_state(&self, user: &UserId) -> Option<AccountState> {

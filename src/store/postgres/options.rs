@@ -150,7 +150,9 @@ impl PostgresOptions {
             .recycle_timeout(Some(Self::POOL_LIMIT))
             .build()
             .map_err(Cause::BuildPool)?;
-        schema.migrate(&**pool.get().await?).await?;
+        let client = pool.get().await.map_err(Cause::Pool)?;
+        schema.migrate(&client).await?;
+        drop(client);
 
         let queries = Arc::new(Queries::new(pool, &schema));
         let set = self.set_in_memory.then(Set::default);

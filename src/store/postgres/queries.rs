@@ -9,11 +9,7 @@ use tokio_postgres::{
     types::{ToSql, Type},
 };
 
-use super::{
-    error::{Cause, PostgresStoreError},
-    micros::Micros,
-    schema::Schema,
-};
+use super::{error::Cause, micros::Micros, schema::Schema};
 use crate::{
     AccountState, Restriction, RestrictionKind, UserId,
     store::{
@@ -22,7 +18,7 @@ use crate::{
     },
 };
 
-type Result<T> = std::result::Result<T, PostgresStoreError>;
+type Result<T> = std::result::Result<T, Cause>;
 type Parameters<'a> = &'a [&'a (dyn ToSql + Sync)];
 
 pub(super) struct Queries {
@@ -125,7 +121,7 @@ impl Queries {
         let set_by = record.set_by().map(UserId::as_str);
         let texts = [Some(user.as_str()), reason, set_by];
         if texts.into_iter().flatten().any(has_nul) {
-            return Err(Cause::Nul.into());
+            return Err(Cause::Nul);
         }
         let until = record.restriction().until();
         let client = self.pool.get().await?;

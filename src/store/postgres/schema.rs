@@ -2,7 +2,7 @@
 
 use tokio_postgres::Client;
 
-use super::error::{Cause, PostgresStoreError};
+use super::error::Cause;
 
 /// The version of the schema that this version of the crate makes and knows.
 const VERSION: i32 = 1;
@@ -19,9 +19,9 @@ impl Schema {
     /// A name in PostgreSQL has at most 63 bytes, and the channel's begins with a prefix.
     pub(super) const MAX_LEN: usize = 63 - CHANNEL_PREFIX.len();
 
-    pub(super) fn new(name: &str) -> Result<Self, PostgresStoreError> {
+    pub(super) fn new(name: &str) -> Result<Self, Cause> {
         if name.is_empty() || name.len() > Self::MAX_LEN || name.contains('\0') {
-            return Err(Cause::SchemaName(name.to_owned()).into());
+            return Err(Cause::SchemaName(name.to_owned()));
         }
         Ok(Self {
             quoted: quoted(name),
@@ -98,13 +98,13 @@ COMMIT;
     ///
     /// Where it is up to date nothing is changed, so that a role without the right to make tables
     /// will do once they are there.
-    pub(super) async fn migrate(&self, client: &Client) -> Result<(), PostgresStoreError> {
+    pub(super) async fn migrate(&self, client: &Client) -> Result<(), Cause> {
         let encoding: String = client
             .query_one("SELECT current_setting('server_encoding')", &[])
             .await?
             .get(0);
         if encoding != "UTF8" {
-            return Err(Cause::Encoding(encoding).into());
+            return Err(Cause::Encoding(encoding));
         }
         if self.version(client).await? == Some(VERSION) {
             return Ok(());
@@ -112,11 +112,11 @@ COMMIT;
         client.batch_execute(&self.migration_sql()).await?;
         match self.version(client).await? {
             Some(_) => Ok(()),
-            None => Err(Cause::NoSchema.into()),
+            None => Err(Cause::NoSchema),
         }
     }
 
-    async fn version(&self, client: &Client) -> Result<Option<i32>, PostgresStoreError> {
+    async fn version(&self, client: &Client) -> Result<Option<i32>, Cause> {
         let table = format!("{}.schema_version", self.quoted);
         let exists: bool = client
             .query_one("SELECT to_regclass($1) IS NOT NULL", &[&table])
@@ -131,7 +131,7 @@ COMMIT;
         match rows.first().map(|row| row.get::<_, i32>(0)) {
             Some(found) if found > VERSION => {
                 let known = VERSION;
-                Err(Cause::NewerSchema { found, known }.into())
+                Err(Cause::NewerSchema { found, known })
             }
             version => Ok(version),
         }

@@ -8,6 +8,8 @@ use crate::store::stored::UnknownKind;
 #[derive(Debug)]
 pub struct SqliteStoreError(Box<Cause>);
 
+/// What the module's own functions fail with. Converting a driver's error into the public one would
+/// make the driver's type a part of the public API.
 #[derive(Debug)]
 pub(super) enum Cause {
     Sqlite(rusqlite::Error),
@@ -25,22 +27,22 @@ impl From<Cause> for SqliteStoreError {
     }
 }
 
-impl From<rusqlite::Error> for SqliteStoreError {
+impl From<rusqlite::Error> for Cause {
     fn from(error: rusqlite::Error) -> Self {
-        Cause::Sqlite(error).into()
+        Self::Sqlite(error)
     }
 }
 
-impl From<UnknownKind> for SqliteStoreError {
+impl From<UnknownKind> for Cause {
     fn from(UnknownKind(kind): UnknownKind) -> Self {
-        Cause::UnknownKind(kind).into()
+        Self::UnknownKind(kind)
     }
 }
 
-impl SqliteStoreError {
+impl Cause {
     pub(super) fn is_busy(&self) -> bool {
-        match &*self.0 {
-            Cause::Sqlite(error) => matches!(
+        match self {
+            Self::Sqlite(error) => matches!(
                 error.sqlite_error_code(),
                 Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked)
             ),

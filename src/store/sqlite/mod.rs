@@ -195,13 +195,13 @@ impl SqliteStore {
 
     async fn read<T: Send + 'static>(
         &self,
-        read: impl FnOnce(&Connection) -> Result<T, SqliteStoreError> + Send + 'static,
+        read: impl FnOnce(&Connection) -> Result<T, Cause> + Send + 'static,
     ) -> Result<T, SqliteStoreError> {
         let queue = |read| match &self.0.reads {
             Some(reads) => reads.send(read).is_ok(),
             None => self.0.tasks.send(Task::Read(read)).is_ok(),
         };
-        threads::ask(queue, read).await
+        Ok(threads::ask(queue, read).await?)
     }
 
     async fn change(&self, user: &UserId, change: Change) -> Result<bool, SqliteStoreError> {
@@ -210,7 +210,7 @@ impl SqliteStore {
             .tasks
             .send(Task::Change(user.clone(), change, reply))
             .map_err(|_| Cause::Stopped)?;
-        answer.await.map_err(|_| Cause::Stopped)?
+        Ok(answer.await.map_err(|_| Cause::Stopped)??)
     }
 }
 

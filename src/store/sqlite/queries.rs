@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use rusqlite::{Connection, OptionalExtension as _, Row as SqlRow, params};
 
-use super::error::SqliteStoreError;
+use super::error::Cause;
 use crate::{
     AccountState, RestrictionKind, UserId,
     store::{
@@ -13,7 +13,7 @@ use crate::{
     },
 };
 
-type Result<T> = std::result::Result<T, SqliteStoreError>;
+type Result<T> = std::result::Result<T, Cause>;
 
 pub(super) fn state(connection: &Connection, user: &UserId) -> Result<AccountState> {
     let mut statement = connection

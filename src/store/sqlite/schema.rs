@@ -8,7 +8,7 @@ use std::{
 
 use rusqlite::{Connection, TransactionBehavior};
 
-use super::error::{Cause, SqliteStoreError};
+use super::error::Cause;
 
 /// How long a change, or opening the file, waits for another process that is writing.
 pub(super) const BUSY_LIMIT: Duration = Duration::from_secs(5);
@@ -42,7 +42,7 @@ pub(super) enum Location {
 pub(super) fn open_writer(
     location: &Location,
     busy_timeout: Duration,
-) -> Result<Connection, SqliteStoreError> {
+) -> Result<Connection, Cause> {
     let mut connection = open(location)?;
     connection.busy_timeout(BUSY_LIMIT)?;
     migrate(&mut connection)?;
@@ -57,14 +57,14 @@ pub(super) fn open_writer(
 }
 
 /// Opens a connection that only reads.
-pub(super) fn open_reader(location: &Location) -> Result<Connection, SqliteStoreError> {
+pub(super) fn open_reader(location: &Location) -> Result<Connection, Cause> {
     let connection = open(location)?;
     connection.busy_timeout(BUSY_LIMIT)?;
     connection.pragma_update(None, "query_only", true)?;
     Ok(connection)
 }
 
-fn open(location: &Location) -> Result<Connection, SqliteStoreError> {
+fn open(location: &Location) -> Result<Connection, Cause> {
     let connection = match location {
         Location::File(path) => Connection::open(path)?,
         Location::Memory => Connection::open_in_memory()?,
@@ -73,7 +73,7 @@ fn open(location: &Location) -> Result<Connection, SqliteStoreError> {
     Ok(connection)
 }
 
-fn migrate(connection: &mut Connection) -> Result<(), SqliteStoreError> {
+fn migrate(connection: &mut Connection) -> Result<(), Cause> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let number = |sql| transaction.query_row(sql, (), |row| row.get::<_, i64>(0));
     let application = number("PRAGMA application_id")?;
@@ -81,14 +81,14 @@ fn migrate(connection: &mut Connection) -> Result<(), SqliteStoreError> {
     let is_new =
         application == 0 && found == 0 && number("SELECT count(*) FROM sqlite_schema")? == 0;
     if application != APPLICATION_ID && !is_new {
-        return Err(Cause::NotOurs.into());
+        return Err(Cause::NotOurs);
     }
     let missing = usize::try_from(found)
         .ok()
         .and_then(|version| MIGRATIONS.get(version..));
     let Some(missing) = missing else {
         let known = MIGRATIONS.len();
-        return Err(Cause::NewerSchema { found, known }.into());
+        return Err(Cause::NewerSchema { found, known });
     };
     if !missing.is_empty() {
         for migration in missing {
@@ -103,15 +103,15 @@ fn migrate(connection: &mut Connection) -> Result<(), SqliteStoreError> {
 
 /// The switch needs the file for itself for a moment and does not wait for that: two processes
 /// that start on a new file meet here.
-fn write_ahead(connection: &Connection) -> Result<(), SqliteStoreError> {
+fn write_ahead(connection: &Connection) -> Result<(), Cause> {
     let deadline = Instant::now() + BUSY_LIMIT;
     loop {
         let switched = connection
             .pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get::<_, String>(0))
-            .map_err(SqliteStoreError::from);
+            .map_err(Cause::from);
         match switched {
             Ok(mode) if mode == "wal" => return Ok(()),
-            Ok(mode) => return Err(Cause::NoWal { mode }.into()),
+            Ok(mode) => return Err(Cause::NoWal { mode }),
             Err(error) if error.is_busy() && Instant::now() < deadline => {
                 thread::sleep(Duration::from_millis(10));
             }

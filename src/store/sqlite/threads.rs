@@ -10,7 +10,7 @@ use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use super::{
-    error::{Cause, SqliteStoreError},
+    error::Cause,
     queries,
     schema::{self, BUSY_LIMIT, Location},
 };
@@ -19,7 +19,7 @@ use crate::{
     store::{RestrictionRecord, restricted_set::RestrictedSet},
 };
 
-type Result<T> = std::result::Result<T, SqliteStoreError>;
+type Result<T> = std::result::Result<T, Cause>;
 pub(super) type Read = Box<dyn FnOnce(&Connection) + Send>;
 
 /// What the writing thread is asked to do.
@@ -116,7 +116,7 @@ pub(super) async fn ask<T: Send + 'static>(
         }
     });
     if !queue(read) {
-        return Err(Cause::Stopped.into());
+        return Err(Cause::Stopped);
     }
     answer.await.map_err(|_| Cause::Stopped)?
 }
