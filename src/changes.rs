@@ -3,13 +3,15 @@
 use std::{
     fmt,
     hash::{BuildHasher, RandomState},
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
 };
 
 use tokio::sync::Notify;
+
+use crate::sync::{AtomicU64, Mutex, MutexGuard, lock};
+
+#[cfg(all(test, shuttle))]
+mod model;
 
 /// Says to whoever waits that an account's state may have changed.
 ///
@@ -46,7 +48,11 @@ struct Bucket {
 impl Changes {
     /// Enough that of a hundred thousand waiting requests a dozen are woken for one change, and no
     /// more than a few hundred kilobytes.
+    #[cfg(not(shuttle))]
     const BUCKETS: usize = 8192;
+    /// In the model two accounts share a bucket every other time.
+    #[cfg(shuttle)]
+    const BUCKETS: usize = 2;
 
     /// A hub that nobody listens to yet.
     #[must_use]
@@ -126,9 +132,7 @@ impl Hub {
     }
 
     fn listeners(&self) -> MutexGuard<'_, Listeners> {
-        self.listeners
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        lock(&self.listeners)
     }
 
     fn tell_listeners(&self, user: Option<&str>) {

@@ -15,6 +15,8 @@ mod future;
 mod guard;
 mod inquiry;
 mod layer;
+#[cfg(all(test, shuttle))]
+mod model;
 #[cfg(feature = "moderation")]
 #[cfg_attr(docsrs, doc(cfg(feature = "moderation")))]
 pub mod moderation;
@@ -24,6 +26,7 @@ mod service;
 mod settings;
 mod shared;
 pub mod store;
+mod sync;
 mod verdict;
 
 pub use account::{Account, AccountState, Restriction, RestrictionKind, UserId};

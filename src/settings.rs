@@ -207,3 +207,62 @@ impl fmt::Debug for Settings {
             .finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::{
+            Arc,
+            atomic::{AtomicUsize, Ordering::SeqCst},
+        },
+        time::{Duration, SystemTime},
+    };
+
+    use super::Settings;
+    use crate::{
+        AccountState, Restriction,
+        RestrictionKind::{self, Deactivated, Locked, Suspended},
+    };
+
+    fn at(seconds: u64) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
+    }
+
+    /// Rule 2: the time that a state is judged at decides as the present does, and is asked for
+    /// only where it matters.
+    #[test]
+    fn rule_2_the_clock_is_read_where_a_restriction_ends_and_decides_the_same_everywhere() {
+        const NOW: u64 = 1_000;
+        let reads = Arc::new(AtomicUsize::new(0));
+        let settings = Settings {
+            clock: Some(Arc::new({
+                let reads = Arc::clone(&reads);
+                move || {
+                    reads.fetch_add(1, SeqCst);
+                    at(NOW)
+                }
+            })),
+            ..Settings::default()
+        };
+        let ways = |kind: RestrictionKind| {
+            let ending = |until| Some(Restriction::new(kind).with_until(at(until)));
+            let endless = Some(Restriction::new(kind));
+            [None, endless, ending(NOW - 1), ending(NOW), ending(NOW + 1)]
+        };
+        for deactivated in ways(Deactivated) {
+            for locked in ways(Locked) {
+                for suspended in ways(Suspended) {
+                    let all = [&deactivated, &locked, &suspended];
+                    let state: AccountState = all.into_iter().flatten().cloned().collect();
+                    let before = reads.load(SeqCst);
+                    let time = settings.now_for(&state);
+                    assert_eq!(state.in_force(time), state.in_force(at(NOW)), "{state:?}");
+                    let has_end = state.restrictions().any(|one| one.until().is_some());
+                    let read = reads.load(SeqCst) - before;
+                    assert_eq!(read, usize::from(has_end), "{state:?}");
+                }
+            }
+        }
+        assert!(reads.load(SeqCst) > 50, "most of them have an end");
+    }
+}

@@ -104,3 +104,55 @@ async fn rule_10_each_setting_is_its_own() {
     let password = anonymous(Method::POST, PASSWORD, AUTH_BODY);
     assert_eq!(ask(&layer, password).await.verdict(), locked());
 }
+
+/// Finding 4 of `docs/trust.md`: servers that overlook the token beside it go by the body.
+#[tokio::test]
+async fn rule_10_a_token_that_some_servers_overlook_hides_no_account_in_the_body() {
+    let query = |query: &str| (format!("?{query}"), Vec::new());
+    let header = |header: &str| (String::new(), vec![header.to_owned()]);
+    let plain = format!("Bearer {BOBS_TOKEN}");
+    let overlooked = [
+        query(&format!("access_token={BOBS_TOKEN}")),
+        query(&format!("x=y;access_token={BOBS_TOKEN}")),
+        query(&format!("access%5Ftoken={BOBS_TOKEN}")),
+        header(&format!("bearer {BOBS_TOKEN}")),
+        header(&format!("BEARER {BOBS_TOKEN}")),
+        header(&format!("Bearer  {BOBS_TOKEN}")),
+        header(&format!("Bearer\t{BOBS_TOKEN}")),
+        header(&format!("Bearer{BOBS_TOKEN}")),
+        header(&format!("Basic eDp5, Bearer {BOBS_TOKEN}")),
+        header(&format!("Bearer {BOBS_TOKEN}, x")),
+        (String::new(), vec!["Bearer nobodys".into(), plain.clone()]),
+        (
+            "?access_token=nobodys".to_owned(),
+            vec!["Bearer other".into(), plain.clone()],
+        ),
+    ];
+    for path in [PASSWORD, DEACTIVATE] {
+        for ((query, headers), is_overlooked) in overlooked
+            .iter()
+            .map(|odd| (odd, true))
+            .chain([(&(String::new(), vec![plain.clone()]), false)])
+        {
+            for (named, is_locked) in [("alice", is_overlooked), ("bob", false)] {
+                let body = format!(r#"{{"auth":{{"user":"{named}"}}}}"#);
+                let mut request = anonymous(Method::POST, &format!("{path}{query}"), body);
+                for header in headers {
+                    let value = header.parse().expect("a header");
+                    request.headers_mut().append("authorization", value);
+                }
+                let store = store_with(RestrictionKind::Locked);
+                let at_once = ask(&layer(&store), request.clone()).await;
+                let memory = MemoryStore::new().with_server_name("localhost");
+                memory.insert_access_token(BOBS_TOKEN, BOB);
+                memory.restrict(ALICE, RestrictionKind::Locked);
+                let awaited = AccountStatusLayer::new(ScriptedStore::new(memory));
+                let awaited = ask(&awaited, request).await;
+                let expected = if is_locked { locked() } else { passed() };
+                let what = format!("{path}{query} {headers:?}, {named} in the body");
+                assert_eq!(at_once.verdict(), expected, "{what}");
+                assert_eq!(awaited.verdict(), expected, "{what}, awaited");
+            }
+        }
+    }
+}

@@ -2,7 +2,7 @@
 
 use super::{Failure, Head, Judged, Passage, limits::unless_it_panics};
 use crate::{
-    AccountStateStore, Denial, DenialCause, NamedAccountCheck, Peek, StoreFailure,
+    AccountStateStore, Denial, DenialCause, Peek, StoreFailure,
     request::{credentials::HeadCredentials, endpoint},
     shared::Shared,
 };
@@ -47,16 +47,10 @@ impl<S: AccountStateStore> Shared<S> {
                 Peeked::Clear => {}
             }
         }
-        if let Some(naming) = naming {
-            let is_owned = !passage.accounts.is_empty() && head.has_unmistakable_token();
-            let is_open = naming.goes_by_body(is_owned);
-            match settings.check_of(naming.endpoint) {
-                NamedAccountCheck::BeforeHandler if is_open => return AtOnce::Ask,
-                NamedAccountCheck::ByHandler => passage.hands_on_guard = true,
-                NamedAccountCheck::BeforeHandler | NamedAccountCheck::Off => {}
-            }
+        match naming {
+            Some(naming) if settings.asks_for_named(naming, head, &mut passage) => AtOnce::Ask,
+            _ => AtOnce::Pass(passage),
         }
-        AtOnce::Pass(passage)
     }
 
     fn peek_all(

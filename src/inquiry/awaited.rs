@@ -7,7 +7,7 @@ use http_body::Body;
 
 use super::{Failure, Head, Judged, Passage, body::Held, within_limits};
 use crate::{
-    Account, AccountStateStore, Credential, Denial, DenialCause, NamedAccountCheck, Peek, UserId,
+    Account, AccountStateStore, Credential, Denial, DenialCause, Peek, UserId,
     body::RequestBodies,
     request::{
         endpoint::{self, Naming, NamingEndpoint},
@@ -76,20 +76,11 @@ impl<S: AccountStateStore> Shared<S> {
                 }
             }
         }
-        let Some(naming) = endpoint::naming(head.method, &head.path) else {
-            return Ok(());
-        };
-        let is_owned = !passage.accounts.is_empty() && head.has_unmistakable_token();
-        let is_open = naming.goes_by_body(is_owned);
-        match self.settings.check_of(naming.endpoint) {
-            NamedAccountCheck::BeforeHandler if is_open => {
+        match endpoint::naming(head.method, &head.path) {
+            Some(naming) if self.settings.asks_for_named(naming, head, passage) => {
                 Box::pin(self.ask_named(head, naming, parts, body, passage)).await
             }
-            NamedAccountCheck::ByHandler => {
-                passage.hands_on_guard = true;
-                Ok(())
-            }
-            NamedAccountCheck::BeforeHandler | NamedAccountCheck::Off => Ok(()),
+            _ => Ok(()),
         }
     }
 

@@ -26,8 +26,12 @@ use std::{borrow::Cow, time::SystemTime};
 use http::{HeaderMap, Method, Uri, request::Parts};
 
 use crate::{
-    Account, Action, Denial, DenialCause, Restriction, RestrictionKind,
-    request::{credentials::HeadCredentials, endpoint, few::TooMany},
+    Account, Action, Denial, DenialCause, NamedAccountCheck, Restriction, RestrictionKind,
+    request::{
+        credentials::HeadCredentials,
+        endpoint::{self, Naming},
+        few::TooMany,
+    },
     settings::Settings,
     verdict::{Verdict, verdict},
 };
@@ -108,6 +112,19 @@ impl Settings {
             }
             depends => Judged::Depends(depends),
         }
+    }
+
+    /// Whether the accounts that the body names are to be asked for before the handler runs. Where
+    /// the handler is to check them, it is handed the guard.
+    #[inline]
+    fn asks_for_named(&self, naming: Naming, head: &Head<'_>, passage: &mut Passage) -> bool {
+        let is_owned = !passage.accounts.is_empty() && head.has_unmistakable_token();
+        match self.check_of(naming.endpoint) {
+            NamedAccountCheck::BeforeHandler => return naming.goes_by_body(is_owned),
+            NamedAccountCheck::ByHandler => passage.hands_on_guard = true,
+            NamedAccountCheck::Off => {}
+        }
+        false
     }
 
     fn restricted(&self, account: &Account, kind: RestrictionKind, now: SystemTime) -> Denial {

@@ -16,6 +16,9 @@ use crate::{
     RestrictionKind, Subscription, UserId, request::few::Few, shared::Shared,
 };
 
+#[cfg(all(test, shuttle))]
+mod model;
+
 /// Ready when the account of a waiting request has been restricted.
 pub(crate) type Watch = Pin<Box<dyn Future<Output = Denial> + Send>>;
 

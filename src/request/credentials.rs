@@ -13,6 +13,9 @@ use percent_encoding::percent_decode;
 use super::few::{Few, MAX_PER_REQUEST, TooMany};
 use crate::{AccessToken, Credential};
 
+#[cfg(test)]
+mod plain_token;
+
 /// The access tokens of a request, and the users that it asserts to act for.
 pub(crate) struct HeadCredentials<'a> {
     tokens: Few<Cow<'a, [u8]>>,

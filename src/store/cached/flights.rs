@@ -17,10 +17,8 @@ use std::{collections::HashMap, future::Future, sync::Arc};
 
 use tokio::sync::OnceCell;
 
-use super::{
-    key::{Key, Prehashed},
-    sync::{Mutex, MutexGuard, lock},
-};
+use super::key::{Key, Prehashed};
+use crate::sync::{Mutex, MutexGuard, lock};
 
 /// The look-ups under way, by key.
 pub(super) struct Flights<T>([Mutex<Board<T>>; SHARDS]);

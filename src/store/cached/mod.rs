@@ -29,7 +29,6 @@ mod lookups;
 mod model;
 mod settings;
 mod stats;
-mod sync;
 mod table;
 mod tables;
 

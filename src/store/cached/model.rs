@@ -1,7 +1,7 @@
 //! The invariant of revocation under a model checker, which runs the cache's own code, and
 //! quick_cache's, in many interleavings of their locks and counters.
 //!
-//! `RUSTFLAGS="--cfg shuttle" cargo test --lib --features cache store::cached::model`
+//! [`crate::model`] says how to run it.
 
 use std::{
     convert::Infallible,
@@ -12,9 +12,7 @@ use std::{
 };
 
 use shuttle::{
-    Config, Runner,
     future::{block_on, yield_now},
-    scheduler::{PctScheduler, RandomScheduler},
     sync::atomic::{AtomicBool, AtomicUsize, Ordering},
     thread,
 };
@@ -23,10 +21,10 @@ use super::CachedStore;
 use crate::{
     AccessToken, Account, AccountState, AccountStateStore, Credential, Peek, RestrictionKind,
     UserId,
+    model::{self, SCHEDULES, join},
 };
 
 const ALICE: &str = "@alice:localhost";
-const SCHEDULES: usize = 2_000;
 
 /// One account with any number of tokens, whose every answer takes a while after it was read.
 #[derive(Default)]
@@ -91,18 +89,8 @@ fn gives_up(cache: &Cache, token: &'static str) -> thread::JoinHandle<()> {
     })
 }
 
-/// Runs `schedule` in many interleavings: random ones, and those in which few switches happen at
-/// awkward places.
 fn check(schedule: impl Fn(&Cache) + Send + Sync + 'static) {
-    let schedule = Arc::new(schedule);
-    let run = || {
-        let schedule = Arc::clone(&schedule);
-        move || schedule(&Arc::new(CachedStore::new(Server::default())))
-    };
-    let mut config = Config::new();
-    config.stack_size = 1 << 19; // unoptimised code builds the hub of changes on the stack
-    Runner::new(RandomScheduler::new(SCHEDULES), config.clone()).run(run());
-    Runner::new(PctScheduler::new(3, SCHEDULES), config).run(run());
+    model::check(move || schedule(&Arc::new(CachedStore::new(Server::default()))));
 }
 
 /// Locks Alice, says so by `tell`, and asks.
@@ -119,12 +107,6 @@ fn lock_and_ask(cache: &Cache, tell: impl Fn(&Cache) + Send + 'static) -> thread
 
 fn assert_locked(state: &AccountState) {
     assert!(!state.is_active(), "the earlier state was seen");
-}
-
-fn join<const N: usize>(threads: [thread::JoinHandle<()>; N]) {
-    for thread in threads {
-        thread.join().unwrap();
-    }
 }
 
 #[test]

@@ -11,10 +11,9 @@ use super::{
     lookups::Lookups,
     settings::Settings,
     stats::Counters,
-    sync::AtomicU64,
     table::{Interned, Now, Table},
 };
-use crate::{AccessToken, Account, AccountState, Credential, UserId};
+use crate::{AccessToken, Account, AccountState, Credential, UserId, sync::AtomicU64};
 
 pub(super) struct Tables {
     pub(super) keys: Keys,
