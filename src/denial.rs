@@ -244,11 +244,11 @@ impl Denial {
     /// The denial moves into the response's extensions.
     #[must_use]
     pub fn into_response<B: From<Bytes>>(self) -> Response<B> {
-        self.respond(false).map(B::from)
+        self.respond(false, B::from)
     }
 
     /// Like [`into_response`](Self::into_response), and to a HEAD request without the body.
-    pub(crate) fn respond(self, is_head: bool) -> Response<Bytes> {
+    pub(crate) fn respond<B>(self, is_head: bool, body_of: impl FnOnce(Bytes) -> B) -> Response<B> {
         let answer = self.cause.answer();
         let mut headers = answer.headers[usize::from(self.cors)].clone();
         let mut body = Bytes::from_static(answer.body.as_bytes());
@@ -256,10 +256,13 @@ impl Denial {
             body = individual_body(answer, self.cause, reason);
             headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
         }
-        let mut response = response_of(answer.status, headers, body, is_head);
         if let Some(retry_after) = self.retry_after() {
-            response.headers_mut().insert(RETRY_AFTER, retry_after);
+            headers.insert(RETRY_AFTER, retry_after);
         }
+        if is_head {
+            body = Bytes::new();
+        }
+        let mut response = response_of(answer.status, headers, body_of(body));
         response.extensions_mut().insert(self);
         response
     }
@@ -308,16 +311,12 @@ pub(crate) fn json_response(
     is_head: bool,
     cors: bool,
 ) -> Response<Bytes> {
-    response_of(status, headers_of(length, cors), body, is_head)
+    let body = if is_head { Bytes::new() } else { body };
+    response_of(status, headers_of(length, cors), body)
 }
 
-fn response_of(
-    status: StatusCode,
-    headers: HeaderMap,
-    body: Bytes,
-    is_head: bool,
-) -> Response<Bytes> {
-    let mut response = Response::new(if is_head { Bytes::new() } else { body });
+fn response_of<B>(status: StatusCode, headers: HeaderMap, body: B) -> Response<B> {
+    let mut response = Response::new(body);
     *response.status_mut() = status;
     *response.headers_mut() = headers;
     response

@@ -8,7 +8,6 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use bytes::Bytes;
 use http::{Method, Request, Response};
 use pin_project_lite::pin_project;
 use tower_service::Service;
@@ -211,8 +210,7 @@ where
                 Detour::Done => panic!("`ResponseFuture` polled after it was ready"),
             };
             *detour = Detour::Done;
-            let response: Response<Bytes> = denial.respond(is_head);
-            return Poll::Ready(Ok(response.map(Res::refuse)));
+            return Poll::Ready(Ok(denial.respond(is_head, Res::refuse)));
         }
     }
 }

@@ -105,19 +105,15 @@ impl<S: Clone, Store: AccountStateStore, Req, Res> AccountStatus<S, Store, Req, 
     {
         let head = Head::of(&request, &self.shared.settings);
         let watched = self.shared.to_be_watched(&head);
-        let passage = match self.shared.decide_at_once(&head) {
-            AtOnce::Pass(passage) => {
-                self.shared.passed(&passage, request.method());
-                passage
-            }
-            AtOnce::Deny(denial, passage) => {
-                match self.shared.refused(denial, &passage, request.method()) {
-                    Ok(()) => passage,
-                    Err(denial) => {
-                        // Whatever the inner service reserved in becoming ready, it gives back.
-                        drop(self.take_ready());
-                        return ResponseFuture::deny(denial, request.method());
-                    }
+        let mut passage = Passage::free();
+        match self.shared.decide_at_once(&head, &mut passage) {
+            AtOnce::Pass => self.shared.passed(&passage, request.method()),
+            AtOnce::Deny(denial) => {
+                let refused = self.shared.refused(denial, &passage, request.method());
+                if let Err(denial) = refused {
+                    // Whatever the inner service reserved in becoming ready, it gives back.
+                    drop(self.take_ready());
+                    return ResponseFuture::deny(denial, request.method());
                 }
             }
             AtOnce::Ask => {
@@ -133,7 +129,7 @@ impl<S: Clone, Store: AccountStateStore, Req, Res> AccountStatus<S, Store, Req, 
                 });
                 return ResponseFuture::look_up(inquiry, self.take_ready(), is_head);
             }
-        };
+        }
         self.shared.hand_on(&passage, &mut request);
         let watch = watched.and_then(|watched| self.shared.watch(watched, passage.accounts));
         let inner = Req::call(&mut self.inner, request);

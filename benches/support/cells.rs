@@ -33,7 +33,7 @@ pub const STACKS: [&str; 3] = [
 ];
 
 /// What is compared. The second is what the others are measured against.
-pub const COLUMNS: [&str; 8] = [
+pub const COLUMNS: [&str; 9] = [
     "bare service",
     "identity layer",
     "bare check",
@@ -42,6 +42,7 @@ pub const COLUMNS: [&str; 8] = [
     "this layer, erased store",
     "AsyncRequireAuthorization",
     "from_fn_with_state",
+    "bare check, same answer",
 ];
 
 /// A cell's place in the tables.
@@ -251,6 +252,10 @@ impl Cells<'_> {
         let check = self.check();
         let at_first = check.at_first;
         let table = || Arc::clone(&check.table);
+        let bare_check = |answers_wholly| BareCheck {
+            table: table(),
+            answers_wholly,
+        };
         self.column::<Body, _, _>(0, || Leaf);
         self.column::<Body, _, _>(1, || Identity.layer(Leaf));
         if check.is_awaited {
@@ -263,7 +268,10 @@ impl Cells<'_> {
                 AsyncRequireAuthorizationLayer::new(peer).layer(Leaf)
             });
         } else {
-            self.column::<Body, _, _>(2, || BareCheck(table()).layer(Leaf));
+            self.column::<Body, _, _>(2, || bare_check(false).layer(Leaf));
+            if self.row.expected != StatusCode::OK {
+                self.column::<Body, _, _>(8, || bare_check(true).layer(Leaf));
+            }
             self.column::<Body, _, _>(6, || {
                 let peer: AtHand<Body> = AtHand(table(), PhantomData);
                 AsyncRequireAuthorizationLayer::new(peer).layer(Leaf)
@@ -328,7 +336,13 @@ impl Cells<'_> {
             );
             layered!(7, from_fn_with_state((table(), at_first), peers::awaited));
         } else {
-            layered!(2, BareCheck(table()));
+            layered!(
+                2,
+                BareCheck {
+                    table: table(),
+                    answers_wholly: false,
+                }
+            );
             layered!(
                 6,
                 AsyncRequireAuthorizationLayer::new(AtHand::<AxumBody>(table(), PhantomData),)

@@ -5,14 +5,15 @@ use std::{
     future::{Future, Ready, ready},
     marker::PhantomData,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, LazyLock},
     task::{Context, Poll},
+    time::SystemTime,
 };
 
 use axum::{extract::State, middleware::Next};
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri,
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri,
     header::{AUTHORIZATION, CONTENT_TYPE},
 };
 use http_body::Body;
@@ -61,8 +62,8 @@ fn judge(restricted: Standing, method: &Method, uri: &Uri) -> Result<(), Standin
     }
 }
 
-fn refusal<B: From<Bytes>>(standing: Standing) -> Response<B> {
-    let (status, body) = match standing {
+fn status_and_body(standing: Standing) -> (StatusCode, &'static [u8]) {
+    match standing {
         Standing::Deactivated => (
             StatusCode::FORBIDDEN,
             &br#"{"errcode":"M_USER_DEACTIVATED","error":"This account has been deactivated"}"#[..],
@@ -75,7 +76,11 @@ fn refusal<B: From<Bytes>>(standing: Standing) -> Response<B> {
             StatusCode::UNAUTHORIZED,
             &br#"{"errcode":"M_USER_LOCKED","error":"This account has been locked","soft_logout":true}"#[..],
         ),
-    };
+    }
+}
+
+fn refusal<B: From<Bytes>>(standing: Standing) -> Response<B> {
+    let (status, body) = status_and_body(standing);
     let mut response = Response::new(Bytes::from_static(body).into());
     *response.status_mut() = status;
     let json = HeaderValue::from_static("application/json");
@@ -83,10 +88,64 @@ fn refusal<B: From<Bytes>>(standing: Standing) -> Response<B> {
     response
 }
 
+/// Six headers and, for whoever logs it, the reason: the answer that this layer gives, made by
+/// hand.
+fn whole_refusal<B: From<Bytes>>(standing: Standing) -> Response<B> {
+    static HEADERS: LazyLock<HeaderMap> = LazyLock::new(|| {
+        [
+            ("content-type", "application/json"),
+            ("content-length", "83"),
+            ("cache-control", "no-store"),
+            ("access-control-allow-origin", "*"),
+            (
+                "access-control-allow-methods",
+                "GET, POST, PUT, DELETE, OPTIONS",
+            ),
+            (
+                "access-control-allow-headers",
+                "X-Requested-With, Content-Type, Authorization",
+            ),
+        ]
+        .into_iter()
+        .map(|(name, value)| {
+            (
+                HeaderName::from_static(name),
+                HeaderValue::from_static(value),
+            )
+        })
+        .collect()
+    });
+    static USER: LazyLock<Arc<str>> = LazyLock::new(|| "@alice:example.org".into());
+    let (status, body) = status_and_body(standing);
+    let mut response = Response::new(Bytes::from_static(body).into());
+    *response.status_mut() = status;
+    *response.headers_mut() = HEADERS.clone();
+    response.extensions_mut().insert(Reason {
+        user: Arc::clone(&USER),
+        standing,
+        at: None,
+    });
+    response
+}
+
+#[derive(Clone)]
+#[expect(dead_code, reason = "nobody logs it here")]
+struct Reason {
+    user: Arc<str>,
+    standing: Standing,
+    at: Option<SystemTime>,
+}
+
 /// The limit: the check written into a service by hand. It does none of what the layer does
 /// beyond these rows: no query, no second header, no store that could change or panic.
+///
+/// It refuses with the answer that this layer gives if `answers_wholly`, or else with a single
+/// header.
 #[derive(Clone)]
-pub struct BareCheck(pub Arc<BareTable>);
+pub struct BareCheck {
+    pub table: Arc<BareTable>,
+    pub answers_wholly: bool,
+}
 
 impl<S> Layer<S> for BareCheck {
     type Service = BareChecked<S>;
@@ -94,7 +153,7 @@ impl<S> Layer<S> for BareCheck {
     fn layer(&self, inner: S) -> BareChecked<S> {
         BareChecked {
             inner,
-            table: Arc::clone(&self.0),
+            check: self.clone(),
         }
     }
 }
@@ -102,14 +161,14 @@ impl<S> Layer<S> for BareCheck {
 #[derive(Clone)]
 pub struct BareChecked<S> {
     inner: S,
-    table: Arc<BareTable>,
+    check: BareCheck,
 }
 
 pin_project! {
     #[project = BareProjection]
     pub enum BareFuture<F> {
         Pass { #[pin] inner: F },
-        Refuse { standing: Standing },
+        Refuse { standing: Standing, wholly: bool },
     }
 }
 
@@ -130,11 +189,14 @@ where
     #[inline]
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (headers, method, uri) = (request.headers(), request.method(), request.uri());
-        match check(&self.table, headers, method, uri) {
+        match check(&self.check.table, headers, method, uri) {
             Ok(()) => BareFuture::Pass {
                 inner: self.inner.call(request),
             },
-            Err(standing) => BareFuture::Refuse { standing },
+            Err(standing) => BareFuture::Refuse {
+                standing,
+                wholly: self.check.answers_wholly,
+            },
         }
     }
 }
@@ -150,7 +212,10 @@ where
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
         match self.project() {
             BareProjection::Pass { inner } => inner.poll(context),
-            BareProjection::Refuse { standing } => Poll::Ready(Ok(refusal(*standing))),
+            BareProjection::Refuse { standing, wholly } => Poll::Ready(Ok(match wholly {
+                true => whole_refusal(*standing),
+                false => refusal(*standing),
+            })),
         }
     }
 }

@@ -40,9 +40,11 @@ pub enum Verb {
 
 const JOINED: &str = "/_matrix/client/v3/joined_rooms";
 const SEND: &str = "/_matrix/client/v3/rooms/%21a%3Aexample.org/send/m.room.message/1";
-pub const PATHS: [&str; 5] = [
+const INVITE: &str = "/_matrix/client/v3/rooms/%21a%3Aexample.org/invite";
+pub const PATHS: [&str; 6] = [
     JOINED,
     SEND,
+    INVITE,
     "/_matrix/client/versions",
     "/_matrix/client/v3/logout",
     "/_matrix/client/v3/login",
@@ -59,7 +61,7 @@ const HIT: Row = Row {
     expected: StatusCode::OK,
 };
 
-pub const ROWS: [Row; 11] = [
+pub const ROWS: [Row; 12] = [
     Row {
         name: "no credential",
         standing: None,
@@ -70,6 +72,12 @@ pub const ROWS: [Row; 11] = [
     Row {
         name: "active, with a query",
         query: "?dir=b&limit=20&from=t123-456_789",
+        ..HIT
+    },
+    Row {
+        name: "active, POST",
+        method: Verb::Post,
+        path: INVITE,
         ..HIT
     },
     Row {

@@ -9,64 +9,57 @@ use crate::{
 
 /// What is known of a request without waiting.
 pub(crate) enum AtOnce {
-    Pass(Passage),
-    Deny(Denial, Passage),
+    Pass,
+    Deny(Denial),
     /// The store has to be awaited, or the body read.
     Ask,
 }
 
-/// What the store says at once of all the credentials in a head.
-enum Peeked {
-    Clear,
-    Denied(Denial),
-    Ask,
-}
-
 impl<S: AccountStateStore> Shared<S> {
-    pub(crate) fn decide_at_once(&self, head: &Head<'_>) -> AtOnce {
+    /// Notes in `passage` what it finds on the way.
+    pub(crate) fn decide_at_once(&self, head: &Head<'_>, passage: &mut Passage) -> AtOnce {
         let settings = &self.settings;
-        let mut passage = Passage::free();
         let naming = endpoint::naming(head.method, &head.path);
         let peeked = match &head.credentials() {
-            Ok(credentials) => self.peek_all(head, credentials, &mut passage),
-            Err(_) => Peeked::Denied(settings.denial(DenialCause::TooManyCredentials)),
+            Ok(credentials) => self.peek_all(head, credentials, passage),
+            Err(_) => AtOnce::Deny(settings.denial(DenialCause::TooManyCredentials)),
         };
         // The usual case first: nobody is restricted, and no body names anyone.
-        if let (Peeked::Clear, None) = (&peeked, naming) {
-            return AtOnce::Pass(passage);
+        if let (AtOnce::Pass, None) = (&peeked, naming) {
+            return AtOnce::Pass;
         }
         if settings.always_passes(head.method, &head.path) {
-            return AtOnce::Pass(Passage::free());
+            *passage = Passage::free();
+            return AtOnce::Pass;
         }
         if head.ignores_access_token() {
-            passage = Passage::free();
-        } else {
-            match peeked {
-                Peeked::Denied(denial) => return AtOnce::Deny(denial, passage),
-                Peeked::Ask => return AtOnce::Ask,
-                Peeked::Clear => {}
-            }
+            *passage = Passage::free();
+        } else if let AtOnce::Deny(_) | AtOnce::Ask = peeked {
+            return peeked;
         }
         match naming {
-            Some(naming) if settings.asks_for_named(naming, head, &mut passage) => AtOnce::Ask,
-            _ => AtOnce::Pass(passage),
+            Some(naming) if settings.asks_for_named(naming, head, passage) => AtOnce::Ask,
+            _ => AtOnce::Pass,
         }
     }
 
+    /// What the store says at once of all the credentials in a head.
     fn peek_all(
         &self,
         head: &Head<'_>,
         credentials: &HeadCredentials<'_>,
         passage: &mut Passage,
-    ) -> Peeked {
+    ) -> AtOnce {
         let mut has_to_ask = false;
-        for credential in credentials.iter() {
+        let denied = credentials.iter().try_for_each(|credential| {
             match unless_it_panics(|| self.store.peek(credential)) {
                 Ok(Peek::Account(account)) => {
                     match self.settings.judge(&account, head) {
                         Judged::Clear => {}
                         Judged::LeaveToHandler => passage.hands_on_guard = true,
-                        Judged::Denied(denial) => return Peeked::Denied(denial),
+                        Judged::Denied(refusal) => {
+                            return Err(self.settings.refuse(account, refusal));
+                        }
                         Judged::Depends(_) => has_to_ask = true,
                     }
                     // There are no more accounts than credentials.
@@ -74,25 +67,23 @@ impl<S: AccountStateStore> Shared<S> {
                 }
                 Ok(Peek::Nobody) => {}
                 Ok(Peek::Ask) => has_to_ask = true,
-                Err(failure) => {
-                    if let Some(denial) = self.failed(failure, passage) {
-                        return Peeked::Denied(denial);
-                    }
-                }
+                Err(failure) => self.failed(failure, passage)?,
             }
-        }
-        match has_to_ask {
-            true => Peeked::Ask,
-            false => Peeked::Clear,
+            Ok(())
+        });
+        match denied {
+            Err(denial) => AtOnce::Deny(denial),
+            Ok(()) if has_to_ask => AtOnce::Ask,
+            Ok(()) => AtOnce::Pass,
         }
     }
 
-    /// The denial for a store that gives no answer, if that is what the settings want.
-    pub(super) fn failed(&self, failure: Failure, passage: &mut Passage) -> Option<Denial> {
+    /// Denies what a store gives no answer for, if that is what the settings want.
+    pub(super) fn failed(&self, failure: Failure, passage: &mut Passage) -> Result<(), Denial> {
         passage.failure = Some(failure);
         match self.settings.store_failure {
-            StoreFailure::Refuse => Some(self.settings.denial(DenialCause::StoreFailed)),
-            StoreFailure::LetEveryoneThrough => None,
+            StoreFailure::Refuse => Err(self.settings.denial(DenialCause::StoreFailed)),
+            StoreFailure::LetEveryoneThrough => Ok(()),
         }
     }
 }

@@ -5,9 +5,9 @@ use std::{sync::Arc, time::Instant};
 use http::{Request, request::Parts};
 use http_body::Body;
 
-use super::{Failure, Head, Judged, Passage, body::Held, within_limits};
+use super::{Failure, Head, Judged, Passage, Refusal, body::Held, within_limits};
 use crate::{
-    Account, AccountStateStore, Credential, Denial, DenialCause, Peek, UserId,
+    Account, AccountStateStore, Credential, Denial, DenialCause, Peek, RestrictionKind, UserId,
     body::RequestBodies,
     request::{
         endpoint::{self, Naming, NamingEndpoint},
@@ -69,7 +69,9 @@ impl<S: AccountStateStore> Shared<S> {
             match self.settings.judge(account, head) {
                 Judged::Clear => {}
                 Judged::LeaveToHandler => passage.hands_on_guard = true,
-                Judged::Denied(denial) => return Err(denial),
+                Judged::Denied(refusal) => {
+                    return Err(self.settings.refuse(account.clone(), refusal));
+                }
                 Judged::Depends(verdict) => {
                     // Boxed, as is the next: rare, and large beside what nearly every look-up is.
                     Box::pin(self.look_closer(account, verdict, body, passage)).await?;
@@ -98,11 +100,11 @@ impl<S: AccountStateStore> Shared<S> {
             return Ok(());
         };
         for account in &passage.accounts {
-            if let Judged::Denied(denial) = self.settings.judge(account, head) {
-                return Err(denial);
+            if let Judged::Denied(refusal) = self.settings.judge(account, head) {
+                return Err(self.settings.refuse(account.clone(), refusal));
             }
         }
-        self.failed(failure, passage).map_or(Ok(()), Err)
+        self.failed(failure, passage)
     }
 
     /// Asks for every account that the body names. What is refused here is refused to somebody
@@ -129,7 +131,8 @@ impl<S: AccountStateStore> Shared<S> {
         let (accounts, failure) = self.ask_all(credentials, passage).await;
         // Those that are known to be restricted are refused, whatever became of the others.
         for account in &accounts {
-            if let Judged::Denied(denial) = self.settings.judge(account, head) {
+            if let Judged::Denied(refusal) = self.settings.judge(account, head) {
+                let denial = self.settings.refuse(account.clone(), refusal);
                 return Err(denial.without_details());
             }
         }
@@ -139,7 +142,7 @@ impl<S: AccountStateStore> Shared<S> {
                 passage.failure = Some(failure);
                 Ok(())
             }
-            Some(failure) => self.failed(failure, passage).map_or(Ok(()), Err),
+            Some(failure) => self.failed(failure, passage),
             None => Ok(()),
         }
     }
@@ -162,7 +165,12 @@ impl<S: AccountStateStore> Shared<S> {
                     return Ok(());
                 }
                 Verdict::Deny(action) => {
-                    return Err(self.settings.suspended(account, action));
+                    let refusal = Refusal {
+                        kind: RestrictionKind::Suspended,
+                        action,
+                        now: self.settings.now_for(&account.state),
+                    };
+                    return Err(self.settings.refuse(account.clone(), refusal));
                 }
                 Verdict::AskBody(question) => {
                     let data = body.read(&self.settings).await?;
@@ -172,7 +180,7 @@ impl<S: AccountStateStore> Shared<S> {
                     let own = match self.ask_sender(&redaction, passage).await {
                         Ok(sender) => sender.map(|sender| sender == account.user),
                         Err(failure) => {
-                            return self.failed(failure, passage).map_or(Ok(()), Err);
+                            return self.failed(failure, passage);
                         }
                     };
                     judge_redaction(policy, own).into()

@@ -83,9 +83,18 @@ enum Judged<'p> {
     Clear,
     /// It passes, and the handler has to look closer, with the guard's help.
     LeaveToHandler,
-    Denied(Denial),
+    Denied(Refusal),
     /// It depends on the body, or on whose event it is.
     Depends(Verdict<'p>),
+}
+
+/// Why an account is refused. The denial is made of the account itself, which then need not be
+/// copied.
+#[derive(Clone, Copy)]
+struct Refusal {
+    kind: RestrictionKind,
+    action: Option<Action>,
+    now: SystemTime,
 }
 
 impl Settings {
@@ -107,9 +116,7 @@ impl Settings {
         match verdict(kind, policy, head.method, &head.path, user) {
             Verdict::Pass => Judged::Clear,
             Verdict::LeaveToHandler => Judged::LeaveToHandler,
-            Verdict::Deny(action) => {
-                Judged::Denied(self.restricted(account, kind, now).with_action(action))
-            }
+            Verdict::Deny(action) => Judged::Denied(Refusal { kind, action, now }),
             depends => Judged::Depends(depends),
         }
     }
@@ -127,15 +134,11 @@ impl Settings {
         false
     }
 
-    fn restricted(&self, account: &Account, kind: RestrictionKind, now: SystemTime) -> Denial {
-        let (user, state) = (account.user.clone(), account.state.clone());
-        Denial::restricted(user, state, kind, now).with_cors(self.cors_headers)
-    }
-
-    fn suspended(&self, account: &Account, action: Option<Action>) -> Denial {
-        let now = self.now_for(&account.state);
-        self.restricted(account, RestrictionKind::Suspended, now)
+    fn refuse(&self, account: Account, refusal: Refusal) -> Denial {
+        let Refusal { kind, action, now } = refusal;
+        Denial::restricted(account.user, account.state, kind, now)
             .with_action(action)
+            .with_cors(self.cors_headers)
     }
 
     pub(crate) fn denial(&self, cause: DenialCause) -> Denial {

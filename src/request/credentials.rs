@@ -17,7 +17,44 @@ use crate::{AccessToken, Credential};
 mod plain_token;
 
 /// The access tokens of a request, and the users that it asserts to act for.
-pub(crate) struct HeadCredentials<'a> {
+pub(crate) enum HeadCredentials<'a> {
+    /// One token in one plain header, and nothing else: nearly every request. Apart from the
+    /// others, so that nobody makes room for what is not there.
+    Only(&'a [u8]),
+    Collected(Collected<'a>),
+}
+
+impl<'a> HeadCredentials<'a> {
+    /// Collects all of them, or says that there are too many to look up.
+    pub(crate) fn read(headers: &'a HeaderMap, uri: &'a Uri) -> Result<Self, TooMany> {
+        match the_only_token(headers, uri) {
+            Some(token) => Ok(Self::Only(token)),
+            None => Collected::read(headers, uri).map(Self::Collected),
+        }
+    }
+
+    /// Every token with every asserted user, and alone where some server may see none.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Credential<'_>> {
+        let (only, collected) = match self {
+            Self::Only(token) => (Some(AccessToken::new(*token)), None),
+            Self::Collected(collected) => (None, Some(collected)),
+        };
+        let only = only.into_iter().map(Credential::AccessToken);
+        only.chain(collected.into_iter().flat_map(Collected::iter))
+    }
+
+    /// Whether there is one token, which no server overlooks: a single `Bearer` header as the
+    /// specification spells it. (Servers differ in whether they take a token from the query.)
+    pub(crate) fn is_unmistakable(&self) -> bool {
+        match self {
+            Self::Only(_) => true,
+            Self::Collected(collected) => collected.has_plain_header && collected.tokens.len() == 1,
+        }
+    }
+}
+
+/// All the tokens and asserted users, in all their readings.
+pub(crate) struct Collected<'a> {
     tokens: Few<Cow<'a, [u8]>>,
     asserted_users: Few<Cow<'a, str>>,
     /// Whether some server may see no asserted user where another sees one.
@@ -26,20 +63,15 @@ pub(crate) struct HeadCredentials<'a> {
     has_plain_header: bool,
 }
 
-impl<'a> HeadCredentials<'a> {
-    /// Collects all of them, or says that there are too many to look up.
-    pub(crate) fn read(headers: &'a HeaderMap, uri: &'a Uri) -> Result<Self, TooMany> {
+impl<'a> Collected<'a> {
+    #[inline(never)]
+    fn read(headers: &'a HeaderMap, uri: &'a Uri) -> Result<Self, TooMany> {
         let mut found = Self {
             tokens: Few::new(),
             asserted_users: Few::new(),
             may_assert_nobody: true,
             has_plain_header: false,
         };
-        if let Some(token) = the_only_token(headers, uri) {
-            found.tokens.push(Cow::Borrowed(token))?;
-            found.has_plain_header = true;
-            return Ok(found);
-        }
         let mut asserts_plainly = false;
         for value in headers.get_all(AUTHORIZATION) {
             let value = value.as_bytes();
@@ -71,8 +103,7 @@ impl<'a> HeadCredentials<'a> {
         self.asserted_users.len() + usize::from(self.may_assert_nobody)
     }
 
-    /// Every token with every asserted user, and alone where some server may see none.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = Credential<'_>> {
+    fn iter(&self) -> impl Iterator<Item = Credential<'_>> {
         self.tokens.iter().flat_map(|token| {
             let alone = AccessToken::new(&**token);
             self.asserted_users
@@ -81,12 +112,6 @@ impl<'a> HeadCredentials<'a> {
                 .chain(self.may_assert_nobody.then_some(alone))
                 .map(Credential::AccessToken)
         })
-    }
-
-    /// Whether there is one token, which no server overlooks: a single `Bearer` header as the
-    /// specification spells it. (Servers differ in whether they take a token from the query.)
-    pub(crate) fn is_unmistakable(&self) -> bool {
-        self.has_plain_header && self.tokens.len() == 1
     }
 
     /// A token in a header counts as a whole, and where it has white space, commas (which join
@@ -241,9 +266,13 @@ fn text(bytes: Cow<'_, [u8]>) -> Cow<'_, str> {
 /// How many there are, and no token.
 impl fmt::Debug for HeadCredentials<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (tokens, asserted_users) = match self {
+            Self::Only(_) => (1, 0),
+            Self::Collected(found) => (found.tokens.len(), found.asserted_users.len()),
+        };
         f.debug_struct("HeadCredentials")
-            .field("tokens", &self.tokens.len())
-            .field("asserted_users", &self.asserted_users.len())
+            .field("tokens", &tokens)
+            .field("asserted_users", &asserted_users)
             .finish_non_exhaustive()
     }
 }

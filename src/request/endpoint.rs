@@ -2,7 +2,7 @@
 
 use http::Method;
 
-use super::path::{Forgiving, is_one_plain_segment, is_plain, segment_is};
+use super::path::{Forgiving, is_one_plain_segment, is_plain, segment_is, undisputed_last_segment};
 
 /// Prefixes under `/_matrix` that belong to other APIs than the Client-Server API, and the
 /// well-known files, which a locked client reads to find its server's support contact.
@@ -149,6 +149,16 @@ pub(crate) fn naming(method: &Method, path: &str) -> Option<Naming> {
 }
 
 fn naming_path(path: &str) -> Option<Naming> {
+    // Nearly every path is none of these, or one of them as it should be spelled.
+    if undisputed_last_segment(path).is_some_and(|last| !is_naming_name(last)) {
+        return None;
+    }
+    if let Some(endpoint) = naming_exactly(path) {
+        return Some(Naming {
+            endpoint,
+            is_matrix: true,
+        });
+    }
     let path = Forgiving::read(path);
     if path.has_dots {
         return naming_somewhere(&path);
@@ -181,17 +191,41 @@ fn naming_path(path: &str) -> Option<Naming> {
     })
 }
 
+/// As the specification spells them.
+fn naming_exactly(path: &str) -> Option<NamingEndpoint> {
+    let path = path.strip_prefix(CLIENT_API)?;
+    match path
+        .strip_prefix("v3/")
+        .or_else(|| path.strip_prefix("r0/"))?
+    {
+        "login" => Some(NamingEndpoint::Login),
+        "refresh" => Some(NamingEndpoint::Refresh),
+        "account/password" | "account/deactivate" => Some(NamingEndpoint::Reauthentication),
+        _ => None,
+    }
+}
+
 /// Any of them, anywhere in a path with dot segments.
 fn naming_somewhere(path: &Forgiving<'_>) -> Option<Naming> {
-    let names = ["login", "refresh", "password", "deactivate"];
-    let is_one = |segment| names.iter().any(|name| segment_is(segment, name));
-    let is_named = path.segments_from_the_end().any(is_one);
+    let is_named = path.segments_from_the_end().any(is_naming_name);
     is_named.then(|| Naming {
         endpoint: NamingEndpoint::Unclear,
         is_matrix: path
             .segments_from_the_end()
             .any(|segment| segment_is(segment, "_matrix")),
     })
+}
+
+/// Whether it is the last segment of a path whose body may name an account.
+fn is_naming_name(segment: &str) -> bool {
+    // Nearly all others begin with another letter; `%` is one that is encoded.
+    let Some(b'l' | b'r' | b'p' | b'd' | b'%') = segment.as_bytes().first().map(|byte| byte | 0x20)
+    else {
+        return false;
+    };
+    ["login", "refresh", "password", "deactivate"]
+        .iter()
+        .any(|name| segment_is(segment, name))
 }
 
 /// `r0`, `v3`, `v2_alpha`, `api` (as in `api/v1`) or `unstable`.

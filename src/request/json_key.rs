@@ -3,12 +3,16 @@
 /// Whether `key` is `name` to some parser: several compare without regard to case, and Go's folds
 /// the long s and the Kelvin sign, too. `name` is in lower case.
 pub(crate) fn is(key: &str, name: &str) -> bool {
+    if key.len() <= name.len() {
+        // A letter that is folded takes more bytes than what it becomes.
+        return key.eq_ignore_ascii_case(name);
+    }
     let folded = key.chars().map(|letter| match letter {
         '\u{17f}' => 's',
         '\u{212a}' => 'k',
         other => other.to_ascii_lowercase(),
     });
-    key.len() >= name.len() && folded.eq(name.chars())
+    !key.is_ascii() && folded.eq(name.chars())
 }
 
 #[cfg(test)]

@@ -68,17 +68,49 @@ fn hex_digit(byte: u8) -> Option<u8> {
 /// Whether the path could have other segments to a router that decodes or cleans it first.
 fn has_hidden_structure(path: &str) -> bool {
     let bytes = path.as_bytes();
-    let decodes_to_structure = |at: usize| {
-        let digit = |at| bytes.get(at).copied().and_then(hex_digit);
-        match (digit(at + 1), digit(at + 2)) {
-            (Some(high), Some(low)) => b"/.%\\;".contains(&(high << 4 | low)),
-            // What follows may be decoded to the digits that are missing.
-            _ => true,
-        }
+    let is_structure = |at: usize| match bytes[at] {
+        b'/' => matches!(bytes.get(at + 1), Some(b'/' | b'.')),
+        b'%' => decodes_to_structure(bytes, at),
+        _ => true,
     };
-    bytes.windows(2).any(|pair| matches!(pair, b"//" | b"/."))
-        || bytes.contains(&b'\\')
-        || (0..bytes.len()).any(|at| bytes[at] == b'%' && decodes_to_structure(at))
+    // A table, since nearly every byte is none of these.
+    (0..bytes.len()).any(|at| MAY_BE_STRUCTURE[usize::from(bytes[at])] && is_structure(at))
+}
+
+static MAY_BE_STRUCTURE: [bool; 256] = {
+    let mut table = [false; 256];
+    table[b'/' as usize] = true;
+    table[b'%' as usize] = true;
+    table[b'\\' as usize] = true;
+    table
+};
+
+/// Whether the percent sign there begins an encoding of what separates segments, ends them or is
+/// itself encoding.
+fn decodes_to_structure(path: &[u8], at: usize) -> bool {
+    let digit = |at| path.get(at).copied().and_then(hex_digit);
+    match (digit(at + 1), digit(at + 2)) {
+        (Some(high), Some(low)) => b"/.%\\;".contains(&(high << 4 | low)),
+        // What follows may be decoded to the digits that are missing.
+        _ => true,
+    }
+}
+
+/// The last segment, where every router sees the same one, whatever it makes of those before it.
+/// `None` promises nothing.
+pub(crate) fn undisputed_last_segment(path: &str) -> Option<&str> {
+    let bytes = path.as_bytes();
+    let mut start = bytes.len();
+    while start > 0 && bytes[start - 1] != b'/' {
+        start -= 1;
+        match bytes[start] {
+            b'\\' | b';' => return None,
+            b'%' if decodes_to_structure(bytes, start) => return None,
+            _ => {}
+        }
+    }
+    let last = path.get(start..)?;
+    (!matches!(last, "" | "." | "..")).then_some(last)
 }
 
 /// A path as the most forgiving router would take it: decoded, backslashes as slashes. Borrowed
@@ -121,15 +153,23 @@ impl<'p> Forgiving<'p> {
 /// Whether a raw segment, its matrix parameters apart, decodes to `literal`, in any case of its
 /// letters.
 pub(crate) fn segment_is(segment: &str, literal: &str) -> bool {
-    segment.len() >= literal.len()
-        && percent_decode(name_of(segment.as_bytes()))
+    let name = name_of(segment.as_bytes());
+    if name.len() <= literal.len() {
+        // An encoded one is longer.
+        return name.eq_ignore_ascii_case(literal.as_bytes());
+    }
+    name.contains(&b'%')
+        && percent_decode(name)
             .map(|byte| byte.to_ascii_lowercase())
             .eq(literal.bytes())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Forgiving, decode_fully, is_one_plain_segment, is_plain, segment_is};
+    use super::{
+        Forgiving, decode_fully, is_one_plain_segment, is_plain, segment_is,
+        undisputed_last_segment,
+    };
 
     #[test]
     fn rule_6_a_plain_rest_has_no_hidden_structure() {
@@ -233,5 +273,38 @@ mod tests {
         assert_eq!(*decode_fully(nested.as_bytes()), *b".");
         // Decoding it again and again took several seconds.
         assert!(started.elapsed() < std::time::Duration::from_millis(500));
+    }
+
+    #[test]
+    fn rule_10_a_last_segment_that_no_router_disputes() {
+        for (path, last) in [
+            ("/a/b", "b"),
+            ("b", "b"),
+            ("/a/../b", "b"),
+            ("/a;x/b", "b"),
+            ("/a%2fb/%21c%3Ad", "%21c%3Ad"),
+            ("/a/...", "..."),
+        ] {
+            assert_eq!(undisputed_last_segment(path), Some(last), "{path}");
+        }
+        for path in [
+            "",
+            "/",
+            "/a/",
+            "/a/.",
+            "/a/..",
+            "/a/b;x",
+            "/a/;",
+            "/a/b\\c",
+            "/a/b%2Fc",
+            "/a/%2e%2e",
+            "/a/b%3bx",
+            "/a/%252e",
+            "/a/b%",
+            "/a/%6",
+            "/a/%%32f",
+        ] {
+            assert_eq!(undisputed_last_segment(path), None, "{path}");
+        }
     }
 }
