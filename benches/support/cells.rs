@@ -4,6 +4,7 @@ use std::{
     cell::LazyCell,
     convert::Infallible,
     marker::PhantomData,
+    ops::Range,
     pin::pin,
     sync::Arc,
     task::{Context, Poll, Waker},
@@ -57,6 +58,8 @@ pub struct Place {
 pub trait Run {
     /// Makes `count` requests, and room for as many responses.
     fn prepare(&mut self, count: usize);
+    /// Makes those of the last [`prepare`](Run::prepare) again that stand in `slice`.
+    fn prepare_slice(&mut self, slice: Range<usize>);
     /// Sends what was prepared, and keeps the responses: nothing but the service's work, for the
     /// clock.
     fn run_keeping(&mut self);
@@ -89,8 +92,12 @@ where
             let turns = (0..count).rev();
             self.templates = turns.map(|turn| self.row.request(turn)).collect();
         }
-        self.prepared = self.templates.iter().map(copy).collect();
-        self.kept = Vec::with_capacity(count);
+        self.prepare_slice(0..count);
+    }
+
+    fn prepare_slice(&mut self, slice: Range<usize>) {
+        self.kept = Vec::with_capacity(slice.len());
+        self.prepared = self.templates[slice].iter().map(copy).collect();
     }
 
     fn run_keeping(&mut self) {
