@@ -26,7 +26,7 @@ pub struct KeptBodies(());
 pub struct WrappedBodies(());
 
 mod sealed {
-    pub trait Sealed {}
+    pub trait Sealed: 'static {}
     impl Sealed for super::KeptBodies {}
     impl Sealed for super::WrappedBodies {}
 }
@@ -55,7 +55,7 @@ pub trait RequestBodies<B>: sealed::Sealed {
 
     /// A body that has been read.
     #[doc(hidden)]
-    fn replay(data: Bytes, trailers: Option<HeaderMap>) -> Self::Body;
+    fn replay(data: Bytes, trailers: Option<Box<HeaderMap>>) -> Self::Body;
 }
 
 #[diagnostic::do_not_recommend]
@@ -73,7 +73,7 @@ impl<B: From<Bytes>> RequestBodies<B> for KeptBodies {
     }
 
     /// A body that is made from bytes has no place for trailers.
-    fn replay(data: Bytes, _trailers: Option<HeaderMap>) -> B {
+    fn replay(data: Bytes, _trailers: Option<Box<HeaderMap>>) -> B {
         data.into()
     }
 }
@@ -89,7 +89,7 @@ impl<B: Body<Data = Bytes>> RequestBodies<B> for WrappedBodies {
         }
     }
 
-    fn replay(data: Bytes, trailers: Option<HeaderMap>) -> RequestBody<B> {
+    fn replay(data: Bytes, trailers: Option<Box<HeaderMap>>) -> RequestBody<B> {
         RequestBody {
             state: RequestState::Replayed {
                 replay: Replay { data, trailers },
@@ -169,11 +169,12 @@ impl<B: Body<Data = Bytes>> ResponseBodies<B> for WrappedBodies {
     }
 }
 
-/// Bytes that are at hand, and the trailers that follow them.
+/// Bytes that are at hand, and the trailers that follow them: boxed, for nearly no body has any, and
+/// there is room for them in every one.
 #[derive(Default)]
 struct Replay {
     data: Bytes,
-    trailers: Option<HeaderMap>,
+    trailers: Option<Box<HeaderMap>>,
 }
 
 impl Replay {
@@ -181,7 +182,9 @@ impl Replay {
         if !self.data.is_empty() {
             return Some(Frame::data(std::mem::take(&mut self.data)));
         }
-        self.trailers.take().map(Frame::trailers)
+        self.trailers
+            .take()
+            .map(|trailers| Frame::trailers(*trailers))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -278,7 +281,7 @@ wrapper! {
 /// A body that was read to its end.
 pub(crate) struct Collected {
     pub(crate) data: Bytes,
-    pub(crate) trailers: Option<HeaderMap>,
+    pub(crate) trailers: Option<Box<HeaderMap>>,
 }
 
 /// Why a body was not read to its end.
@@ -302,7 +305,7 @@ pub(crate) async fn collect<B: Body>(body: B, limit: usize) -> Result<Collected,
     }
     let mut body = std::pin::pin!(body);
     let mut data = Gathered::default();
-    let mut trailers: Option<HeaderMap> = None;
+    let mut trailers: Option<Box<HeaderMap>> = None;
     let mut frames = 0_u32;
     let mut next_frame = |context: &mut Context<'_>| {
         if frames == FRAMES_AT_ONCE {

@@ -118,16 +118,8 @@ impl<S: Clone, Store: AccountStateStore, Req, Res> AccountStatus<S, Store, Req, 
             }
             AtOnce::Ask => {
                 let is_head = request.method() == Method::HEAD;
-                let shared = Arc::clone(&self.shared);
-                let inquiry = Box::pin(async move {
-                    let (parts, body) = request.into_parts();
-                    let (mut request, passage) =
-                        inquire::<_, B, Req>(Arc::clone(&shared), parts, body).await?;
-                    shared.hand_on(&passage, &mut request);
-                    let watch = watched.and_then(|watched| shared.watch(watched, passage.accounts));
-                    Ok((request, watch))
-                });
-                return ResponseFuture::look_up(inquiry, self.take_ready(), is_head);
+                let inquiry = inquire::<_, B, Req>(Arc::clone(&self.shared), request, watched);
+                return ResponseFuture::look_up(Box::pin(inquiry), self.take_ready(), is_head);
             }
         }
         self.shared.hand_on(&passage, &mut request);
@@ -148,7 +140,7 @@ impl<S: Clone, Store: AccountStateStore, Req, Res> AccountStatus<S, Store, Req, 
 
 impl<Store: AccountStateStore> Shared<Store> {
     /// Puts into the request's extensions what the settings want there.
-    fn hand_on<B>(self: &Arc<Self>, passage: &Passage, request: &mut Request<B>) {
+    pub(crate) fn hand_on<B>(self: &Arc<Self>, passage: &Passage, request: &mut Request<B>) {
         if passage.hands_on_guard {
             let guard = AccountGuard::new(Arc::clone(self));
             request.extensions_mut().insert(guard);

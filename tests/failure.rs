@@ -162,6 +162,19 @@ async fn rule_12_the_time_limit_is_for_all_credentials_of_a_request_together() {
     );
 }
 
+/// As somebody would write it who wants none.
+#[tokio::test(start_paused = true)]
+async fn rule_12_a_time_limit_beyond_what_clocks_can_tell_is_none() {
+    let store = scripted(|store| store.account = Script::Pending(3));
+    let layer = AccountStatusLayer::new(store)
+        .with_store_timeout(Duration::MAX)
+        .with_body_timeout(Duration::MAX);
+    let answer = ask(&layer, alices(Method::GET, SYNC)).await;
+    assert_eq!(answer.verdict(), locked());
+    let answer = ask(&layer, named(LOGIN)).await;
+    assert_eq!(answer.verdict(), locked());
+}
+
 #[tokio::test(start_paused = true)]
 async fn rule_12_a_slow_store_is_waited_for() {
     for polls in [1, 2, 50] {

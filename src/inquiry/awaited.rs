@@ -1,11 +1,15 @@
 //! The store has to be asked, or a body read.
 
-use std::{sync::Arc, time::Instant};
+use std::{future::Future, sync::Arc, time::Duration};
 
 use http::{Request, request::Parts};
 use http_body::Body;
+use tokio::time::Instant;
 
-use super::{Failure, Head, Judged, Passage, Refusal, body::Held, within_limits};
+use super::{
+    Failure, Head, Judged, Passage, Refusal, Watch, before, body::Held, deadline,
+    watch::ToBeWatched, within_limits,
+};
 use crate::{
     Account, AccountStateStore, Credential, Denial, DenialCause, Peek, RestrictionKind, UserId,
     body::RequestBodies,
@@ -21,39 +25,49 @@ use crate::{
     },
 };
 
-/// Finds out whether the request passes, and gives it back if it does.
-pub(crate) async fn inquire<S, B, M>(
+/// Finds out whether the request passes, and gives it back if it does, with what is to end it
+/// while it waits.
+///
+/// One block, and what it is about lent to all others: an `async` function that is handed the
+/// request would hold it twice.
+pub(crate) fn inquire<S, B, M>(
     shared: Arc<Shared<S>>,
-    parts: Parts,
-    body: B,
-) -> Result<(Request<M::Body>, Passage), Denial>
+    request: Request<B>,
+    watched: Option<ToBeWatched>,
+) -> impl Future<Output = Result<(Request<M::Body>, Option<Watch>), Denial>> + use<S, B, M>
 where
     S: AccountStateStore,
     B: Body,
     M: RequestBodies<B>,
 {
-    let mut passage = Passage::free();
+    let (parts, body) = request.into_parts();
     let mut body = Held::Untouched(body);
-    let answer = {
-        let head = Head::of_parts(&parts, &shared.settings);
-        shared.decide(&head, &parts, &mut body, &mut passage).await
-    };
-    let denial = match answer {
-        Ok(()) => {
-            shared.passed(&passage, &parts.method);
-            None
-        }
-        Err(denial) => {
-            shared.refused(denial.clone(), &passage, &parts.method)?;
-            Some(denial)
-        }
-    };
-    let Some(body) = body.into_body::<M>() else {
-        // The layer only reports, but what is lost cannot be handed on.
-        let lost = || shared.settings.denial(DenialCause::BodyFailed);
-        return Err(denial.unwrap_or_else(lost));
-    };
-    Ok((Request::from_parts(parts, body), passage))
+    async move {
+        let mut passage = Passage::free();
+        let answer = {
+            let head = Head::of_parts(&parts, &shared.settings);
+            shared.decide(&head, &parts, &mut body, &mut passage).await
+        };
+        let denial = match answer {
+            Ok(()) => {
+                shared.passed(&passage, &parts.method);
+                None
+            }
+            Err(denial) => {
+                shared.refused(denial.clone(), &passage, &parts.method)?;
+                Some(denial)
+            }
+        };
+        let Some(body) = body.into_body::<M>() else {
+            // The layer only reports, but what is lost cannot be handed on.
+            let lost = || shared.settings.denial(DenialCause::BodyFailed);
+            return Err(denial.unwrap_or_else(lost));
+        };
+        let mut request = Request::from_parts(parts, body);
+        shared.hand_on(&passage, &mut request);
+        let watch = watched.and_then(|watched| shared.watch(watched, passage.accounts));
+        Ok((request, watch))
+    }
 }
 
 impl<S: AccountStateStore> Shared<S> {
@@ -65,16 +79,20 @@ impl<S: AccountStateStore> Shared<S> {
         passage: &mut Passage,
     ) -> Result<(), Denial> {
         self.ask_head(head, passage).await?;
-        for account in &passage.accounts.clone() {
-            match self.settings.judge(account, head) {
-                Judged::Clear => {}
-                Judged::LeaveToHandler => passage.hands_on_guard = true,
-                Judged::Denied(refusal) => {
-                    return Err(self.settings.refuse(account.clone(), refusal));
-                }
-                Judged::Depends(verdict) => {
-                    // Boxed, as is the next: rare, and large beside what nearly every look-up is.
-                    Box::pin(self.look_closer(account, verdict, body, passage)).await?;
+        let is_restricted = |account: &Account| !account.state.is_active();
+        if passage.accounts.iter().any(is_restricted) {
+            for account in &passage.accounts.clone() {
+                match self.settings.judge(account, head) {
+                    Judged::Clear => {}
+                    Judged::LeaveToHandler => passage.hands_on_guard = true,
+                    Judged::Denied(refusal) => {
+                        return Err(self.settings.refuse(account.clone(), refusal));
+                    }
+                    Judged::Depends(verdict) => {
+                        // Boxed, as is the next: rare, and large beside what nearly every look-up
+                        // is.
+                        Box::pin(self.look_closer(account, verdict, body, passage)).await?;
+                    }
                 }
             }
         }
@@ -94,9 +112,10 @@ impl<S: AccountStateStore> Shared<S> {
         let Ok(credentials) = head.credentials() else {
             return Err(self.settings.denial(DenialCause::TooManyCredentials));
         };
-        let (accounts, failure) = self.ask_all(credentials.iter().collect(), passage).await;
-        passage.accounts = accounts;
-        let Some(failure) = failure else {
+        let credential = |turn| credentials.iter().nth(turn);
+        let asked = self.ask_all(credential, &mut passage.accounts).await;
+        passage.waited(asked.time);
+        let Some(failure) = asked.failure else {
             return Ok(());
         };
         for account in &passage.accounts {
@@ -127,8 +146,10 @@ impl<S: AccountStateStore> Shared<S> {
         if named.is_empty() {
             return Ok(());
         }
-        let credentials = named.iter().map(NamedAccount::credential).collect();
-        let (accounts, failure) = self.ask_all(credentials, passage).await;
+        let mut accounts = Few::new();
+        let credential = |turn| named.iter().nth(turn).map(NamedAccount::credential);
+        let asked = self.ask_all(credential, &mut accounts).await;
+        passage.waited(asked.time);
         // Those that are known to be restricted are refused, whatever became of the others.
         for account in &accounts {
             if let Judged::Denied(refusal) = self.settings.judge(account, head) {
@@ -136,7 +157,7 @@ impl<S: AccountStateStore> Shared<S> {
                 return Err(denial.without_details());
             }
         }
-        match failure {
+        match asked.failure {
             Some(failure) if naming.endpoint == NamingEndpoint::Refresh => {
                 // Clients sign out when a refresh fails; the new token is checked when it is used.
                 passage.failure = Some(failure);
@@ -189,22 +210,22 @@ impl<S: AccountStateStore> Shared<S> {
         }
     }
 
-    /// The accounts of all the credentials that are somebody's, within the time limit; and why
-    /// some of them could not be asked for.
+    /// Puts into `accounts` those of all the credentials that are somebody's, within the time
+    /// limit; and says whether some of them could not be asked for.
     ///
     /// Each is asked for on its own, so that nobody can keep the store from answering for one by
-    /// sending another that it fails on.
-    async fn ask_all(
+    /// sending another that it fails on. They are read off one after the other and not kept
+    /// together, for all of this stands in a future that waits.
+    async fn ask_all<'c>(
         &self,
-        credentials: Few<Credential<'_>>,
-        passage: &mut Passage,
-    ) -> (Few<Account>, Option<Failure>) {
+        credential: impl Fn(usize) -> Option<Credential<'c>>,
+        accounts: &mut Few<Account>,
+    ) -> Asked {
         let started = Instant::now();
-        let deadline = tokio::time::Instant::now() + self.settings.store_timeout;
-        let (mut accounts, mut failure) = (Few::new(), None);
-        for credential in credentials {
-            let left = deadline.saturating_duration_since(tokio::time::Instant::now());
-            let asked = within_limits(left, async {
+        let deadline = deadline(started, self.settings.store_timeout);
+        let (mut turn, mut failure) = (0, None);
+        while let Some(credential) = credential(turn) {
+            let asked = before(deadline, async {
                 match self.store.peek(credential) {
                     Peek::Account(account) => Ok(Some(account)),
                     Peek::Nobody => Ok(None),
@@ -217,9 +238,12 @@ impl<S: AccountStateStore> Shared<S> {
                 Ok(None) => {}
                 Err(failed) => failure = Some(failed),
             }
+            turn += 1;
         }
-        passage.waited(started);
-        (accounts, failure)
+        Asked {
+            failure,
+            time: started.elapsed(),
+        }
     }
 
     async fn ask_sender(
@@ -233,7 +257,14 @@ impl<S: AccountStateStore> Shared<S> {
             self.store.event_sender(&room, &event).await
         });
         let answer = asked.await;
-        passage.waited(started);
+        passage.waited(started.elapsed());
         answer
     }
+}
+
+/// What the store was asked for several accounts.
+struct Asked {
+    /// Why one of them, the last, could not be asked for.
+    failure: Option<Failure>,
+    time: Duration,
 }

@@ -3,12 +3,15 @@
 use std::{
     error::Error,
     fmt,
-    future::{Future, poll_fn},
+    future::Future,
     panic::{AssertUnwindSafe, catch_unwind},
-    pin::pin,
-    task::Poll,
+    pin::Pin,
+    task::{Context, Poll},
     time::Duration,
 };
+
+use pin_project_lite::pin_project;
+use tokio::time::{Instant, Timeout};
 
 /// Why the store gave no answer.
 #[derive(Debug)]
@@ -35,23 +38,75 @@ pub(crate) fn unless_it_panics<T>(answer: impl FnOnce() -> T) -> Result<T, Failu
 }
 
 /// What `answer` says within `limit`.
-pub(crate) async fn within_limits<T, E>(
-    limit: Duration,
-    answer: impl Future<Output = Result<T, E>>,
-) -> Result<T, Failure>
+pub(crate) fn within_limits<F, T, E>(limit: Duration, answer: F) -> WithinLimits<F>
 where
+    F: Future<Output = Result<T, E>>,
     E: Into<Box<dyn Error + Send + Sync>>,
 {
-    let mut answer = pin!(answer);
-    let caught =
-        poll_fn(
-            |context| match catch_unwind(AssertUnwindSafe(|| answer.as_mut().poll(context))) {
-                Ok(poll) => poll.map(|answer| answer.map_err(|error| Failure::Error(error.into()))),
-                Err(_) => Poll::Ready(Err(Failure::Panicked)),
-            },
-        );
-    match tokio::time::timeout(limit, caught).await {
-        Ok(answer) => answer,
-        Err(_) => Err(Failure::TimedOut),
+    WithinLimits {
+        answer: tokio::time::timeout(limit, Caught { answer }),
+    }
+}
+
+/// What `answer` says before `deadline`.
+pub(crate) fn before<F, T, E>(deadline: Instant, answer: F) -> WithinLimits<F>
+where
+    F: Future<Output = Result<T, E>>,
+    E: Into<Box<dyn Error + Send + Sync>>,
+{
+    WithinLimits {
+        answer: tokio::time::timeout_at(deadline, Caught { answer }),
+    }
+}
+
+/// When `limit` will have passed since `start`; where no clock goes that far, in thirty years.
+pub(crate) fn deadline(start: Instant, limit: Duration) -> Instant {
+    const THIRTY_YEARS: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
+    start
+        .checked_add(limit)
+        .unwrap_or_else(|| start + THIRTY_YEARS)
+}
+
+pin_project! {
+    /// A type and not an `async` function, whose state would hold the answer's twice.
+    pub(crate) struct WithinLimits<F> {
+        #[pin]
+        answer: Timeout<Caught<F>>,
+    }
+}
+
+impl<F, T, E> Future for WithinLimits<F>
+where
+    F: Future<Output = Result<T, E>>,
+    E: Into<Box<dyn Error + Send + Sync>>,
+{
+    type Output = Result<T, Failure>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let answer = self.project().answer.poll(context);
+        answer.map(|answer| answer.unwrap_or(Err(Failure::TimedOut)))
+    }
+}
+
+pin_project! {
+    struct Caught<F> {
+        #[pin]
+        answer: F,
+    }
+}
+
+impl<F, T, E> Future for Caught<F>
+where
+    F: Future<Output = Result<T, E>>,
+    E: Into<Box<dyn Error + Send + Sync>>,
+{
+    type Output = Result<T, Failure>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let answer = self.project().answer;
+        match catch_unwind(AssertUnwindSafe(|| answer.poll(context))) {
+            Ok(poll) => poll.map(|answer| answer.map_err(|error| Failure::Error(error.into()))),
+            Err(_) => Poll::Ready(Err(Failure::Panicked)),
+        }
     }
 }

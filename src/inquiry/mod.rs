@@ -18,6 +18,7 @@ mod watch;
 pub(crate) use at_once::AtOnce;
 pub(crate) use awaited::inquire;
 pub(crate) use limits::{Failure, within_limits};
+use limits::{before, deadline};
 pub(crate) use report::Passage;
 pub(crate) use watch::Watch;
 

@@ -1,6 +1,6 @@
 //! Telling what became of a request, and whether a refusal stands.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use http::Method;
 
@@ -30,9 +30,9 @@ impl Passage {
         }
     }
 
-    /// Adds the time since `started` to that which the store took.
-    pub(super) fn waited(&mut self, started: Instant) {
-        *self.lookup_time.get_or_insert_default() += started.elapsed();
+    /// Adds to the time that the store took.
+    pub(super) fn waited(&mut self, time: Duration) {
+        *self.lookup_time.get_or_insert_default() += time;
     }
 
     fn outcome<'a>(&'a self, decision: Decision, method: &'a Method) -> Outcome<'a> {

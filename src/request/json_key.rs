@@ -2,6 +2,7 @@
 
 /// Whether `key` is `name` to some parser: several compare without regard to case, and Go's folds
 /// the long s and the Kelvin sign, too. `name` is in lower case.
+#[inline]
 pub(crate) fn is(key: &str, name: &str) -> bool {
     if key.len() <= name.len() {
         // A letter that is folded takes more bytes than what it becomes.
