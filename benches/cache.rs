@@ -1,5 +1,6 @@
 //! What the cache costs and what it saves, in one process and without a harness:
-//! `cargo bench --features cache --bench cache`.
+//! `cargo bench --features cache --bench cache`; `-- NUMBER…` names the numbers of accounts that it
+//! is to grow to, and measures nothing else. (Ten million take about three gigabytes.)
 //!
 //! Every figure is printed; nothing is asserted. The store answers after one turn of the
 //! scheduler, so that look-ups overlap as they do with a database.
@@ -103,11 +104,21 @@ fn fastest(calls: usize, mut round: impl FnMut()) -> f64 {
 async fn main() {
     // `cargo test --benches` runs this too, and wants to know only that it runs.
     let small = std::env::args().any(|argument| argument == "--test");
+    let sizes: Vec<u64> = std::env::args()
+        .filter_map(|argument| argument.parse().ok())
+        .collect();
+    if !sizes.is_empty() {
+        return sizes.into_iter().for_each(grow);
+    }
     hit().await;
     hashes();
     mix(if small { 10_000 } else { 1_000_000 }).await;
     flood(if small { 10_000 } else { 1_000_000 }).await;
-    memory(if small { 10_000 } else { 1_000_000 }).await;
+    let sizes: &[u64] = match small {
+        true => &[10_000],
+        false => &[1_000, 100_000, 1_000_000],
+    };
+    sizes.iter().copied().for_each(grow);
 }
 
 async fn hit() {
@@ -217,7 +228,8 @@ async fn flood(tokens: u64) {
     );
 }
 
-async fn memory(accounts: u64) {
+/// The memory of an account, and the time of a hit, when there are so many.
+fn grow(accounts: u64) {
     let capacity = usize::try_from(accounts + accounts / 8).unwrap();
     let mut entries = 0;
     let mut cache = None;
@@ -238,8 +250,21 @@ async fn memory(accounts: u64) {
         bytes += counted.bytes_current;
         entries += 1;
     }
+    let mut random = Random(3);
+    let sample: Vec<String> = (0..accounts.min(200_000))
+        .map(|_| token(random.next() % accounts, 0))
+        .collect();
+    let rounds = (0..5).map(|_| {
+        let start = Instant::now();
+        let hits = sample.iter().filter(|token| cache.is_active(access(token)));
+        let hits = black_box(hits.count());
+        assert_eq!(hits, sample.len(), "each is there");
+        start.elapsed().as_nanos() as f64 / hits as f64
+    });
+    let hit = rounds.fold(f64::INFINITY, f64::min);
     println!(
-        "{accounts} accounts with a token each: {:.0} bytes an account, its name included; {} entries",
+        "{accounts} accounts with a token each: {:.0} bytes an account, its name included; {} entries; \
+         {hit:.0} ns a hit of any of them",
         bytes as f64 / f64::from(entries),
         cache.stats().entries,
     );
