@@ -118,7 +118,12 @@ impl<S: Clone, Store: AccountStateStore, Req, Res> AccountStatus<S, Store, Req, 
             }
             AtOnce::Ask => {
                 let is_head = request.method() == Method::HEAD;
-                let inquiry = inquire::<_, B, Req>(Arc::clone(&self.shared), request, watched);
+                let inquiry = inquire::<_, B, Req, _>(
+                    Arc::clone(&self.shared),
+                    request,
+                    watched,
+                    Shared::hand_on,
+                );
                 return ResponseFuture::look_up(Box::pin(inquiry), self.take_ready(), is_head);
             }
         }
@@ -140,7 +145,7 @@ impl<S: Clone, Store: AccountStateStore, Req, Res> AccountStatus<S, Store, Req, 
 
 impl<Store: AccountStateStore> Shared<Store> {
     /// Puts into the request's extensions what the settings want there.
-    pub(crate) fn hand_on<B>(self: &Arc<Self>, passage: &Passage, request: &mut Request<B>) {
+    fn hand_on<B>(self: &Arc<Self>, passage: &Passage, request: &mut Request<B>) {
         if passage.hands_on_guard {
             let guard = AccountGuard::new(Arc::clone(self));
             request.extensions_mut().insert(guard);

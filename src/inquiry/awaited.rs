@@ -25,20 +25,22 @@ use crate::{
     },
 };
 
-/// Finds out whether the request passes, and gives it back if it does, with what is to end it
-/// while it waits.
+/// Finds out whether the request passes, and gives it back if it does, as `hand_on` has changed it,
+/// with what is to end it while it waits.
 ///
 /// One block, and what it is about lent to all others: an `async` function that is handed the
 /// request would hold it twice.
-pub(crate) fn inquire<S, B, M>(
+pub(crate) fn inquire<S, B, M, F>(
     shared: Arc<Shared<S>>,
     request: Request<B>,
     watched: Option<ToBeWatched>,
-) -> impl Future<Output = Result<(Request<M::Body>, Option<Watch>), Denial>> + use<S, B, M>
+    hand_on: F,
+) -> impl Future<Output = Result<(Request<M::Body>, Option<Watch>), Denial>> + use<S, B, M, F>
 where
     S: AccountStateStore,
     B: Body,
     M: RequestBodies<B>,
+    F: FnOnce(&Arc<Shared<S>>, &Passage, &mut Request<M::Body>),
 {
     let (parts, body) = request.into_parts();
     let mut body = Held::Untouched(body);
@@ -64,7 +66,7 @@ where
             return Err(denial.unwrap_or_else(lost));
         };
         let mut request = Request::from_parts(parts, body);
-        shared.hand_on(&passage, &mut request);
+        hand_on(&shared, &passage, &mut request);
         let watch = watched.and_then(|watched| shared.watch(watched, passage.accounts));
         Ok((request, watch))
     }
