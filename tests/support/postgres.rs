@@ -241,6 +241,11 @@ impl Cluster {
         )
     }
 
+    /// Where everything is that the server writes.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     pub fn port(&self) -> u16 {
         self.port
     }
