@@ -1,6 +1,13 @@
 //! Over hyper on loopback, with a load generator in another process: whether the layer can be
-//! noticed at all, and whether a slow store slows the others down.
+//! noticed at all, and whether a slow store or a flood slows the others down.
+//!
+//! `-- rates`, `-- slow-store` and `-- floods` run a part each, the last in half a minute. With
+//! `--features cache` made-up tokens are sent to a `CachedStore` too.
 
+#[path = "end_to_end/floods.rs"]
+mod floods;
+#[path = "end_to_end/requests.rs"]
+mod requests;
 mod support;
 
 use std::{
@@ -17,7 +24,7 @@ use std::{
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, header::AUTHORIZATION};
-use http_body_util::{BodyExt, Empty, Full};
+use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo},
@@ -46,7 +53,25 @@ async fn main() {
         return load(&arguments[at + 1..]).await;
     }
     let is_bench = arguments.iter().any(|argument| argument == "--bench");
-    let (rounds, milliseconds) = if is_bench { (9, 1_000) } else { (1, 50) };
+    let wants = |part: &str| {
+        let is_named = |argument: &String| ["rates", "slow-store", "floods"].contains(&&**argument);
+        arguments.iter().any(|argument| argument == part) || !arguments.iter().any(is_named)
+    };
+    if wants("rates") {
+        let (rounds, milliseconds) = if is_bench { (9, 1_000) } else { (1, 50) };
+        rates(rounds, milliseconds).await;
+    }
+    if wants("slow-store") {
+        beside_a_slow_store(if is_bench { 2_000 } else { 20 }).await;
+    }
+    if wants("floods") {
+        let (rounds, milliseconds) = if is_bench { (5, 400) } else { (1, 20) };
+        floods::run(rounds, milliseconds).await;
+    }
+}
+
+/// The throughput with and without.
+async fn rates(rounds: usize, milliseconds: u64) {
     println!("\n### Requests a second, {CONNECTIONS} in flight, {rounds} interleaved rounds\n");
     println!("| | without (thousand) | with (thousand) | ratio, median | from | to |");
     println!("|---|---:|---:|---:|---:|---:|");
@@ -80,7 +105,6 @@ async fn main() {
             median(&ratios),
         );
     }
-    beside_a_slow_store(if is_bench { 2_000 } else { 20 }).await;
 }
 
 /// The latency of one client, alone and while others wait for their look-ups.
@@ -202,7 +226,7 @@ fn number(text: &str) -> f64 {
 }
 
 async fn load(arguments: &[String]) {
-    let [mode, protocol, address, amount, ..] = arguments else {
+    let [mode, protocol, address, amount, flood @ ..] = arguments else {
         panic!("not enough arguments");
     };
     let amount: u64 = amount.parse().expect("a number");
@@ -211,6 +235,10 @@ async fn load(arguments: &[String]) {
             "{}",
             rate(protocol, address, Duration::from_millis(amount)).await
         ),
+        "flood" => {
+            let duration = Duration::from_millis(amount);
+            floods::load(address, duration, &flood[0], flood[1] == "with").await;
+        }
         _ => {
             let mut client = Client::connect(protocol, address).await;
             let mut times = Vec::new();
@@ -255,8 +283,8 @@ async fn rate(protocol: &str, address: &str, duration: Duration) -> f64 {
 }
 
 enum Client {
-    Http1(hyper::client::conn::http1::SendRequest<Empty<Bytes>>),
-    Http2(hyper::client::conn::http2::SendRequest<Empty<Bytes>>),
+    Http1(hyper::client::conn::http1::SendRequest<Full<Bytes>>),
+    Http2(hyper::client::conn::http2::SendRequest<Full<Bytes>>),
 }
 
 impl Clone for Client {
@@ -292,8 +320,12 @@ impl Client {
         let request = Request::get("http://127.0.0.1/_matrix/client/v3/joined_rooms")
             .header("host", "127.0.0.1")
             .header(AUTHORIZATION, format!("Bearer {}", token(number)))
-            .body(Empty::new())
+            .body(Full::default())
             .expect("a request");
+        assert_eq!(self.ask(request).await, StatusCode::OK, "an active account");
+    }
+
+    async fn ask(&mut self, request: Request<Full<Bytes>>) -> StatusCode {
         let response = match self {
             Self::Http1(sender) => {
                 sender.ready().await.expect("a connection");
@@ -302,8 +334,9 @@ impl Client {
             Self::Http2(sender) => sender.send_request(request).await,
         };
         let response = response.expect("an answer");
-        assert_eq!(response.status(), StatusCode::OK, "an active account");
+        let status = response.status();
         response.into_body().collect().await.expect("a body");
+        status
     }
 }
 
