@@ -19,7 +19,7 @@ const BASELINE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/instruction
 const TOLERANCE: f64 = 0.05;
 /// Of a row whose requests are all there at once, so that the allocator is in another state in
 /// each run.
-const TOLERANCE_AT_ONCE: f64 = 0.3;
+const TOLERANCE_AT_ONCE: f64 = 0.1;
 const TOLERANCE_INSTRUCTIONS: f64 = 15.0;
 /// Leaves out the columns that are not in the baseline.
 const OURS_ONLY: &str = "--ours-only";
@@ -45,10 +45,11 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let mut child_arguments = filter.clone();
-    if has("--check") || has("--update") {
+    let is_compared = has("--check") || has("--update");
+    if is_compared {
         child_arguments.push(OURS_ONLY.into());
     }
-    let counts = match callgrind::count(&child_arguments) {
+    let counts = match callgrind::count(&child_arguments, is_compared) {
         Ok(counts) => counts,
         Err(error) => {
             eprintln!("the instructions could not be counted: {error}");
