@@ -4,8 +4,7 @@ use std::{fmt, sync::Arc};
 
 use crate::{
     Account, AccountState, AccountStateStore, Action, Denial, DenialCause, Restriction,
-    RestrictionKind, StoreFailure, UserId, inquiry::within_limits, request::few::Few,
-    shared::Shared,
+    RestrictionKind, StoreFailure, UserId, request::few::Few, shared::Shared,
 };
 
 /// Answers a server's own code what the layer would: for login handlers, single-sign-on
@@ -81,15 +80,8 @@ impl<S: AccountStateStore> AccountGuard<S> {
     /// A denial with [`DenialCause::StoreFailed`] if the store fails, panics or takes too long.
     pub async fn state(&self, user: &UserId) -> Result<AccountState, Denial> {
         let settings = &self.0.settings;
-        let answer = within_limits(settings.store_timeout, async {
-            match self.0.store.peek_state(user) {
-                Some(state) => Ok(state),
-                None => self.0.store.state(user).await,
-            }
-        });
-        answer
-            .await
-            .map_err(|_| settings.denial(DenialCause::StoreFailed))
+        let answer = self.0.state_now(user).await;
+        answer.map_err(|_| settings.denial(DenialCause::StoreFailed))
     }
 }
 

@@ -1,6 +1,6 @@
 //! Whatever can be decided without waiting.
 
-use super::{Failure, Head, Judged, Passage, limits::unless_it_panics};
+use super::{Failure, Head, Judged, Passage};
 use crate::{
     AccountStateStore, Denial, DenialCause, Peek, StoreFailure,
     request::{credentials::HeadCredentials, endpoint},
@@ -52,7 +52,7 @@ impl<S: AccountStateStore> Shared<S> {
     ) -> AtOnce {
         let mut has_to_ask = false;
         let denied = credentials.iter().try_for_each(|credential| {
-            match unless_it_panics(|| self.store.peek(credential)) {
+            match self.peek(credential) {
                 Ok(Peek::Account(account)) => {
                     match self.settings.judge(&account, head) {
                         Judged::Clear => {}

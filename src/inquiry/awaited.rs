@@ -7,11 +7,10 @@ use http_body::Body;
 use tokio::time::Instant;
 
 use super::{
-    Failure, Head, Judged, Passage, Refusal, Watch, before, body::Held, deadline,
-    watch::ToBeWatched, within_limits,
+    Failure, Head, Judged, Passage, Refusal, Watch, body::Held, deadline, watch::ToBeWatched,
 };
 use crate::{
-    Account, AccountStateStore, Credential, Denial, DenialCause, Peek, RestrictionKind, UserId,
+    Account, AccountStateStore, Credential, Denial, DenialCause, RestrictionKind, UserId,
     body::RequestBodies,
     request::{
         endpoint::{self, Naming, NamingEndpoint},
@@ -227,14 +226,7 @@ impl<S: AccountStateStore> Shared<S> {
         let deadline = deadline(started, self.settings.store_timeout);
         let (mut turn, mut failure) = (0, None);
         while let Some(credential) = credential(turn) {
-            let asked = before(deadline, async {
-                match self.store.peek(credential) {
-                    Peek::Account(account) => Ok(Some(account)),
-                    Peek::Nobody => Ok(None),
-                    Peek::Ask => self.store.account_and_state(credential).await,
-                }
-            });
-            match asked.await {
+            match self.account_before(deadline, credential).await {
                 // There are no more accounts than credentials.
                 Ok(Some(account)) => accounts.push(account).unwrap_or_default(),
                 Ok(None) => {}
@@ -255,10 +247,7 @@ impl<S: AccountStateStore> Shared<S> {
     ) -> Result<Option<UserId>, Failure> {
         let started = Instant::now();
         let (room, event) = (redaction.room_id(), redaction.event_id());
-        let asked = within_limits(self.settings.store_timeout, async {
-            self.store.event_sender(&room, &event).await
-        });
-        let answer = asked.await;
+        let answer = self.sender_of(&room, &event).await;
         passage.waited(started.elapsed());
         answer
     }

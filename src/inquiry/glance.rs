@@ -5,7 +5,6 @@
 
 use http::{HeaderMap, Method, Request, header::AUTHORIZATION};
 
-use super::limits::unless_it_panics;
 use crate::{
     AccessToken, AccountStateStore, Credential,
     request::{credentials, endpoint, long_poll},
@@ -51,13 +50,7 @@ impl<S: AccountStateStore> Shared<S> {
         if headers.len() != headers.keys_len() && is_repeated(headers) {
             return false;
         }
-        self.is_active(token)
-    }
-
-    #[inline]
-    fn is_active(&self, token: &[u8]) -> bool {
-        let credential = Credential::AccessToken(AccessToken::new(token));
-        unless_it_panics(|| self.store.is_active(credential)).unwrap_or(false)
+        self.is_active(Credential::AccessToken(AccessToken::new(token)))
     }
 
     #[inline(never)]

@@ -5,8 +5,10 @@
 //! - [`at_once`]: whatever else can be decided without waiting.
 //! - [`awaited`]: the store has to be asked, or a body read.
 //! - [`watch`]: a long poll passes, and its account is restricted while it waits.
+//! - [`ask`]: the questions to the store, each in one place.
 //! - [`report`]: what became of it is told.
 
+mod ask;
 mod at_once;
 mod awaited;
 mod body;
@@ -17,8 +19,10 @@ mod watch;
 
 pub(crate) use at_once::AtOnce;
 pub(crate) use awaited::inquire;
-pub(crate) use limits::{Failure, within_limits};
-use limits::{before, deadline};
+pub(crate) use limits::Failure;
+use limits::deadline;
+#[cfg(feature = "moderation")]
+pub(crate) use limits::within_limits;
 pub(crate) use report::Passage;
 pub(crate) use watch::Watch;
 

@@ -10,10 +10,10 @@ use std::{
 
 use http::Method;
 
-use super::{Head, within_limits};
+use super::{Failure, Head};
 use crate::{
-    Account, AccountState, AccountStateStore, Action, Changes, Denial, Restriction,
-    RestrictionKind, Subscription, UserId, request::few::Few, shared::Shared,
+    Account, AccountStateStore, Action, Changes, Denial, Restriction, RestrictionKind,
+    Subscription, UserId, request::few::Few, shared::Shared,
 };
 
 #[cfg(all(test, shuttle))]
@@ -69,7 +69,7 @@ impl<S: AccountStateStore> Shared<S> {
                             shared.ended(&denial, &request.method);
                             return denial;
                         }
-                        Err(StateUnknown) => limit = Some(RETRY),
+                        Err(_) => limit = Some(RETRY),
                     }
                 }
                 may_have_changed = true;
@@ -86,7 +86,7 @@ impl<S: AccountStateStore> Shared<S> {
         }))
     }
 
-    async fn first_denied(&self, watched: &Watched) -> Result<Option<Denial>, StateUnknown> {
+    async fn first_denied(&self, watched: &Watched) -> Result<Option<Denial>, Failure> {
         for user in watched.users() {
             let state = self.state_now(user).await?;
             let now = self.settings.now();
@@ -105,19 +105,7 @@ impl<S: AccountStateStore> Shared<S> {
         }
         Ok(None)
     }
-
-    async fn state_now(&self, user: &UserId) -> Result<AccountState, StateUnknown> {
-        let asked = within_limits(self.settings.store_timeout, async {
-            match self.store.peek_state(user) {
-                Some(state) => Ok(state),
-                None => self.store.state(user).await,
-            }
-        });
-        asked.await.map_err(|_| StateUnknown)
-    }
 }
-
-struct StateUnknown;
 
 /// The accounts of one request; nearly always one.
 struct Watched {
