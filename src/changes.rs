@@ -8,7 +8,7 @@ use std::{
 
 use tokio::sync::Notify;
 
-use crate::sync::{AtomicU64, Mutex, MutexGuard, lock};
+use crate::locks::{AtomicU64, Mutex, MutexGuard, lock};
 
 #[cfg(all(test, shuttle))]
 mod model;

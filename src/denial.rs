@@ -11,7 +11,10 @@ use http::{
     },
 };
 
-use crate::{AccountState, Action, Restriction, RestrictionKind, UserId};
+use crate::{
+    account::{AccountState, Restriction, RestrictionKind, UserId},
+    action::Action,
+};
 
 /// Why a request was not handed on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

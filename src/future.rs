@@ -12,7 +12,7 @@ use http::{Method, Request, Response};
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use crate::{Denial, body::ResponseBodies, inquiry::Watch};
+use crate::{body::ResponseBodies, check::Watch, denial::Denial};
 
 /// What an inquiry comes to: the request for the inner service, and what is to end it while it
 /// waits; or a denial.

@@ -3,8 +3,13 @@
 use std::{fmt, sync::Arc};
 
 use crate::{
-    Account, AccountState, AccountStateStore, Action, Denial, DenialCause, Restriction,
-    RestrictionKind, StoreFailure, UserId, request::few::Few, shared::Shared,
+    account::{Account, AccountState, Restriction, RestrictionKind, UserId},
+    action::Action,
+    denial::{Denial, DenialCause},
+    request::few::Few,
+    settings::StoreFailure,
+    shared::Shared,
+    store::AccountStateStore,
 };
 
 /// Answers a server's own code what the layer would: for login handlers, single-sign-on

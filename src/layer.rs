@@ -11,11 +11,15 @@ use http::{Extensions, Method, Uri};
 use tower_layer::Layer;
 
 use crate::{
-    AccountGuard, AccountStateStore, AccountStatus, Changes, NamedAccountCheck, Outcome,
-    StoreFailure, SuspensionPolicy,
     body::{KeptBodies, WrappedBodies},
-    settings::Settings,
+    changes::Changes,
+    guard::AccountGuard,
+    outcome::Outcome,
+    service::AccountStatus,
+    settings::{NamedAccountCheck, Settings, StoreFailure},
     shared::Shared,
+    store::AccountStateStore,
+    suspension::SuspensionPolicy,
 };
 
 /// Wraps any HTTP service so that restricted accounts are refused what they may not do.

@@ -6,6 +6,7 @@ mod account;
 mod action;
 mod body;
 mod changes;
+mod check;
 #[cfg(feature = "conformance")]
 #[cfg_attr(docsrs, doc(cfg(feature = "conformance")))]
 pub mod conformance;
@@ -13,8 +14,9 @@ mod credential;
 mod denial;
 mod future;
 mod guard;
-mod inquiry;
+mod judge;
 mod layer;
+mod locks;
 #[cfg(all(test, shuttle))]
 mod model;
 #[cfg(feature = "moderation")]
@@ -26,8 +28,7 @@ mod service;
 mod settings;
 mod shared;
 pub mod store;
-mod sync;
-mod verdict;
+mod suspension;
 
 pub use account::{Account, AccountState, Restriction, RestrictionKind, UserId};
 pub use action::Action;
@@ -56,4 +57,4 @@ pub use store::{
 #[cfg(feature = "cache")]
 #[cfg_attr(docsrs, doc(cfg(feature = "cache")))]
 pub use store::{CacheHandle, CacheStats, CachedStore, CachedStoreError};
-pub use verdict::suspension::{SuspensionPolicy, UnattributedRedactions};
+pub use suspension::{SuspensionPolicy, UnattributedRedactions};

@@ -4,7 +4,7 @@ use std::{fmt, time::Duration};
 
 use http::Method;
 
-use crate::{Denial, UserId};
+use crate::{account::UserId, denial::Denial};
 
 /// What the layer did with a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -14,11 +14,12 @@ use http_body::Body;
 use tower_service::Service;
 
 use crate::{
-    AccountGuard, AccountStateStore, CheckedAccounts,
     body::{KeptBodies, RequestBodies, ResponseBodies},
+    check::{AtOnce, Head, Passage, inquire},
     future::ResponseFuture,
-    inquiry::{AtOnce, Head, Passage, inquire},
+    guard::{AccountGuard, CheckedAccounts},
     shared::Shared,
+    store::AccountStateStore,
 };
 
 /// Refuses what restricted accounts may not do, and hands everything else to the inner service
@@ -87,7 +88,7 @@ where
     // No `#[inline]`: it is generic, so it is inlined anyway where that pays, but late, when the
     // request need not be copied into a variable of its own.
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        if self.shared.passes_at_a_glance(&request) {
+        if self.shared.passes_on_the_fast_path(&request) {
             return ResponseFuture::pass(Req::call(&mut self.inner, request));
         }
         self.examine(request)

@@ -10,12 +10,14 @@ use std::{
 use http::{Extensions, Method, Uri};
 
 use crate::{
-    AccountState, Outcome, SuspensionPolicy,
+    account::AccountState,
+    outcome::Outcome,
     request::{
         endpoint::{self, NamingEndpoint},
         long_poll::{LongPoll, long_poll},
         path_source::PathSource,
     },
+    suspension::SuspensionPolicy,
 };
 
 /// When the accounts that a body names are checked: those of `POST /login`, `POST /refresh`, and
@@ -219,7 +221,7 @@ mod tests {
     };
 
     use super::Settings;
-    use crate::{
+    use crate::account::{
         AccountState, Restriction,
         RestrictionKind::{self, Deactivated, Locked, Suspended},
     };

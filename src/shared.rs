@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use crate::{AccountStateStore, Changes, settings::Settings};
+use crate::{changes::Changes, settings::Settings, store::AccountStateStore};
 
 /// Made once, by the layer's constructor: axum makes a service per route, and one per request.
 pub(crate) struct Shared<S> {

@@ -6,7 +6,9 @@ use super::{
     Fixture, Promise, Report, credentials, report::Findings, samples::Names, states, wait,
 };
 use crate::{
-    AccessToken, Account, AccountState, AccountStateStore, Credential, Peek, Restriction, UserId,
+    account::{Account, AccountState, Restriction, UserId},
+    credential::{AccessToken, Credential},
+    store::{AccountStateStore, Peek},
 };
 
 /// Checks the promises of an [`AccountStateStore`].

@@ -6,7 +6,10 @@ use super::{
     samples::end_in,
     wait,
 };
-use crate::{Restriction, RestrictionKind, RestrictionRecord, RestrictionStore};
+use crate::{
+    account::{Restriction, RestrictionKind},
+    store::{RestrictionRecord, RestrictionStore},
+};
 
 pub(super) async fn check<R: RestrictionStore>(run: &mut Run<'_, R>) {
     kinds(run).await;

@@ -5,7 +5,7 @@ use super::{
     accounts::{Run, access},
     wait,
 };
-use crate::{AccessToken, Credential, LoginIdentifier, LoginToken};
+use crate::credential::{AccessToken, Credential, LoginIdentifier, LoginToken};
 
 pub(super) async fn check<F: Fixture>(run: &mut Run<'_, F>) {
     unknown(run).await;

@@ -2,7 +2,10 @@
 
 use std::{error::Error, future::Future};
 
-use crate::{AccountState, AccountStateStore, RestrictionKind, UserId};
+use crate::{
+    account::{AccountState, RestrictionKind, UserId},
+    store::AccountStateStore,
+};
 
 /// What went wrong in a fixture.
 pub type BoxError = Box<dyn Error + Send + Sync>;

@@ -5,7 +5,10 @@ use super::{
     records::{Run, state_of},
     wait,
 };
-use crate::{RestrictionKind, RestrictionRecord, RestrictionStore, UserId};
+use crate::{
+    account::{RestrictionKind, UserId},
+    store::{RestrictionRecord, RestrictionStore},
+};
 
 type Page = Vec<(UserId, Vec<RestrictionRecord>)>;
 

@@ -9,7 +9,8 @@ use super::{
     wait,
 };
 use crate::{
-    AccountState, Restriction, RestrictionKind, RestrictionRecord, RestrictionStore, UserId,
+    account::{AccountState, Restriction, RestrictionKind, UserId},
+    store::{RestrictionRecord, RestrictionStore},
 };
 
 /// Checks the promises of a [`RestrictionStore`].

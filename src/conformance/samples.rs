@@ -5,7 +5,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use crate::UserId;
+use crate::account::UserId;
 
 /// Makes names that no earlier run has used.
 pub(super) struct Names(String);

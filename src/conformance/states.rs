@@ -8,7 +8,10 @@ use super::{
     samples::{REASONS, end_in},
     wait,
 };
-use crate::{AccountState, AccountStateStore as _, Restriction, RestrictionKind, UserId};
+use crate::{
+    account::{AccountState, Restriction, RestrictionKind, UserId},
+    store::AccountStateStore as _,
+};
 
 pub(super) async fn check<F: Fixture>(run: &mut Run<'_, F>) {
     each_kind(run).await;

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use crate::Subscription;
+use crate::changes::Subscription;
 
 /// How long a question may take before the store counts as hanging.
 const LIMIT: Duration = Duration::from_secs(10);

@@ -15,9 +15,9 @@ use super::{
     shared::{Settings, Shared},
 };
 use crate::{
-    RestrictionStore,
     body::{ReadError, collect},
     denial::{RETRY_AFTER_STORE_FAILURE, insert_cors_headers, json_response},
+    store::RestrictionStore,
 };
 
 const ALLOWED: HeaderValue = HeaderValue::from_static("GET, HEAD, PUT, OPTIONS");

@@ -8,8 +8,11 @@ use super::{
     AccountDirectory, Authentication, Refusal, answer::Wish, endpoint::Target, shared::Shared,
 };
 use crate::{
-    Credential, Restriction, RestrictionKind, RestrictionRecord, RestrictionStore, UserId,
-    inquiry::within_limits, request::credentials::HeadCredentials,
+    account::{Restriction, RestrictionKind, UserId},
+    check::within_limits,
+    credential::Credential,
+    request::credentials::HeadCredentials,
+    store::{RestrictionRecord, RestrictionStore},
 };
 
 type BoxError = Box<dyn Error + Send + Sync>;

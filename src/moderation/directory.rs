@@ -2,7 +2,7 @@
 
 use std::{error::Error, future::Future, sync::Arc};
 
-use crate::{AccessToken, UserId};
+use crate::{account::UserId, credential::AccessToken};
 
 /// Answers the questions of the [moderation layer](crate::AccountModerationLayer) about the
 /// server's users.

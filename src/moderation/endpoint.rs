@@ -2,7 +2,7 @@
 
 use percent_encoding::percent_decode_str;
 
-use crate::{RestrictionKind, UserId};
+use crate::account::{RestrictionKind, UserId};
 
 /// What a request to one of the endpoints is about.
 #[derive(Debug, PartialEq, Eq)]

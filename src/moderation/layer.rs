@@ -15,8 +15,8 @@ use super::{
     shared::{Settings, Shared},
 };
 use crate::{
-    RestrictionStore,
     body::{KeptBodies, WrappedBodies},
+    store::RestrictionStore,
 };
 
 /// Answers the endpoints by which administrators lock and suspend accounts, and hands every other

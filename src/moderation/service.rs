@@ -13,8 +13,8 @@ use tower_service::Service;
 
 use super::{AccountDirectory, ResponseFuture, endpoint::Target, shared::Shared};
 use crate::{
-    RestrictionStore,
     body::{KeptBodies, RequestBodies, ResponseBodies},
+    store::RestrictionStore,
 };
 
 /// Answers the moderation endpoints, and hands everything else to the inner service `S`; made by

@@ -11,7 +11,7 @@ use http::{HeaderMap, Uri, header::AUTHORIZATION};
 use percent_encoding::percent_decode;
 
 use super::few::{Few, MAX_PER_REQUEST, TooMany};
-use crate::{AccessToken, Credential};
+use crate::credential::{AccessToken, Credential};
 
 #[cfg(test)]
 mod plain_token;
@@ -282,7 +282,7 @@ mod tests {
     use http::{Request, header::AUTHORIZATION};
 
     use super::{HeadCredentials, TooMany};
-    use crate::Credential;
+    use crate::credential::Credential;
 
     type Found = Result<Vec<(String, Option<String>)>, TooMany>;
 

@@ -4,7 +4,11 @@
 use std::{error::Error, fmt, future::Future, sync::Arc};
 
 use super::{AccountStateStore, Peek, RestrictionStore};
-use crate::{Account, AccountState, Changes, Credential, Secret, UserId};
+use crate::{
+    account::{Account, AccountState, UserId},
+    changes::Changes,
+    credential::{Credential, Secret},
+};
 
 type BoxError = Box<dyn Error + Send + Sync>;
 
@@ -296,8 +300,9 @@ mod tests {
 
     use super::Combined;
     use crate::{
-        AccessToken, AccountState, AccountStateStore as _, Credential, MemoryStore, Peek,
-        RestrictionKind::Locked, UserId,
+        account::{AccountState, RestrictionKind::Locked, UserId},
+        credential::{AccessToken, Credential},
+        store::{AccountStateStore as _, MemoryStore, Peek},
     };
 
     fn refresh() -> Credential<'static> {

@@ -3,7 +3,11 @@
 use std::{error::Error, fmt, future::Future, pin::Pin, sync::Arc};
 
 use super::{AccountStateStore, Peek};
-use crate::{Account, AccountState, Credential, Secret, UserId, changes::Changes};
+use crate::{
+    account::{Account, AccountState, UserId},
+    changes::Changes,
+    credential::{Credential, Secret},
+};
 
 type BoxError = Box<dyn Error + Send + Sync>;
 type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, BoxError>> + Send + 'a>>;

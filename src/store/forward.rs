@@ -3,7 +3,11 @@
 use std::{future::Future, sync::Arc};
 
 use super::{AccountStateStore, Peek, RestrictionRecord, RestrictionStore};
-use crate::{Account, AccountState, Credential, RestrictionKind, Secret, UserId, changes::Changes};
+use crate::{
+    account::{Account, AccountState, RestrictionKind, UserId},
+    changes::Changes,
+    credential::{Credential, Secret},
+};
 
 macro_rules! forward {
     ($($(#[$attribute:meta])* [$($generics:tt)*] $pointer:ty;)*) => {$(

@@ -37,7 +37,11 @@ pub use restrictions::{RestrictionRecord, RestrictionStore};
 #[cfg(feature = "sqlite")]
 pub use sqlite::SqliteStore;
 
-use crate::{Account, AccountState, Credential, Secret, UserId, changes::Changes};
+use crate::{
+    account::{Account, AccountState, UserId},
+    changes::Changes,
+    credential::{Credential, Secret},
+};
 
 /// Answers the two questions of the [layer](crate::AccountStatusLayer): whose is this credential,
 /// and in which state is this account.

@@ -5,7 +5,7 @@ use std::{
     sync::{PoisonError, RwLock, RwLockWriteGuard},
 };
 
-use crate::{AccountState, UserId};
+use crate::account::{AccountState, UserId};
 
 /// Every restricted account's state, or nothing while the set may miss a change.
 ///
@@ -66,7 +66,7 @@ mod tests {
     use std::collections::HashMap;
 
     use super::RestrictedSet;
-    use crate::{AccountState, RestrictionKind::*, UserId};
+    use crate::account::{AccountState, RestrictionKind::*, UserId};
 
     #[test]
     fn nothing_is_answered_while_a_change_may_be_missing() {

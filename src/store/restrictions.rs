@@ -8,7 +8,10 @@
 
 use std::{error::Error, future::Future, time::SystemTime};
 
-use crate::{AccountState, Changes, Restriction, RestrictionKind, UserId};
+use crate::{
+    account::{AccountState, Restriction, RestrictionKind, UserId},
+    changes::Changes,
+};
 
 /// A restriction as it stands on record: what it is, who set it, and when.
 ///

@@ -2,7 +2,10 @@
 
 use std::time::{Duration, SystemTime};
 
-use crate::{Restriction, RestrictionKind, UserId, store::RestrictionRecord};
+use crate::{
+    account::{Restriction, RestrictionKind, UserId},
+    store::RestrictionRecord,
+};
 
 /// A restriction as a row: times in microseconds since 1970, the kind as its name.
 pub(super) struct Row {

@@ -12,7 +12,7 @@ use proptest::{
 };
 
 use super::{HeadCredentials, the_only_token};
-use crate::{Credential, request::few::TooMany};
+use crate::{credential::Credential, request::few::TooMany};
 
 /// Tokens with the users that they assert, and whether there is one that nobody overlooks.
 type Found = (Vec<(Vec<u8>, Option<String>)>, bool);

@@ -16,7 +16,7 @@ use serde::de::DeserializeSeed;
 use self::fields::{Found, Object};
 
 use super::{endpoint::NamingEndpoint, few::Few};
-use crate::{Credential, LoginIdentifier, LoginToken, Secret};
+use crate::credential::{Credential, LoginIdentifier, LoginToken, Secret};
 
 /// Why a body does not say whom it names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

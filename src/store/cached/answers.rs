@@ -9,8 +9,10 @@ use super::{
     tables::{Found, Owner, Read},
 };
 use crate::{
-    AccessToken, Account, AccountState, AccountStateStore, Credential, Peek, Secret, UserId,
+    account::{Account, AccountState, UserId},
     changes::Changes,
+    credential::{AccessToken, Credential, Secret},
+    store::{AccountStateStore, Peek},
 };
 
 /// The steps of a look-up.

@@ -18,7 +18,7 @@ use std::{collections::HashMap, future::Future, sync::Arc};
 use tokio::sync::OnceCell;
 
 use super::key::{Key, Prehashed};
-use crate::sync::{Mutex, MutexGuard, lock};
+use crate::locks::{Mutex, MutexGuard, lock};
 
 /// The look-ups under way, by key.
 pub(super) struct Flights<T>([Mutex<Board<T>>; SHARDS]);

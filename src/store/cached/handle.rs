@@ -1,7 +1,7 @@
 use std::{fmt, sync::Arc};
 
 use super::{CacheStats, tables::Tables};
-use crate::{Credential, changes::Changes};
+use crate::{changes::Changes, credential::Credential};
 
 /// Tells a [`CachedStore`](crate::CachedStore) what has changed, from wherever that is known:
 /// the handler that locks an account, or a listener to the messages of other processes.

@@ -41,8 +41,8 @@ pub use stats::CacheStats;
 use self::tables::Tables;
 use super::AccountStateStore;
 use crate::{
-    Credential,
     changes::{ChangeListener, Changes},
+    credential::Credential,
 };
 
 /// Remembers the answers of the store `S`, within bounds, and forgets them when it is told.

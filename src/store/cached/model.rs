@@ -19,9 +19,10 @@ use shuttle::{
 
 use super::CachedStore;
 use crate::{
-    AccessToken, Account, AccountState, AccountStateStore, Credential, Peek, RestrictionKind,
-    UserId,
+    account::{Account, AccountState, RestrictionKind, UserId},
+    credential::{AccessToken, Credential},
     model::{self, SCHEDULES, join},
+    store::{AccountStateStore, Peek},
 };
 
 const ALICE: &str = "@alice:localhost";

@@ -13,7 +13,11 @@ use super::{
     stats::Counters,
     table::{Interned, Now, Table},
 };
-use crate::{AccessToken, Account, AccountState, Credential, UserId, sync::AtomicU64};
+use crate::{
+    account::{Account, AccountState, UserId},
+    credential::{AccessToken, Credential},
+    locks::AtomicU64,
+};
 
 pub(super) struct Tables {
     pub(super) keys: Keys,

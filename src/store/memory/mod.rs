@@ -16,8 +16,9 @@ use self::{
 };
 use super::{AccountStateStore, Peek};
 use crate::{
-    Account, AccountState, Credential, LoginIdentifier, Restriction, RestrictionKind, Secret,
-    UserId, changes::Changes,
+    account::{Account, AccountState, Restriction, RestrictionKind, UserId},
+    changes::Changes,
+    credential::{Credential, LoginIdentifier, Secret},
 };
 
 /// Accounts, their tokens and their states, all in memory: for tests, for trying the layer out,

@@ -11,9 +11,9 @@ use std::{
 
 use super::MemoryStore;
 use crate::{
-    AccountState, AccountStateStore, RestrictionKind, UserId,
+    account::{AccountState, RestrictionKind, UserId},
     changes::Changes,
-    store::{RestrictionRecord, RestrictionStore},
+    store::{AccountStateStore, RestrictionRecord, RestrictionStore},
 };
 
 /// The records of all restricted accounts, in the order of the user ids.
@@ -134,7 +134,7 @@ impl RestrictionStore for MemoryStore {
 #[cfg(test)]
 mod tests {
     use super::{MemoryStore, RestrictionRecord, RestrictionStore};
-    use crate::{AccountState, Restriction, RestrictionKind::*, UserId};
+    use crate::account::{AccountState, Restriction, RestrictionKind::*, UserId};
 
     #[tokio::test]
     async fn what_is_set_without_a_record_is_listed_too() {

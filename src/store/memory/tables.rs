@@ -8,7 +8,7 @@ use std::{
 
 use hashbrown::{HashTable, hash_table::Entry};
 
-use crate::{Account, AccountState, UserId};
+use crate::account::{Account, AccountState, UserId};
 
 /// Where an account stands. Four bytes: there is one in every entry of every table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -213,7 +213,7 @@ fn hash(hasher: &foldhash::fast::RandomState, token: &[u8]) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::{Owner, Tables};
-    use crate::{AccountState, RestrictionKind};
+    use crate::account::{AccountState, RestrictionKind};
 
     #[test]
     fn a_token_has_the_owner_it_was_given_last_and_none_when_it_is_removed() {

@@ -20,7 +20,11 @@ use super::{
     queries::Queries,
     schema::{Schema, quoted},
 };
-use crate::{AccountState, Changes, UserId, store::restricted_set::RestrictedSet};
+use crate::{
+    account::{AccountState, UserId},
+    changes::Changes,
+    store::restricted_set::RestrictedSet,
+};
 
 type Result<T> = std::result::Result<T, Cause>;
 

@@ -19,7 +19,10 @@ use self::{
     schema::Schema,
 };
 use super::{RestrictionRecord, RestrictionStore};
-use crate::{AccountState, Changes, RestrictionKind, UserId};
+use crate::{
+    account::{AccountState, RestrictionKind, UserId},
+    changes::Changes,
+};
 
 /// Restrictions in PostgreSQL (15 or later), which any number of processes share.
 ///

@@ -16,7 +16,7 @@ use super::{
     queries::Queries,
     schema::Schema,
 };
-use crate::Changes;
+use crate::changes::Changes;
 
 /// How to connect a [`PostgresStore`].
 #[derive(Clone)]

@@ -11,7 +11,7 @@ use tokio_postgres::{
 
 use super::{error::Cause, micros::Micros, schema::Schema};
 use crate::{
-    AccountState, Restriction, RestrictionKind, UserId,
+    account::{AccountState, Restriction, RestrictionKind, UserId},
     store::{
         RestrictionRecord,
         stored::{self, Row},

@@ -22,7 +22,10 @@ use self::{
     threads::{Change, Read, Task},
 };
 use super::{RestrictionRecord, RestrictionStore, restricted_set::RestrictedSet};
-use crate::{AccountState, Changes, RestrictionKind, UserId};
+use crate::{
+    account::{AccountState, RestrictionKind, UserId},
+    changes::Changes,
+};
 
 /// Restrictions in one SQLite file, which any number of processes of one machine may share.
 ///

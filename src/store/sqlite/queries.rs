@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row as SqlRow, params};
 
 use super::error::Cause;
 use crate::{
-    AccountState, RestrictionKind, UserId,
+    account::{AccountState, RestrictionKind, UserId},
     store::{
         RestrictionRecord,
         stored::{self, Row},

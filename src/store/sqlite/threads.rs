@@ -15,7 +15,8 @@ use super::{
     schema::{self, BUSY_LIMIT, Location},
 };
 use crate::{
-    Changes, RestrictionKind, UserId,
+    account::{RestrictionKind, UserId},
+    changes::Changes,
     store::{RestrictionRecord, restricted_set::RestrictedSet},
 };
 

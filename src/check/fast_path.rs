@@ -6,9 +6,10 @@
 use http::{HeaderMap, Method, Request, header::AUTHORIZATION};
 
 use crate::{
-    AccessToken, AccountStateStore, Credential,
+    credential::{AccessToken, Credential},
     request::{credentials, endpoint, long_poll},
     shared::Shared,
+    store::AccountStateStore,
 };
 
 impl<S: AccountStateStore> Shared<S> {
@@ -18,7 +19,7 @@ impl<S: AccountStateStore> Shared<S> {
     /// Always inlined: lent to a function of its own, the request would first be copied to where
     /// it can be lent from.
     #[inline(always)]
-    pub(crate) fn passes_at_a_glance<B>(&self, request: &Request<B>) -> bool {
+    pub(crate) fn passes_on_the_fast_path<B>(&self, request: &Request<B>) -> bool {
         if self.settings.always_examines {
             return false;
         }

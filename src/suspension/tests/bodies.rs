@@ -4,7 +4,7 @@ use super::{
     super::{UnattributedRedactions, body::BodyQuestion, judge_body, judge_redaction},
     Judgement, SuspensionPolicy, assert_permitted, assert_refused, judge_line,
 };
-use crate::Action;
+use crate::action::Action;
 
 const ROOM: &str = "PUT /_matrix/client/v3/rooms/%21r%3Ahs";
 

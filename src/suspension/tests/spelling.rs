@@ -17,7 +17,7 @@ use super::{
     SuspensionPolicy, USER,
     homeserver::{APPEALS, Said, VERSIONS, starts},
 };
-use crate::Action;
+use crate::action::Action;
 
 /// What stands for a parameter: usual values, and pieces of other endpoints.
 const VALUES: &[&str] = &[

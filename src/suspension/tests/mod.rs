@@ -10,7 +10,7 @@ mod table;
 use http::Method;
 
 use super::{Judgement, SuspensionPolicy, judge};
-use crate::{Action, UserId};
+use crate::{account::UserId, action::Action};
 
 const USER: &str = "@alice:example.org";
 

@@ -12,8 +12,13 @@ use http::Method;
 
 use super::{Failure, Head};
 use crate::{
-    Account, AccountStateStore, Action, Changes, Denial, Restriction, RestrictionKind,
-    Subscription, UserId, request::few::Few, shared::Shared,
+    account::{Account, Restriction, RestrictionKind, UserId},
+    action::Action,
+    changes::{Changes, Subscription},
+    denial::Denial,
+    request::few::Few,
+    shared::Shared,
+    store::AccountStateStore,
 };
 
 #[cfg(all(test, shuttle))]
@@ -162,7 +167,11 @@ mod tests {
     use http::Request;
 
     use crate::{
-        Account, AccountState, MemoryStore, inquiry::Head, request::few::Few, shared::Shared,
+        account::{Account, AccountState},
+        check::Head,
+        request::few::Few,
+        shared::Shared,
+        store::MemoryStore,
     };
 
     /// What a waiting request costs beside its future, which there may be a hundred thousand of.

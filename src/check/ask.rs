@@ -7,7 +7,12 @@ use std::future::Future;
 use tokio::time::Instant;
 
 use super::limits::{Failure, before, unless_it_panics, within_limits};
-use crate::{Account, AccountState, AccountStateStore, Credential, Peek, UserId, shared::Shared};
+use crate::{
+    account::{Account, AccountState, UserId},
+    credential::Credential,
+    shared::Shared,
+    store::{AccountStateStore, Peek},
+};
 
 impl<S: AccountStateStore> Shared<S> {
     /// Whether the store knows at once that the credential is an unrestricted account's. `false`

@@ -1,6 +1,6 @@
 //! Who asks, and may they? The way of a request from its head to the verdict.
 //!
-//! - [`glance`]: the path of nearly every request: no credential, or one that the store knows to
+//! - [`fast_path`]: the path of nearly every request: no credential, or one that the store knows to
 //!   be an unrestricted account's. Nothing is allocated, and nothing else looked at.
 //! - [`at_once`]: whatever else can be decided without waiting.
 //! - [`awaited`]: the store has to be asked, or a body read.
@@ -12,7 +12,7 @@ mod ask;
 mod at_once;
 mod awaited;
 mod body;
-mod glance;
+mod fast_path;
 mod limits;
 mod report;
 mod watch;
@@ -31,14 +31,16 @@ use std::{borrow::Cow, time::SystemTime};
 use http::{HeaderMap, Method, Uri, request::Parts};
 
 use crate::{
-    Account, Action, Denial, DenialCause, NamedAccountCheck, Restriction, RestrictionKind,
+    account::{Account, Restriction, RestrictionKind},
+    action::Action,
+    denial::{Denial, DenialCause},
+    judge::{Verdict, verdict},
     request::{
         credentials::HeadCredentials,
         endpoint::{self, Naming},
         few::TooMany,
     },
-    settings::Settings,
-    verdict::{Verdict, verdict},
+    settings::{NamedAccountCheck, Settings},
 };
 
 /// The head of a request, with the path that the rules are about.

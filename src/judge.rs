@@ -1,11 +1,12 @@
 //! What each restriction permits.
 
-pub(crate) mod suspension;
-
 use http::Method;
 
-use self::suspension::{BodyQuestion, Judgement, Redaction, SuspensionPolicy, judge};
-use crate::{Action, RestrictionKind, UserId};
+use crate::{
+    account::{RestrictionKind, UserId},
+    action::Action,
+    suspension::{BodyQuestion, Judgement, Redaction, SuspensionPolicy, judge},
+};
 
 /// What becomes of a request by an account under a restriction.
 #[derive(Clone, Debug, PartialEq, Eq)]

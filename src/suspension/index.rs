@@ -10,7 +10,7 @@ use super::{
     path::{Fit, Root, fit, parameter},
     table::{Row, TABLE},
 };
-use crate::Action;
+use crate::action::Action;
 
 /// More parts than any template has.
 pub(super) const MAX_PARTS: usize = 8;

@@ -4,7 +4,7 @@
 //! their actions at once, so that the order says nothing.
 
 use super::path::Root;
-use crate::Action::{self, *};
+use crate::action::Action::{self, *};
 
 /// The methods of a row, as bits.
 pub(super) const GET: u8 = 1;

@@ -7,7 +7,7 @@ use super::{
     super::{Judgement, SuspensionPolicy, judge},
     USER,
 };
-use crate::UserId;
+use crate::account::UserId;
 
 #[test]
 fn judging_a_request_allocates_nothing() {

@@ -5,7 +5,7 @@ use super::{
     BodyQuestion, Judgement, SuspensionPolicy, body::Membership, index::Endpoint, path::is,
     redaction,
 };
-use crate::{Action, UserId};
+use crate::{account::UserId, action::Action};
 
 const REDACTION: &str = "m.room.redaction";
 const MEMBER: &str = "m.room.member";

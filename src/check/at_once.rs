@@ -2,9 +2,11 @@
 
 use super::{Failure, Head, Judged, Passage};
 use crate::{
-    AccountStateStore, Denial, DenialCause, Peek, StoreFailure,
+    denial::{Denial, DenialCause},
     request::{credentials::HeadCredentials, endpoint},
+    settings::StoreFailure,
     shared::Shared,
+    store::{AccountStateStore, Peek},
 };
 
 /// What is known of a request without waiting.

@@ -21,9 +21,12 @@ use tower_layer::Layer as _;
 use tower_service::Service;
 
 use crate::{
-    Account, AccountState, AccountStateStore, AccountStatusLayer, Changes, Credential, Peek,
-    RestrictionKind, UserId,
+    account::{Account, AccountState, RestrictionKind, UserId},
+    changes::Changes,
+    credential::Credential,
+    layer::AccountStatusLayer,
     model::{check, join},
+    store::{AccountStateStore, Peek},
 };
 
 /// How a store answers.
@@ -251,7 +254,7 @@ fn rule_14_a_long_poll_whose_client_leaves_takes_no_news_from_others() {
 fn rule_16_a_long_poll_ends_after_a_lock_behind_a_cache() {
     check_in_runtime(|answers| {
         let server = Server::new(answers);
-        let layer = AccountStatusLayer::new(crate::CachedStore::new(server.clone()));
+        let layer = AccountStatusLayer::new(crate::store::CachedStore::new(server.clone()));
         join([
             waits(&layer, sync(ALICE, None)),
             waits(&layer, sync(ALICE, None)),

@@ -20,7 +20,7 @@ use super::{
     },
     SuspensionPolicy, USER,
 };
-use crate::Action;
+use crate::action::Action;
 
 pub(super) const APPEALS: &str = "!appeals:example.org";
 pub(super) const VERSIONS: &[&str] = &["v3", "r0", "unstable/org.matrix.msc1"];

@@ -5,8 +5,8 @@ use http::{header::CONTENT_TYPE, request::Parts};
 use http_body::Body;
 
 use crate::{
-    Denial, DenialCause,
     body::{Collected, ReadError, RequestBodies, collect},
+    denial::{Denial, DenialCause},
     request::named_account::BodyError,
     settings::Settings,
 };

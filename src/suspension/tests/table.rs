@@ -10,7 +10,7 @@ use super::{
     },
     Judgement, SuspensionPolicy, assert_permitted, judge_line,
 };
-use crate::Action;
+use crate::action::Action;
 
 const DOCUMENTED: &str = include_str!("../table.md");
 const ENDPOINTS: &str = include_str!("../../../../tests/data/cs-endpoints.tsv");

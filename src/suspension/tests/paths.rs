@@ -15,7 +15,7 @@ use super::{
     judge,
     spelling::{Case, case},
 };
-use crate::{Action, UserId};
+use crate::{account::UserId, action::Action};
 
 /// At least; `PROPTEST_CASES` can ask for more.
 const CASES: u32 = 20_000;

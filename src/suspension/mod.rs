@@ -29,7 +29,7 @@ use self::{
     reading::Readings,
     table::TABLE,
 };
-use crate::{Action, UserId};
+use crate::{account::UserId, action::Action};
 
 /// What becomes of a suspended account's request.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,7 +3,7 @@ use std::{fmt, sync::Arc};
 use http::Method;
 
 use super::path::{self, Fit};
-use crate::{Action, action::ActionSet};
+use crate::action::{Action, ActionSet};
 
 /// What suspended accounts may do.
 ///

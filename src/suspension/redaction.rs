@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use percent_encoding::percent_decode_str;
 
 use super::{Judgement, SuspensionPolicy, UnattributedRedactions};
-use crate::Action;
+use crate::action::Action;
 
 /// An event that is to be redacted, and its room. Nothing is decoded until it is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]

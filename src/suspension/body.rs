@@ -9,7 +9,7 @@ use serde::de::{Deserializer as _, MapAccess, Visitor};
 use serde_json::Value;
 
 use super::{Judgement, Redaction, SuspensionPolicy};
-use crate::{Action, request::json_key};
+use crate::{action::Action, request::json_key};
 
 /// What the body has to tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

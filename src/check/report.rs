@@ -5,13 +5,18 @@ use std::time::Duration;
 use http::Method;
 
 use super::Failure;
-use crate::{Decision, Denial, Outcome, request::few::Few, shared::Shared};
+use crate::{
+    denial::Denial,
+    outcome::{Decision, Outcome},
+    request::few::Few,
+    shared::Shared,
+};
 
 /// A request that passes or is refused, and what has been learnt of it.
 #[derive(Debug)]
 pub(crate) struct Passage {
     /// Whose states were checked.
-    pub(crate) accounts: Few<crate::Account>,
+    pub(crate) accounts: Few<crate::account::Account>,
     /// Whether the handler has been left to ask the guard.
     pub(crate) hands_on_guard: bool,
     /// How long the store was awaited.

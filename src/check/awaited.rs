@@ -10,18 +10,19 @@ use super::{
     Failure, Head, Judged, Passage, Refusal, Watch, body::Held, deadline, watch::ToBeWatched,
 };
 use crate::{
-    Account, AccountStateStore, Credential, Denial, DenialCause, RestrictionKind, UserId,
+    account::{Account, RestrictionKind, UserId},
     body::RequestBodies,
+    credential::Credential,
+    denial::{Denial, DenialCause},
+    judge::Verdict,
     request::{
         endpoint::{self, Naming, NamingEndpoint},
         few::Few,
         named_account::{self, NamedAccount},
     },
     shared::Shared,
-    verdict::{
-        Verdict,
-        suspension::{Redaction, judge_body, judge_redaction},
-    },
+    store::AccountStateStore,
+    suspension::{Redaction, judge_body, judge_redaction},
 };
 
 /// Finds out whether the request passes, and gives it back if it does, as `hand_on` has changed it,

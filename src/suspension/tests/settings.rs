@@ -1,7 +1,7 @@
 //! What a policy can change, and paths that can be read in two ways.
 
 use super::{Judgement, SuspensionPolicy, assert_permitted, assert_refused, judge_line};
-use crate::Action;
+use crate::action::Action;
 
 const CLIENT: &str = "/_matrix/client/v3";
 
