@@ -13,7 +13,7 @@ use super::{
 use crate::action::Action;
 
 const DOCUMENTED: &str = include_str!("../table.md");
-const ENDPOINTS: &str = include_str!("../../../../tests/data/cs-endpoints.tsv");
+const ENDPOINTS: &str = include_str!("../../../tests/data/cs-endpoints.tsv");
 
 const VERSIONS: &[&str] = &[
     "r0",
