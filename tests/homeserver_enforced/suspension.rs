@@ -201,7 +201,7 @@ async fn the_documented_table_is_what_the_server_does() {
     let scene = Scene::start().await;
     scene.set_suspended("alice", true).await;
     let (mut refused, mut permitted) = (0, 0);
-    let rows = include_str!("../../src/verdict/suspension/table.md").lines();
+    let rows = include_str!("../../src/suspension/table.md").lines();
     for row in rows.skip(2) {
         let cells: Vec<_> = row.split('|').map(str::trim).collect();
         let [_, methods, path, action, default, ..] = cells[..] else {
