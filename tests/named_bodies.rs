@@ -12,7 +12,7 @@ use support::{
     locked, passed, store, store_with, verdict,
 };
 use tower::Layer;
-use tower_account_status::{DenialCause, NamedAccountCheck, RestrictionKind};
+use tower_account_status::{DenialCause, NamedAccountCheck, NamedIn, RestrictionKind};
 
 const LIMIT: usize = 64 * 1024;
 
@@ -77,7 +77,7 @@ async fn rule_10_the_limit_is_a_setting_and_holds_on_the_three_endpoints_only() 
         let request = anonymous(Method::POST, path, r#"{"user":"bob"}"#);
         assert_eq!(ask(&layer, request).await.verdict(), expected, "{path}");
     }
-    let off = layer.with_login_check(NamedAccountCheck::Off);
+    let off = layer.with_named_account_check(NamedIn::Login, NamedAccountCheck::Off);
     let request = anonymous(Method::POST, LOGIN, r#"{"user":"bob"}"#);
     assert_eq!(ask(&off, request).await.verdict(), passed());
 }
@@ -264,7 +264,7 @@ async fn rule_11_no_other_body_is_read() {
         let answer = call(layer.layer(Handler::default()), request).await;
         assert_eq!(answer.verdict(), locked(), "refused on its head: {path}");
     }
-    let exempt = layer.with_exempt(Method::POST, LOGIN);
+    let exempt = layer.add_exempt(Method::POST, LOGIN);
     let body = format!(r#"{{"user":"{ALICE}"}}"#);
     let request = anonymous(Method::POST, LOGIN, body);
     assert_eq!(ask(&exempt, request).await.verdict(), passed());

@@ -206,7 +206,7 @@ async fn a_redaction_of_ones_own_event_passes_and_of_another_does_not() {
 
 #[tokio::test]
 async fn where_nobody_knows_whose_an_event_is_the_handler_finds_the_guard() {
-    type Guard = AccountGuard<Arc<MemoryStore>>;
+    type Guard = AccountGuard;
     let handler = service_fn(|request: Request<Body>| async move {
         let guard = request
             .extensions()

@@ -19,6 +19,13 @@ pub(super) enum Held<B> {
     Lost,
 }
 
+impl<B> Held<B> {
+    /// Whether it has been read and cannot be handed on.
+    pub(super) fn is_lost(&self) -> bool {
+        matches!(self, Self::Lost)
+    }
+}
+
 impl<B: Body> Held<B> {
     /// The body's bytes, read now unless they have been before.
     pub(super) async fn read(&mut self, settings: &Settings) -> Result<&Bytes, Denial> {
@@ -30,7 +37,7 @@ impl<B: Body> Held<B> {
                     .exact()
                     .is_none_or(|size| size > settings.body_limit as u64);
             if has_to_stay {
-                return Err(settings.denial(DenialCause::BodyTooLarge));
+                return Err(denial(settings, DenialCause::BodyTooLarge));
             }
         }
         if let Self::Untouched(body) = std::mem::replace(self, Self::Lost) {
@@ -44,7 +51,7 @@ impl<B: Body> Held<B> {
                 Ok(Err(ReadError::Failed)) => DenialCause::BodyFailed,
                 Err(_) => DenialCause::BodyTimedOut,
             };
-            return Err(settings.denial(cause));
+            return Err(denial(settings, cause));
         }
         self.bytes(settings)
     }
@@ -52,7 +59,7 @@ impl<B: Body> Held<B> {
     fn bytes(&self, settings: &Settings) -> Result<&Bytes, Denial> {
         match self {
             Self::Read(collected) => Ok(&collected.data),
-            Self::Untouched(_) | Self::Lost => Err(settings.denial(DenialCause::BodyFailed)),
+            Self::Untouched(_) | Self::Lost => Err(denial(settings, DenialCause::BodyFailed)),
         }
     }
 
@@ -64,6 +71,10 @@ impl<B: Body> Held<B> {
             Self::Lost => None,
         }
     }
+}
+
+fn denial(settings: &Settings, cause: DenialCause) -> Denial {
+    Denial::from_cause(cause).with_cors(settings.cors_headers)
 }
 
 impl From<BodyError> for DenialCause {

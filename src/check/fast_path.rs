@@ -43,8 +43,9 @@ impl<S: AccountStateStore> Shared<S> {
         };
         // As nearly every client writes it. White space around the token stays: with it the token
         // is one that the store does not know.
-        let Some(token) = header.as_bytes().strip_prefix(b"Bearer ") else {
-            return false;
+        let token = match header.as_bytes().strip_prefix(b"Bearer ") {
+            Some(token) if !token.is_empty() => token,
+            _ => return false,
         };
         // A second header makes it a case for a closer look. Where no header is repeated there
         // are as many names as values.
@@ -57,8 +58,7 @@ impl<S: AccountStateStore> Shared<S> {
     #[inline(never)]
     fn may_name_accounts<B>(&self, request: &Request<B>) -> bool {
         // Its path may be quite another one than the URI's.
-        self.settings.rewrites_paths()
-            || endpoint::naming(request.method(), request.uri().path()).is_some()
+        self.settings.path.is_another() || endpoint::may_name_accounts(request.uri().path())
     }
 }
 

@@ -12,7 +12,7 @@ use super::{
     AccountDirectory, Refusal,
     body::read,
     endpoint::{Kind, Target},
-    shared::{Settings, Shared},
+    shared::Shared,
 };
 use crate::{
     body::{ReadError, collect},
@@ -36,19 +36,18 @@ impl<D: AccountDirectory, R: RestrictionStore> Shared<D, R> {
         request: Request<B>,
         target: Target,
     ) -> Response<Bytes> {
-        let settings = &self.settings;
         let (parts, body) = request.into_parts();
         let wish = match parts.method {
             Method::GET | Method::HEAD => Wish::Read,
             Method::PUT => Wish::Change,
-            Method::OPTIONS => return settings.options(),
-            _ => return settings.refuse(Refusal::MethodNotAllowed, false),
+            Method::OPTIONS => return self.options(),
+            _ => return self.refuse(Refusal::MethodNotAllowed, false),
         };
         let is_head = parts.method == Method::HEAD;
         let kind = target.kind;
         match self.state_after(wish, &parts, body, target).await {
-            Ok(stands) => settings.say(kind, stands, is_head),
-            Err(refusal) => settings.refuse(refusal, is_head),
+            Ok(stands) => self.say(kind, stands, is_head),
+            Err(refusal) => self.refuse(refusal, is_head),
         }
     }
 
@@ -84,7 +83,7 @@ impl<D: AccountDirectory, R: RestrictionStore> Shared<D, R> {
     }
 }
 
-impl Settings {
+impl<D, R> Shared<D, R> {
     fn say(&self, kind: Kind, stands: bool, is_head: bool) -> Response<Bytes> {
         let body = format!("{{\"{}\":{stands}}}", kind.key());
         self.respond(StatusCode::OK, body, is_head)
@@ -109,7 +108,13 @@ impl Settings {
 
     fn respond(&self, status: StatusCode, body: String, is_head: bool) -> Response<Bytes> {
         let length = HeaderValue::from(body.len());
-        json_response(status, body.into(), length, is_head, self.cors_headers)
+        json_response(
+            status,
+            body.into(),
+            length,
+            is_head,
+            self.settings.cors_headers,
+        )
     }
 
     /// Says what there is and does nothing, as the specification has it for every endpoint.
@@ -118,7 +123,7 @@ impl Settings {
         *response.status_mut() = StatusCode::NO_CONTENT;
         let headers = response.headers_mut();
         headers.insert(ALLOW, ALLOWED);
-        if self.cors_headers {
+        if self.settings.cors_headers {
             insert_cors_headers(headers);
         }
         response

@@ -145,14 +145,21 @@ pub(crate) fn naming(method: &Method, path: &str) -> Option<Naming> {
     if method != Method::POST {
         return None;
     }
-    naming_path(path)
+    match may_name_accounts(path) {
+        true => naming_path(path),
+        false => None,
+    }
+}
+
+/// Whether the path's last segment leaves it open that the body names an account.
+///
+/// It tells nearly every path apart.
+#[inline]
+pub(crate) fn may_name_accounts(path: &str) -> bool {
+    undisputed_last_segment(path).is_none_or(is_naming_name)
 }
 
 fn naming_path(path: &str) -> Option<Naming> {
-    // Nearly every path is none of these, or one of them as it should be spelled.
-    if undisputed_last_segment(path).is_some_and(|last| !is_naming_name(last)) {
-        return None;
-    }
     if let Some(endpoint) = naming_exactly(path) {
         return Some(Naming {
             endpoint,
@@ -181,10 +188,11 @@ fn naming_path(path: &str) -> Option<Naming> {
     let is_matrix = before
         .windows(2)
         .any(|pair| segment_is(pair[0], "client") && segment_is(pair[1], "_matrix"));
-    let could_be_stripped = match before.last() {
-        None => true,
-        Some(first) => segment_is(first, "client") || is_version(first),
-    };
+    // A single one may be a parameter of the server's route in the place of the version.
+    let could_be_stripped = before.len() < 2
+        || before
+            .last()
+            .is_some_and(|first| segment_is(first, "client") || is_version(first));
     (is_matrix || could_be_stripped).then_some(Naming {
         endpoint,
         is_matrix,

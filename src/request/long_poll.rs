@@ -8,13 +8,15 @@ use super::{
     path::{Forgiving, segment_is},
 };
 
-/// A request that waits for news.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum LongPoll {
+/// A kind of request that waits for news.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum LongPoll {
     /// `GET /sync` and `GET /events`.
     Sync,
-    /// `POST …/sync` (sliding sync,
-    /// [MSC4186](https://github.com/matrix-org/matrix-spec-proposals/pull/4186)).
+    /// `POST …/sync`, sliding sync
+    /// ([MSC4186](https://github.com/matrix-org/matrix-spec-proposals/pull/4186)), under every
+    /// version and unstable prefix.
     SlidingSync,
 }
 

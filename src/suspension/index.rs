@@ -77,6 +77,10 @@ impl Endpoint {
         self.row.2
     }
 
+    pub(super) fn template(&self) -> &'static str {
+        self.row.1
+    }
+
     /// Where in the table it stands.
     pub(super) fn place(&self) -> usize {
         self.place
