@@ -68,7 +68,9 @@ impl<S, Req, Res> AccountStatusLayer<S, Req, Res> {
     }
 
     fn with(mut self, change: impl FnOnce(&mut Settings)) -> Self {
-        change(Shared::settings_mut(&mut self.shared));
+        let settings = Shared::settings_mut(&mut self.shared);
+        change(settings);
+        settings.settle();
         self
     }
 }
@@ -106,7 +108,8 @@ impl<S, Req, Res> AccountStatusLayer<S, Req, Res> {
     /// which must never answer with a Matrix error. (An OAuth client that is refused a refresh
     /// signs out.) Adds to what is excluded already.
     ///
-    /// `/.well-known/` is excluded from the start. A prefix ends where a segment ends: `/oauth2`
+    /// `/.well-known/` is excluded from the start. The other Matrix APIs (`/_matrix/federation/` and
+    /// so on) need not be: they carry no access token. A prefix ends where a segment ends: `/oauth2`
     /// excludes `/oauth2` and `/oauth2/token`, not `/oauth2x`. What some router might not take to
     /// be below it, because of a dot segment, an empty segment or a backslash, encoded or not, is
     /// not excluded.
@@ -195,10 +198,7 @@ impl<S, Req, Res> AccountStatusLayer<S, Req, Res> {
     /// });
     /// ```
     pub fn with_observer(self, hear: impl Fn(&Outcome<'_>) + Send + Sync + 'static) -> Self {
-        self.with(|settings| {
-            settings.observer = Some(Arc::new(hear));
-            settings.always_examines = true;
-        })
+        self.with(|settings| settings.observer = Some(Arc::new(hear)))
     }
 
     /// Refuses nothing, the [guard](AccountGuard) included: what would be refused is told to the
@@ -216,10 +216,7 @@ impl<S, Req, Res> AccountStatusLayer<S, Req, Res> {
     /// Puts the [`CheckedAccounts`](crate::CheckedAccounts) into the extensions of every request
     /// that passes with a credential, for logs and rate limits.
     pub fn with_checked_accounts(self) -> Self {
-        self.with(|settings| {
-            settings.hand_on_account = true;
-            settings.always_examines = true;
-        })
+        self.with(|settings| settings.hand_on_account = true)
     }
 }
 

@@ -134,21 +134,22 @@ impl<'a> Outcome<'a> {
     pub(crate) fn trace(&self) {
         let account = self.account().map(UserId::as_str);
         let method = self.method().map(Method::as_str);
-        let endpoint = self.endpoint();
         if let Some(error) = self.store_error {
             let decision = self.decision.as_str();
-            tracing::warn!(method, endpoint, decision, %error, "the account state store gave no answer");
+            tracing::warn!(method, endpoint = self.endpoint(), decision, %error, "the account state store gave no answer");
             return;
         }
         let Some(denial) = self.denial else { return };
         match self.decision {
             Decision::WouldRefuse => {
-                tracing::info!(account, method, endpoint, cause = %denial, "request would be refused");
+                tracing::info!(account, method, endpoint = self.endpoint(), cause = %denial, "request would be refused");
             }
             Decision::Ended => {
-                tracing::debug!(account, method, endpoint, cause = %denial, "waiting request ended");
+                tracing::debug!(account, method, endpoint = self.endpoint(), cause = %denial, "waiting request ended");
             }
-            _ => tracing::debug!(account, method, endpoint, cause = %denial, "request refused"),
+            _ => {
+                tracing::debug!(account, method, endpoint = self.endpoint(), cause = %denial, "request refused")
+            }
         }
     }
 }

@@ -33,6 +33,8 @@ pub enum NamedIn {
     /// e-mail. Only the handler knows whose that is, and can ask the
     /// [guard](crate::AccountGuard).
     Reauthentication,
+    /// `POST /register`: the guest whose account is upgraded, the owner of `guest_access_token`.
+    GuestUpgrade,
 }
 
 /// When the accounts that a body names are checked ([`NamedIn`]).
@@ -143,8 +145,21 @@ pub(crate) struct Settings {
     pub(crate) hand_on_account: bool,
     pub(crate) observer: Option<Observer>,
     pub(crate) report_only: bool,
-    /// Whether there is something to be done even for a request that passes.
-    pub(crate) always_examines: bool,
+    always_examines: bool,
+}
+
+impl Settings {
+    /// Whether the fast path cannot tell what there is to do for a request.
+    #[inline]
+    pub(crate) fn always_examines(&self) -> bool {
+        self.always_examines
+    }
+
+    /// To be called when a setting has changed.
+    pub(crate) fn settle(&mut self) {
+        self.always_examines =
+            self.observer.is_some() || self.hand_on_account || self.path.may_end_otherwise();
+    }
 }
 
 /// A check for each of [`NamedIn`].
@@ -153,6 +168,7 @@ pub(crate) struct NamedAccountChecks {
     login: NamedAccountCheck,
     refresh: NamedAccountCheck,
     reauthentication: NamedAccountCheck,
+    guest_upgrade: NamedAccountCheck,
 }
 
 impl NamedAccountChecks {
@@ -161,6 +177,7 @@ impl NamedAccountChecks {
             NamedIn::Login => self.login = check,
             NamedIn::Refresh => self.refresh = check,
             NamedIn::Reauthentication => self.reauthentication = check,
+            NamedIn::GuestUpgrade => self.guest_upgrade = check,
         }
     }
 
@@ -169,13 +186,19 @@ impl NamedAccountChecks {
             NamingEndpoint::Login => self.login,
             NamingEndpoint::Refresh => self.refresh,
             NamingEndpoint::Reauthentication => self.reauthentication,
+            NamingEndpoint::GuestUpgrade => self.guest_upgrade,
             NamingEndpoint::Unclear => self.strictest(),
         }
     }
 
     /// Whichever endpoint it is, it may be one that is checked before the handler.
     fn strictest(&self) -> NamedAccountCheck {
-        let checks = [self.login, self.refresh, self.reauthentication];
+        let checks = [
+            self.login,
+            self.refresh,
+            self.reauthentication,
+            self.guest_upgrade,
+        ];
         let strictest = [
             NamedAccountCheck::BeforeHandler,
             NamedAccountCheck::ByHandler,

@@ -16,7 +16,7 @@ use tower::Layer;
 use tower_account_status::{
     AccountGuard, AccountState, AccountStateStore, AccountStatusLayer, Action, Combined,
     Credential, Denial, DenialCause, MemoryStore, NamedAccountCheck, NamedIn,
-    RestrictionKind::{self, Deactivated, Locked, Suspended},
+    RestrictionKind::{Deactivated, Locked, Suspended},
     StoreFailure, SuspensionPolicy, UserId,
 };
 
@@ -58,7 +58,7 @@ fn take(lines: &Lines) -> Vec<String> {
     std::mem::take(&mut lines.lock().expect("not poisoned"))
 }
 
-/// Point 4: nothing of ours refuses, and the observer hears what would be.
+/// Nothing of ours refuses, and the observer hears what would be.
 #[tokio::test]
 async fn rule_18_under_report_only_the_guard_refuses_nothing_and_tells() {
     let layer = layer(&store_with(Locked))
@@ -87,10 +87,9 @@ async fn the_observer_hears_what_the_guard_refuses() {
     let checked = layer.guard().check(&alice()).await;
     assert_eq!(verdict(checked).await, locked());
     let path = "/_matrix/client/v3/rooms/!r/leave";
-    let checked = layer
-        .guard()
-        .check_request(&alice(), &Method::POST, path, "");
-    assert_eq!(verdict(checked.await).await, locked());
+    let (guard, alice) = (layer.guard(), alice());
+    let checked = guard.check_request(&alice, &Method::POST, path, "").await;
+    assert_eq!(verdict(checked).await, locked());
     assert_eq!(
         take(&lines),
         [
@@ -100,7 +99,7 @@ async fn the_observer_hears_what_the_guard_refuses() {
     );
 }
 
-/// Point 11: the setting says that the store's failure refuses nobody, and the guard heeds it.
+/// The setting says that the store's failure refuses nobody, and the guard heeds it.
 #[tokio::test]
 async fn rule_12_the_guard_heeds_the_setting_while_the_store_fails() {
     for script in [Script::Fail, Script::Panic, Script::Hang] {
@@ -123,7 +122,7 @@ async fn rule_12_the_guard_heeds_the_setting_while_the_store_fails() {
     }
 }
 
-/// Point 9: a store that holds a closure has no name, and the guard does not ask for one.
+/// A store that holds a closure has no name, and the guard does not ask for one.
 #[tokio::test]
 async fn the_guard_of_a_store_without_a_name_can_be_named() {
     struct State {
@@ -198,7 +197,7 @@ async fn a_guard_from_a_request_outlives_the_service() {
     assert_eq!(verdict(guard.check(&alice()).await).await, locked());
 }
 
-/// Issue 17's point 6: an event in a room for appeals, and one that a body decides.
+/// An event in a room for appeals, and one that a body decides.
 #[tokio::test]
 async fn rule_22_an_event_is_judged_as_the_request_that_would_send_it() {
     let policy = SuspensionPolicy::new().with_appeal_room("!appeals:localhost");
@@ -245,25 +244,15 @@ async fn rule_22_an_event_is_judged_as_the_request_that_would_send_it() {
         ("!r", "m.room.member", own, "no JSON", false),
         ("!r", "m.room.member", own, "", false),
         ("!r/../x", "m.room.message", None, "{}", false),
-        (
-            "!appeals:localhost",
-            "m.room.message/../../x?#",
-            None,
-            "{}",
-            true,
-        ),
     ] {
-        let checked = guard.check_event(&alice(), room, event_type, state_key, content);
-        let checked = checked.await;
+        let checked = guard
+            .check_event(&alice(), room, event_type, state_key, content)
+            .await;
         let path = match state_key {
             None => format!("rooms/{room}/send/{event_type}/0"),
             Some(key) => format!("rooms/{room}/state/{event_type}/{key}"),
         };
         let what = format!("{path} {content}");
-        if event_type.contains('?') {
-            // Encoded, it is one segment; whether that is refused is the policy's.
-            continue;
-        }
         assert_eq!(checked.is_ok(), passes, "{what}");
         if !room.contains("..") && state_key != Some("") {
             let mut request = alices(Method::PUT, &format!("/_matrix/client/v3/{path}"));
@@ -276,7 +265,7 @@ async fn rule_22_an_event_is_judged_as_the_request_that_would_send_it() {
 
 #[tokio::test]
 async fn the_guard_lets_pass_what_the_layer_lets_pass_whatever_the_state() {
-    for kind in [Locked, Deactivated, RestrictionKind::Suspended] {
+    for kind in [Locked, Deactivated, Suspended] {
         let layer = layer(&store_with(kind))
             .add_excluded_prefix("/oauth2")
             .add_exempt(Method::GET, "/health");

@@ -143,7 +143,7 @@ async fn rule_16_each_kind_of_long_poll_has_its_own_switch() {
     }
 }
 
-/// Point 8: RFC 8441 puts a `CONNECT` with a path in the place of the `GET` that asks for an
+/// RFC 8441 puts a `CONNECT` with a path in the place of the `GET` that asks for an
 /// upgrade.
 #[tokio::test]
 async fn rule_6_a_connect_with_a_path_is_judged_for_a_suspension_as_get() {
@@ -209,7 +209,7 @@ impl http_body::Body for Cut {
     }
 }
 
-/// Point 5: what is told is what happened.
+/// What is told is what happened.
 #[tokio::test]
 async fn rule_18_a_body_that_fails_is_told_as_refused_under_report_only() {
     let (layer, lines) = heard(layer(&store()).with_report_only());
@@ -224,7 +224,7 @@ async fn rule_18_a_body_that_fails_is_told_as_refused_under_report_only() {
     assert_eq!(told, ["refused login Some(BodyFailed)"]);
 }
 
-/// Point 7: nothing behind the scheme is no credential.
+/// Nothing behind the scheme is no credential.
 #[tokio::test]
 async fn rule_7_an_empty_token_is_no_credential() {
     for script in [Script::Answer, Script::Fail] {
@@ -243,7 +243,7 @@ async fn rule_7_an_empty_token_is_no_credential() {
     }
 }
 
-/// Point 13: a layer in a nested router that was not told where it is.
+/// A layer in a nested router that was not told where it is.
 #[tokio::test]
 async fn rule_10_a_single_segment_may_be_what_a_nested_router_left() {
     let layer = layer(&store_with(Locked));

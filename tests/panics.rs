@@ -1,4 +1,4 @@
-//! Point 12: what the user hands to the layer may panic. The panic is caught, and the request is
+//! What the user hands to the layer may panic. The panic is caught, and the request is
 //! decided.
 
 mod support;
@@ -107,6 +107,14 @@ async fn rule_12_a_function_of_the_uri_that_panics_is_a_store_that_fails_and_log
         let answer = call(layer.layer(handler), alices(Method::PUT, "/x")).await;
         assert_eq!(answer.verdict(), passed());
     }
+    // What the path hides may be a login.
+    let login = anonymous(Method::POST, "/inner", r#"{"user":"alice"}"#);
+    let answer = ask(
+        &layer(&store_with(Locked)).with_request_path(panics()),
+        login,
+    )
+    .await;
+    assert_eq!(answer.verdict(), unavailable());
     // An active account's request passes, whatever its path is.
     let layer = layer(&store()).with_request_path(panics());
     assert_eq!(

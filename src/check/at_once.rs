@@ -23,10 +23,10 @@ impl<S: AccountStateStore> Shared<S> {
     pub(crate) fn check_at_once(&self, head: &Head<'_>, found: &mut Findings) -> AtOnce {
         let peeked = self.peek_all(head, found);
         // The usual case first: nobody is restricted, and no other class would change that.
-        if let Peeked::Active = peeked {
-            if !Class::may_be_special(head.method, &head.path) {
-                return AtOnce::Pass(None);
-            }
+        let needs_class =
+            Class::may_be_special(head.method, &head.path) || head.may_name_accounts_unseen();
+        if let (Peeked::Active, false) = (&peeked, needs_class) {
+            return AtOnce::Pass(None);
         }
         let class = Class::of(head.act(), &self.settings.exemptions);
         match self.check_classified(class, head, peeked, found) {
@@ -48,7 +48,8 @@ impl<S: AccountStateStore> Shared<S> {
             }
             return Ok(AtOnce::Pass(Some(class)));
         }
-        if !head.knows_path {
+        let is_active = matches!(peeked, Peeked::Active);
+        if !head.knows_path && (!is_active || head.may_name_accounts_unseen()) {
             self.failed(Failure::UriPanicked, found)?;
             return Ok(AtOnce::Pass(None));
         }

@@ -31,32 +31,14 @@ impl<B: Body> Held<B> {
     pub(super) async fn read(&mut self, settings: &Settings) -> Result<&Bytes, Denial> {
         if let Self::Untouched(body) = self {
             // What is only reported has to pass afterwards, whole.
-            let size = body.size_hint();
-            let has_to_stay = settings.report_only
-                && size
-                    .exact()
-                    .is_none_or(|size| size > settings.body_limit as u64);
-            if has_to_stay {
+            let size = body.size_hint().exact();
+            if settings.report_only && size.is_none_or(|size| size > settings.body_limit as u64) {
                 return Err(denial(settings, DenialCause::BodyTooLarge));
             }
+            if let Self::Untouched(body) = std::mem::replace(self, Self::Lost) {
+                *self = Self::Read(collect_within(body, settings).await?);
+            }
         }
-        if let Self::Untouched(body) = std::mem::replace(self, Self::Lost) {
-            let read = collect(body, settings.body_limit);
-            let cause = match tokio::time::timeout(settings.body_timeout, read).await {
-                Ok(Ok(collected)) => {
-                    *self = Self::Read(collected);
-                    return self.bytes(settings);
-                }
-                Ok(Err(ReadError::TooLarge)) => DenialCause::BodyTooLarge,
-                Ok(Err(ReadError::Failed)) => DenialCause::BodyFailed,
-                Err(_) => DenialCause::BodyTimedOut,
-            };
-            return Err(denial(settings, cause));
-        }
-        self.bytes(settings)
-    }
-
-    fn bytes(&self, settings: &Settings) -> Result<&Bytes, Denial> {
         match self {
             Self::Read(collected) => Ok(&collected.data),
             Self::Untouched(_) | Self::Lost => Err(denial(settings, DenialCause::BodyFailed)),
@@ -71,6 +53,17 @@ impl<B: Body> Held<B> {
             Self::Lost => None,
         }
     }
+}
+
+async fn collect_within<B: Body>(body: B, settings: &Settings) -> Result<Collected, Denial> {
+    let read = collect(body, settings.body_limit);
+    let cause = match tokio::time::timeout(settings.body_timeout, read).await {
+        Ok(Ok(collected)) => return Ok(collected),
+        Ok(Err(ReadError::TooLarge)) => DenialCause::BodyTooLarge,
+        Ok(Err(ReadError::Failed)) => DenialCause::BodyFailed,
+        Err(_) => DenialCause::BodyTimedOut,
+    };
+    Err(denial(settings, cause))
 }
 
 fn denial(settings: &Settings, cause: DenialCause) -> Denial {

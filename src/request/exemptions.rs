@@ -22,7 +22,7 @@ impl Exemptions {
                 .endpoints
                 .iter()
                 .any(|(exempt, exact)| exempt == method && **exact == *path)
-            || endpoint::is_other_api(path)
+            || endpoint::is_well_known(path)
             || self
                 .prefixes
                 .iter()

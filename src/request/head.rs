@@ -42,6 +42,12 @@ impl<'a> Head<'a> {
         }
     }
 
+    /// Whether the path that is not known may be one whose body names accounts.
+    #[inline]
+    pub(crate) fn may_name_accounts_unseen(&self) -> bool {
+        !self.knows_path && self.method == Method::POST
+    }
+
     /// What the request wants to do.
     pub(crate) fn act(&self) -> Act<'_> {
         Act::Request {

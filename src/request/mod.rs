@@ -8,6 +8,7 @@ pub(crate) mod endpoint;
 pub(crate) mod exemptions;
 pub(crate) mod few;
 pub(crate) mod head;
+pub(crate) mod json;
 pub(crate) mod json_key;
 pub(crate) mod long_poll;
 pub(crate) mod named_account;

@@ -113,6 +113,11 @@ impl RequestPath {
         }
     }
 
+    /// Whether that may end otherwise than the path of the URI.
+    pub(crate) fn may_end_otherwise(&self) -> bool {
+        matches!(self.0, Source::OriginalUri(_))
+    }
+
     /// Whether that is anything but the path of the URI.
     pub(crate) fn is_another(&self) -> bool {
         !matches!(self.0, Source::AsSent)

@@ -1,6 +1,10 @@
-//! What the policy says of a request, before or after more is known of it.
+//! What the policy says of a request, and what it has to know where it cannot say that yet.
 
-use super::{BodyQuestion, Redaction, SuspensionPolicy};
+use std::borrow::Cow;
+
+use percent_encoding::percent_decode_str;
+
+use super::SuspensionPolicy;
 use crate::action::Action;
 
 /// What becomes of a suspended account's request.
@@ -34,6 +38,68 @@ impl<'p> Judgement<'p> {
             (Self::Permit, other) => other,
             (this, Self::Permit) => this,
             _ => Self::Refuse(Action::Unknown),
+        }
+    }
+}
+
+/// What the body has to tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum BodyQuestion<'p> {
+    /// Which `membership` a `m.room.member` state event has.
+    Membership {
+        /// Whether the state key is the suspended person's own user id.
+        own: bool,
+    },
+    /// Which event `redacts` names, and whether anything else is said.
+    Redaction {
+        /// The room, as it stands in the path.
+        room: &'p str,
+    },
+    /// Whether anything is said beside the reason for a redaction, whose event the path names.
+    RedactionOf {
+        /// The room, as it stands in the path.
+        room: &'p str,
+        /// The event, as it stands in the path.
+        event: &'p str,
+    },
+}
+
+/// An event that is to be redacted, and its room. Nothing is decoded until it is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Redaction<'p> {
+    room: &'p str,
+    event: Event<'p>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Event<'p> {
+    InPath(&'p str),
+    InBody(String),
+}
+
+impl<'p> Redaction<'p> {
+    /// Both as they stand in the path.
+    pub(super) fn in_path(room: &'p str, event: &'p str) -> Self {
+        let event = Event::InPath(event);
+        Self { room, event }
+    }
+
+    /// The room as it stands in the path, the event as the body names it.
+    pub(super) fn in_body(room: &'p str, event: String) -> Self {
+        let event = Event::InBody(event);
+        Self { room, event }
+    }
+
+    /// The room, decoded.
+    pub(crate) fn room_id(&self) -> Cow<'_, str> {
+        percent_decode_str(self.room).decode_utf8_lossy()
+    }
+
+    /// The event, decoded.
+    pub(crate) fn event_id(&self) -> Cow<'_, str> {
+        match &self.event {
+            Event::InPath(event) => percent_decode_str(event).decode_utf8_lossy(),
+            Event::InBody(event) => Cow::Borrowed(event),
         }
     }
 }

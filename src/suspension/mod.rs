@@ -20,10 +20,10 @@ use std::iter;
 
 use http::Method;
 
-pub(crate) use body::{BodyQuestion, judge_body};
-pub(crate) use judgement::Judgement;
+pub(crate) use body::judge_body;
+pub(crate) use judgement::{BodyQuestion, Judgement, Redaction};
 pub use policy::{SuspensionPolicy, UnattributedRedactions};
-pub(crate) use redaction::{Redaction, judge_redaction};
+pub(crate) use redaction::judge_redaction;
 
 use self::{
     index::{Endpoint, MAX_PARTS},
