@@ -197,7 +197,7 @@ impl<S: AccountStateStore> Shared<S> {
                 }
                 Verdict::AskBody(question) => {
                     let data = body.read(&self.settings).await?;
-                    judge_body(policy, question, data).into()
+                    judge_body(policy, question, data, &account.user).into()
                 }
                 Verdict::AskSender(redaction) => {
                     let own = match self.ask_sender(&redaction, passage).await {

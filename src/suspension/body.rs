@@ -4,8 +4,11 @@
 //! JSON may repeat a key, and parsers differ in which occurrence they keep, so every one counts.
 //! Keys are compared without regard to case, because there are parsers that do.
 
-use super::{Judgement, Redaction, SuspensionPolicy, redaction::without_asking};
+use super::{
+    Judgement, Redaction, SuspensionPolicy, path::Part, redaction::without_asking, room, scheduled,
+};
 use crate::{
+    account::UserId,
     action::Action,
     request::json::{Json, JsonError, Text, Value},
 };
@@ -21,15 +24,28 @@ pub(crate) enum BodyQuestion<'p> {
     /// Which event `redacts` names, and whether anything else is said.
     Redaction {
         /// The room, as it stands in the path.
-        room: &'p str,
+        room: Part<'p>,
     },
     /// Whether anything is said beside the reason for a redaction, whose event the path names.
     RedactionOf {
         /// The room, as it stands in the path.
-        room: &'p str,
+        room: Part<'p>,
         /// The event, as it stands in the path.
         event: &'p str,
     },
+    /// Whether one's own part in a call is ended.
+    Call,
+    /// Which event is scheduled.
+    NewDelayedEvent {
+        /// The room, as it stands in the path.
+        room: Part<'p>,
+        /// The event's type, as it stands in the path.
+        event_type: Part<'p>,
+    },
+    /// What is done to an event that is scheduled.
+    DelayedEvent,
+    /// What a new room is made with.
+    NewRoom,
 }
 
 /// What becomes of a request, now that its body is known. What cannot be understood is refused.
@@ -37,8 +53,15 @@ pub(crate) fn judge_body<'p>(
     policy: &SuspensionPolicy,
     question: BodyQuestion<'p>,
     body: &[u8],
+    user: &UserId,
 ) -> Judgement<'p> {
     match question {
+        BodyQuestion::Call => scheduled::leave_call(policy, body),
+        BodyQuestion::NewDelayedEvent { room, event_type } => {
+            scheduled::judge_new(policy, room, event_type, body, user)
+        }
+        BodyQuestion::DelayedEvent => scheduled::judge_change(policy, body),
+        BodyQuestion::NewRoom => room::judge_new(policy, body),
         BodyQuestion::Membership { own } => {
             let refused = refused_membership(policy, own, body);
             refused.map_or(Judgement::Permit, Judgement::Refuse)

@@ -11,6 +11,8 @@ mod path;
 mod policy;
 mod reading;
 mod redaction;
+mod room;
+mod scheduled;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -22,10 +24,12 @@ use http::Method;
 pub(crate) use body::{BodyQuestion, judge_body};
 pub use policy::{SuspensionPolicy, UnattributedRedactions};
 pub(crate) use redaction::{Redaction, judge_redaction};
+#[allow(unused_imports, reason = "for the guard")]
+pub(crate) use scheduled::{Event, judge_event};
 
 use self::{
     index::{Endpoint, MAX_PARTS},
-    path::{Fit, mounted},
+    path::{Fit, Root, is, may_be_in, mounted},
     reading::Readings,
     table::TABLE,
 };
@@ -80,8 +84,8 @@ pub(crate) fn judge<'p>(
     let reads = matches!(*method, Method::GET | Method::HEAD);
     let mut readings = Readings::new();
     if readings.read(path).is_none() {
-        // It might be any endpoint of this method.
-        return match reads && permits_all_reads(policy) {
+        // It might be any endpoint of this method that has its words in the path.
+        return match reads && permits_reads_in(policy, path) {
             true => Judgement::Permit,
             false => Judgement::Refuse(Action::Unknown),
         };
@@ -92,11 +96,7 @@ pub(crate) fn judge<'p>(
     let request = Request {
         policy,
         bit: bit(method),
-        unknown: if reads {
-            Action::UnknownRead
-        } else {
-            Action::Unknown
-        },
+        reads,
         user,
     };
     request
@@ -104,10 +104,14 @@ pub(crate) fn judge<'p>(
         .unwrap_or_else(|| request.unknown(&readings))
 }
 
-fn permits_all_reads(policy: &SuspensionPolicy) -> bool {
+/// Whether every read is permitted that the path may be to some server.
+fn permits_reads_in(policy: &SuspensionPolicy, path: &str) -> bool {
     let mut rows = TABLE.iter().flat_map(|(_, rows)| *rows);
     policy.permits(Action::UnknownRead)
-        && rows.all(|&(methods, _, action)| methods & table::GET == 0 || policy.permits(action))
+        && (policy.permits(Action::ReadAdmin) || !may_be_in("admin", path))
+        && rows.all(|&(methods, template, action)| {
+            methods & table::GET == 0 || policy.permits(action) || !may_be_in(template, path)
+        })
 }
 
 fn bit(method: &Method) -> u8 {
@@ -121,11 +125,23 @@ fn bit(method: &Method) -> u8 {
     }
 }
 
+/// Whether some server may take the path for one of its administration's, a nested router's
+/// stripped one among them.
+fn is_administration(reading: &[&str]) -> bool {
+    match reading {
+        [first, .., _] if is(first, "admin") => true,
+        [server, admin, .., _] => {
+            is(admin, "admin") && (is(server, "_synapse") || is(server, "_dendrite"))
+        }
+        _ => false,
+    }
+}
+
 #[derive(Clone, Copy)]
 struct Request<'a> {
     policy: &'a SuspensionPolicy,
     bit: u8,
-    unknown: Action,
+    reads: bool,
     user: &'a UserId,
 }
 
@@ -141,7 +157,10 @@ impl<'a> Request<'a> {
         if !readings.others().all(same_prefix) {
             return None;
         }
-        let mut known: Option<Judgement<'p>> = None;
+        let mut known = match root {
+            Root::Administration => Some(self.administration()),
+            _ => None,
+        };
         let mut otherwise = Refusal::default();
         let here = |endpoint: &&Endpoint| endpoint.root() == root;
         for endpoint in self.endpoints(tail).filter(here) {
@@ -181,7 +200,25 @@ impl<'a> Request<'a> {
                 }
             }
         }
-        Judgement::from(refusal).and(Judgement::by(self.policy, self.unknown))
+        let unknown = match self.reads {
+            true => Action::UnknownRead,
+            false => Action::Unknown,
+        };
+        let mut judgement = Judgement::from(refusal).and(Judgement::by(self.policy, unknown));
+        let mut all = iter::once(readings.sent()).chain(readings.others());
+        if all.any(is_administration) {
+            judgement = judgement.and(self.administration());
+        }
+        judgement
+    }
+
+    /// A request to a server's administration, whatever it does there.
+    fn administration<'p>(&self) -> Judgement<'p> {
+        let action = match self.reads {
+            true => Action::ReadAdmin,
+            false => Action::Administer,
+        };
+        Judgement::by(self.policy, action)
     }
 
     /// The endpoints with this method that `segments` may be an instance of.

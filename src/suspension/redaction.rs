@@ -4,13 +4,13 @@ use std::borrow::Cow;
 
 use percent_encoding::percent_decode_str;
 
-use super::{BodyQuestion, Judgement, SuspensionPolicy, UnattributedRedactions};
+use super::{BodyQuestion, Judgement, SuspensionPolicy, UnattributedRedactions, path::Part};
 use crate::action::Action;
 
 /// An event that is to be redacted, and its room. Nothing is decoded until it is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Redaction<'p> {
-    room: &'p str,
+    room: Part<'p>,
     event: Event<'p>,
 }
 
@@ -22,20 +22,20 @@ enum Event<'p> {
 
 impl<'p> Redaction<'p> {
     /// Both as they stand in the path.
-    pub(super) fn in_path(room: &'p str, event: &'p str) -> Self {
+    pub(super) fn in_path(room: Part<'p>, event: &'p str) -> Self {
         let event = Event::InPath(event);
         Self { room, event }
     }
 
     /// The room as it stands in the path, the event as the body names it.
-    pub(super) fn in_body(room: &'p str, event: String) -> Self {
+    pub(super) fn in_body(room: Part<'p>, event: String) -> Self {
         let event = Event::InBody(event);
         Self { room, event }
     }
 
     /// The room, decoded.
     pub(crate) fn room_id(&self) -> Cow<'_, str> {
-        percent_decode_str(self.room).decode_utf8_lossy()
+        self.room.decode()
     }
 
     /// The event, decoded.
