@@ -1,6 +1,7 @@
 mod allocations;
 mod bodies;
 mod homeserver;
+mod known;
 mod paths;
 mod settings;
 mod specification;
