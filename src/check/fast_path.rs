@@ -43,8 +43,11 @@ impl<S: AccountStateStore> Shared<S> {
         };
         // As nearly every client writes it. White space around the token stays: with it the token
         // is one that the store does not know.
-        let Some(token) = header.as_bytes().strip_prefix(b"Bearer ") else {
-            return false;
+        // At least a byte of a token, compared at once with what stands before it.
+        let header = header.as_bytes();
+        let token = match header.first_chunk::<8>() {
+            Some([scheme @ .., _]) if scheme == b"Bearer " => &header[scheme.len()..],
+            _ => return false,
         };
         // A second header makes it a case for a closer look. Where no header is repeated there
         // are as many names as values.
