@@ -9,13 +9,12 @@ use std::{
 
 use bytes::Bytes;
 use http::Method;
-use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
 use crate::{
     account::{AccountState, UserId},
     action::Action,
     denial::{Denial, DenialCause},
-    request::act::Act,
+    request::act::{Act, Event},
     shared::Shared,
     store::AccountStateStore,
 };
@@ -105,11 +104,12 @@ impl AccountGuard {
     }
 
     /// Whether `user` may send an event to `room`: as a state event where there is a `state_key`,
-    /// else as a message event. `content` is the event's content as JSON.
+    /// else as a message event.
     ///
     /// The answer is that to the request `PUT /_matrix/client/v3/rooms/{room}/send/…` or
     /// `…/state/…`: rooms for appeals, memberships and redactions count as there. Made for what
-    /// sends events without such a request: a websocket, a scheduled message, a bridge.
+    /// sends events without such a request: a websocket, a scheduler, a bridge. `content` is the
+    /// JSON of the event's content; that of a redaction has the event's id in `redacts`.
     ///
     /// # Errors
     ///
@@ -117,21 +117,18 @@ impl AccountGuard {
     pub async fn check_event(
         &self,
         user: &UserId,
-        room: &str,
+        room_id: &str,
         event_type: &str,
         state_key: Option<&str>,
-        content: impl Into<Bytes>,
+        content: &[u8],
     ) -> Result<(), Denial> {
-        let (room, event_type) = (segment(room), segment(event_type));
-        let path = match state_key {
-            None => format!("/_matrix/client/v3/rooms/{room}/send/{event_type}/0"),
-            Some("") => format!("/_matrix/client/v3/rooms/{room}/state/{event_type}"),
-            Some(key) => format!(
-                "/_matrix/client/v3/rooms/{room}/state/{event_type}/{}",
-                segment(key)
-            ),
-        };
-        self.check_request(user, &Method::PUT, &path, content).await
+        let act = Act::Event(Event {
+            room_id,
+            event_type,
+            state_key,
+            content,
+        });
+        self.checks()?.check(user, act, Bytes::new()).await
     }
 
     /// Whether the layer would let a request of `user` pass: by its method, its path as the client
@@ -175,27 +172,6 @@ impl AccountGuard {
             Denial::from_cause(DenialCause::LayerGone)
         })
     }
-}
-
-/// What a segment of a path cannot hold as it is. Dots and colons stay: an encoded event type is
-/// another one to a server that does not decode it.
-const IN_SEGMENT: &AsciiSet = &CONTROLS
-    .add(b' ')
-    .add(b'"')
-    .add(b'#')
-    .add(b'%')
-    .add(b'/')
-    .add(b';')
-    .add(b'<')
-    .add(b'>')
-    .add(b'?')
-    .add(b'\\')
-    .add(b'`')
-    .add(b'{')
-    .add(b'}');
-
-fn segment(text: &str) -> impl fmt::Display + '_ {
-    utf8_percent_encode(text, IN_SEGMENT)
 }
 
 type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, Denial>> + Send + 'a>>;

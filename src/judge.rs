@@ -8,7 +8,7 @@ use std::time::SystemTime;
 use http::Method;
 
 use crate::{
-    account::{Account, Restriction, RestrictionKind},
+    account::{Account, Restriction, RestrictionKind, UserId},
     action::Action,
     denial::Denial,
     request::{act::Act, class::Class},
@@ -58,6 +58,7 @@ pub(crate) fn judge<'a>(
     }
     let judgement = match act {
         Act::Action(action) => Judgement::by(policy, action),
+        Act::Event(event) => suspension::judge_event(policy, &event, &account.user),
         Act::Request { method, path } => {
             suspension::judge(policy, suspended_as(method, path), path, &account.user)
         }
@@ -70,9 +71,11 @@ pub(crate) fn judge_body<'a>(
     policy: &SuspensionPolicy,
     question: BodyQuestion<'a>,
     body: &[u8],
+    user: &UserId,
     now: SystemTime,
 ) -> Verdict<'a> {
-    Verdict::of_suspended(suspension::judge_body(policy, question, body), now)
+    let judgement = suspension::judge_body(policy, question, body, user);
+    Verdict::of_suspended(judgement, now)
 }
 
 /// Judges a suspended account at `now`, which redacts an event: its own, if that is known.

@@ -79,12 +79,12 @@ impl<'a> Outcome<'a> {
     }
 
     /// The request's method. `None` where the server's own code asked the
-    /// [guard](crate::AccountGuard) about an action.
+    /// [guard](crate::AccountGuard) about an action or an event.
     #[must_use]
     pub fn method(&self) -> Option<&'a Method> {
         match self.act {
             Act::Request { method, .. } => Some(method),
-            Act::Action(_) => None,
+            Act::Action(_) | Act::Event(_) => None,
         }
     }
 
@@ -100,6 +100,10 @@ impl<'a> Outcome<'a> {
         match self.act {
             Act::Request { path, .. } => suspension::template(path).unwrap_or_else(|| area(path)),
             Act::Action(action) => action.as_str(),
+            Act::Event(event) => match event.state_key {
+                None => "rooms/{roomId}/send/{eventType}/{txnId}",
+                Some(_) => "rooms/{roomId}/state/{eventType}/{stateKey}",
+            },
         }
     }
 

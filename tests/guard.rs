@@ -246,7 +246,7 @@ async fn rule_22_an_event_is_judged_as_the_request_that_would_send_it() {
         ("!r/../x", "m.room.message", None, "{}", false),
     ] {
         let checked = guard
-            .check_event(&alice(), room, event_type, state_key, content)
+            .check_event(&alice(), room, event_type, state_key, content.as_bytes())
             .await;
         let path = match state_key {
             None => format!("rooms/{room}/send/{event_type}/0"),

@@ -37,7 +37,7 @@ impl<S: AccountStateStore> Shared<S> {
                 Verdict::Refuse(refusal) => return Err(self.refuse(account, refusal)),
                 Verdict::NeedsBody(question) => {
                     let data = body.read(&self.settings).await?;
-                    judge_body(policy, question, data, now)
+                    judge_body(policy, question, data, &account.user, now)
                 }
                 Verdict::NeedsSender(redaction) => match self.ask_sender(&redaction, found).await {
                     Ok(sender) => {

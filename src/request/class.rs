@@ -28,6 +28,7 @@ impl Class {
     pub(crate) fn of(act: Act<'_>, exemptions: &Exemptions) -> Self {
         match act {
             Act::Request { method, path } => Self::of_request(method, path, exemptions),
+            Act::Event(_) => Self::ORDINARY,
             // Whoever is restricted may still log out.
             Act::Action(action) => Self {
                 passes: action == Action::LogOut,

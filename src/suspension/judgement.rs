@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use percent_encoding::percent_decode_str;
 
-use super::SuspensionPolicy;
+use super::{SuspensionPolicy, path::Part};
 use crate::action::Action;
 
 /// What becomes of a suspended account's request.
@@ -12,7 +12,7 @@ use crate::action::Action;
 pub(crate) enum Judgement<'p> {
     /// It passes.
     Permit,
-    /// It passes, and the handler has to look whose event is redacted, for nobody else knows. The
+    /// It passes, and the handler has to look whose event is redacted, because nobody else knows. The
     /// guard tells it so.
     PermitUnattributed,
     /// It is refused, as this action.
@@ -53,21 +53,34 @@ pub(crate) enum BodyQuestion<'p> {
     /// Which event `redacts` names, and whether anything else is said.
     Redaction {
         /// The room, as it stands in the path.
-        room: &'p str,
+        room: Part<'p>,
     },
     /// Whether anything is said beside the reason for a redaction, whose event the path names.
     RedactionOf {
         /// The room, as it stands in the path.
-        room: &'p str,
+        room: Part<'p>,
         /// The event, as it stands in the path.
         event: &'p str,
     },
+    /// Whether one's own part in a call is ended.
+    Call,
+    /// Which event is scheduled.
+    NewDelayedEvent {
+        /// The room, as it stands in the path.
+        room: Part<'p>,
+        /// The event's type, as it stands in the path.
+        event_type: Part<'p>,
+    },
+    /// What is done to an event that is scheduled.
+    DelayedEvent,
+    /// What a new room is made with.
+    NewRoom,
 }
 
 /// An event that is to be redacted, and its room. Nothing is decoded until it is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Redaction<'p> {
-    room: &'p str,
+    room: Part<'p>,
     event: Event<'p>,
 }
 
@@ -79,20 +92,20 @@ enum Event<'p> {
 
 impl<'p> Redaction<'p> {
     /// Both as they stand in the path.
-    pub(super) fn in_path(room: &'p str, event: &'p str) -> Self {
+    pub(super) fn in_path(room: Part<'p>, event: &'p str) -> Self {
         let event = Event::InPath(event);
         Self { room, event }
     }
 
     /// The room as it stands in the path, the event as the body names it.
-    pub(super) fn in_body(room: &'p str, event: String) -> Self {
+    pub(super) fn in_body(room: Part<'p>, event: String) -> Self {
         let event = Event::InBody(event);
         Self { room, event }
     }
 
     /// The room, decoded.
     pub(crate) fn room_id(&self) -> Cow<'_, str> {
-        percent_decode_str(self.room).decode_utf8_lossy()
+        self.room.decode()
     }
 
     /// The event, decoded.
