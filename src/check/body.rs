@@ -5,7 +5,7 @@ use http::{header::CONTENT_TYPE, request::Parts};
 use http_body::Body;
 
 use crate::{
-    body::{Collected, ReadError, RequestBodies, collect},
+    body::{Collected, ReadError, RequestBodies, read},
     denial::{Denial, DenialCause},
     request::named_account::BodyError,
     settings::Settings,
@@ -36,7 +36,8 @@ impl<B: Body> Held<B> {
                 return Err(denial(settings, DenialCause::BodyTooLarge));
             }
             if let Self::Untouched(body) = std::mem::replace(self, Self::Lost) {
-                *self = Self::Read(collect_within(body, settings).await?);
+                let read = read(body, settings.body_limit, settings.body_timeout).await;
+                *self = Self::Read(read.map_err(|error| denial(settings, error.into()))?);
             }
         }
         match self {
@@ -55,19 +56,18 @@ impl<B: Body> Held<B> {
     }
 }
 
-async fn collect_within<B: Body>(body: B, settings: &Settings) -> Result<Collected, Denial> {
-    let read = collect(body, settings.body_limit);
-    let cause = match tokio::time::timeout(settings.body_timeout, read).await {
-        Ok(Ok(collected)) => return Ok(collected),
-        Ok(Err(ReadError::TooLarge)) => DenialCause::BodyTooLarge,
-        Ok(Err(ReadError::Failed)) => DenialCause::BodyFailed,
-        Err(_) => DenialCause::BodyTimedOut,
-    };
-    Err(denial(settings, cause))
-}
-
 fn denial(settings: &Settings, cause: DenialCause) -> Denial {
     Denial::from_cause(cause).with_cors(settings.cors_headers)
+}
+
+impl From<ReadError> for DenialCause {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::TooLarge => Self::BodyTooLarge,
+            ReadError::Failed => Self::BodyFailed,
+            ReadError::TimedOut => Self::BodyTimedOut,
+        }
+    }
 }
 
 impl From<BodyError> for DenialCause {

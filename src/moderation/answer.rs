@@ -10,13 +10,14 @@ use http_body::Body;
 
 use super::{
     AccountDirectory, Refusal,
-    body::read,
+    body::wanted,
     endpoint::{Kind, Target},
     shared::Shared,
 };
 use crate::{
-    body::{ReadError, collect},
+    body::{ReadError, read},
     denial::{RETRY_AFTER_STORE_FAILURE, insert_cors_headers, json_response},
+    settings::Common,
     store::RestrictionStore,
 };
 
@@ -65,20 +66,26 @@ impl<D: AccountDirectory, R: RestrictionStore> Shared<D, R> {
         match wish {
             Wish::Read => Ok(authorised.stands),
             Wish::Change => {
-                let wanted = read(&self.read_body(body).await?, kind.key())?;
+                let Common {
+                    body_limit,
+                    body_timeout,
+                    ..
+                } = self.settings;
+                let body = read(body, body_limit, body_timeout).await?;
+                let wanted = wanted(&body.data, kind.key())?;
                 self.change(&authorised, kind.restriction(), wanted).await?;
                 Ok(wanted)
             }
         }
     }
+}
 
-    async fn read_body<B: Body>(&self, body: B) -> Result<Bytes, Refusal> {
-        let read = collect(body, self.settings.body_limit);
-        match tokio::time::timeout(self.settings.body_timeout, read).await {
-            Ok(Ok(collected)) => Ok(collected.data),
-            Ok(Err(ReadError::TooLarge)) => Err(Refusal::BodyTooLarge),
-            Ok(Err(ReadError::Failed)) => Err(Refusal::BodyFailed),
-            Err(_) => Err(Refusal::BodyTimedOut),
+impl From<ReadError> for Refusal {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::TooLarge => Self::BodyTooLarge,
+            ReadError::Failed => Self::BodyFailed,
+            ReadError::TimedOut => Self::BodyTimedOut,
         }
     }
 }

@@ -2,7 +2,10 @@
 
 use http::Method;
 
-use super::path::{Forgiving, is_one_plain_segment, is_plain, segment_is, undisputed_last_segment};
+use super::{
+    path::{Forgiving, is_one_plain_segment, is_plain, segment_is, undisputed_last_segment},
+    version::may_be_version,
+};
 
 /// The API that this is about.
 const CLIENT_API: &str = "/_matrix/client/";
@@ -184,7 +187,7 @@ fn naming_path(path: &str) -> Option<Naming> {
     let could_be_stripped = before.len() < 2
         || before
             .last()
-            .is_some_and(|first| segment_is(first, "client") || is_version(first));
+            .is_some_and(|first| segment_is(first, "client") || may_be_version(first));
     (is_matrix || could_be_stripped).then_some(Naming {
         endpoint,
         is_matrix,
@@ -227,14 +230,6 @@ fn is_naming_name(segment: &str) -> bool {
     ["login", "refresh", "register", "password", "deactivate"]
         .iter()
         .any(|name| segment_is(segment, name))
-}
-
-/// `r0`, `v3`, `v2_alpha`, `api` (as in `api/v1`) or `unstable`.
-pub(super) fn is_version(segment: &str) -> bool {
-    segment_is(segment, "unstable")
-        || segment_is(segment, "api")
-        || matches!(segment.as_bytes(), [b'r' | b'v' | b'R' | b'V', digit, ..] if digit.is_ascii_digit())
-        || segment.contains('%')
 }
 
 #[cfg(test)]

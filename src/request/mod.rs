@@ -14,3 +14,4 @@ pub(crate) mod long_poll;
 pub(crate) mod named_account;
 pub(crate) mod path;
 pub(crate) mod request_path;
+pub(crate) mod version;
