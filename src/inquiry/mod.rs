@@ -28,6 +28,7 @@ use http::{HeaderMap, Method, Uri, request::Parts};
 
 use crate::{
     Account, Action, Denial, DenialCause, NamedAccountCheck, Restriction, RestrictionKind,
+    denial::AnswerForm,
     request::{
         credentials::HeadCredentials,
         endpoint::{self, Naming},
@@ -62,6 +63,10 @@ impl<'a> Head<'a> {
             headers: &parts.headers,
             path: settings.path(&parts.uri, &parts.extensions),
         }
+    }
+
+    pub(crate) fn answer_form(&self) -> AnswerForm {
+        AnswerForm::of(self.method, &self.path)
     }
 
     fn credentials(&self) -> Result<HeadCredentials<'a>, TooMany> {
