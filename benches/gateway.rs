@@ -19,6 +19,8 @@ mod app;
 mod args;
 #[path = "../examples/gateway/checks.rs"]
 mod checks;
+#[path = "../examples/gateway/content_type.rs"]
+mod content_type;
 #[path = "../examples/gateway/directory.rs"]
 mod directory;
 #[path = "../examples/gateway/headers.rs"]

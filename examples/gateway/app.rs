@@ -88,7 +88,7 @@ where
         let layered = layered.clone();
         async move {
             if let Some(problem) = checks::problem(&request, max_body) {
-                return Ok(problem.response());
+                return Ok(problem.response(request.uri().path()));
             }
             let response = layered.oneshot(request).await?;
             Ok(response.map(BodyExt::boxed_unsync))

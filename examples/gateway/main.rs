@@ -9,6 +9,7 @@ mod answer;
 mod app;
 mod args;
 mod checks;
+mod content_type;
 mod directory;
 mod headers;
 mod logouts;

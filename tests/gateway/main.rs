@@ -7,6 +7,10 @@
 
 mod application_services;
 mod away;
+#[path = "../../examples/gateway/content_type.rs"]
+mod content_type;
+mod content_types;
+mod faults;
 mod gateway;
 #[path = "../support/homeserver.rs"]
 mod homeserver;
