@@ -14,10 +14,12 @@ mod faults;
 mod gateway;
 #[path = "../support/homeserver.rs"]
 mod homeserver;
+mod names;
 #[path = "../support/postgres.rs"]
 mod postgres;
 mod process;
 mod proxying;
+mod redactions;
 mod restrictions;
 mod shared;
 mod streaming;
