@@ -2,8 +2,9 @@
 
 use super::{Failure, Head, Judged, Passage};
 use crate::{
+    credential::Credential,
     denial::{Denial, DenialCause},
-    request::{credentials::HeadCredentials, endpoint},
+    request::endpoint,
     settings::StoreFailure,
     shared::Shared,
     store::{AccountStateStore, Peek},
@@ -23,7 +24,7 @@ impl<S: AccountStateStore> Shared<S> {
         let settings = &self.settings;
         let naming = endpoint::naming(head.method, &head.path);
         let peeked = match &head.credentials() {
-            Ok(credentials) => self.peek_all(head, credentials, passage),
+            Ok(credentials) => self.peek_all(head, credentials.iter(), passage),
             Err(_) => AtOnce::Deny(settings.denial(DenialCause::TooManyCredentials)),
         };
         // The usual case first: nobody is restricted, and no body names anyone.
@@ -36,6 +37,12 @@ impl<S: AccountStateStore> Shared<S> {
         }
         if head.ignores_access_token() {
             *passage = Passage::free();
+            if head.authenticates_services() {
+                let peeked = self.peek_services(head, passage);
+                if !matches!(peeked, AtOnce::Pass) {
+                    return peeked;
+                }
+            }
         } else if let AtOnce::Deny(_) | AtOnce::Ask = peeked {
             return peeked;
         }
@@ -45,15 +52,28 @@ impl<S: AccountStateStore> Shared<S> {
         }
     }
 
-    /// What the store says at once of all the credentials in a head.
-    fn peek_all(
+    /// The same of those that are application services', where no others count.
+    fn peek_services(&self, head: &Head<'_>, passage: &mut Passage) -> AtOnce {
+        match &head.credentials() {
+            Ok(credentials) => {
+                let services = credentials
+                    .iter()
+                    .filter(|credential| self.is_application_service(*credential));
+                self.peek_all(head, services, passage)
+            }
+            Err(_) => AtOnce::Deny(self.settings.denial(DenialCause::TooManyCredentials)),
+        }
+    }
+
+    /// What the store says at once of all these credentials in a head.
+    fn peek_all<'c>(
         &self,
         head: &Head<'_>,
-        credentials: &HeadCredentials<'_>,
+        mut credentials: impl Iterator<Item = Credential<'c>>,
         passage: &mut Passage,
     ) -> AtOnce {
         let mut has_to_ask = false;
-        let denied = credentials.iter().try_for_each(|credential| {
+        let denied = credentials.try_for_each(|credential| {
             match self.peek(credential) {
                 Ok(Peek::Account(account)) => {
                     match self.settings.judge(&account, head) {

@@ -108,13 +108,17 @@ impl<S: AccountStateStore> Shared<S> {
 
     /// Asks for every account that the head has a credential of.
     async fn ask_head(&self, head: &Head<'_>, passage: &mut Passage) -> Result<(), Denial> {
-        if head.ignores_access_token() {
+        let only_services = head.ignores_access_token();
+        if only_services && !head.authenticates_services() {
             return Ok(());
         }
         let Ok(credentials) = head.credentials() else {
             return Err(self.settings.denial(DenialCause::TooManyCredentials));
         };
-        let credential = |turn| credentials.iter().nth(turn);
+        let counts = |credential: &Credential<'_>| {
+            !only_services || self.is_application_service(*credential)
+        };
+        let credential = |turn| credentials.iter().filter(counts).nth(turn);
         let asked = self.ask_all(credential, &mut passage.accounts).await;
         passage.waited(asked.time);
         let Some(failure) = asked.failure else {

@@ -83,6 +83,10 @@ impl<'a> Head<'a> {
     fn ignores_access_token(&self) -> bool {
         endpoint::ignores_access_token(self.method, &self.path)
     }
+
+    fn authenticates_services(&self) -> bool {
+        endpoint::authenticates_services(self.method, &self.path)
+    }
 }
 
 /// What a restriction, or the lack of one, means for a request.

@@ -2,7 +2,10 @@
 
 use http::Method;
 
-use super::path::{Forgiving, is_one_plain_segment, is_plain, segment_is, undisputed_last_segment};
+use super::path::{
+    Forgiving, has_hidden_structure, is_one_plain_segment, is_plain, segment_is,
+    undisputed_last_segment,
+};
 
 /// The API that this is about.
 const CLIENT_API: &str = "/_matrix/client/";
@@ -90,6 +93,19 @@ pub(crate) fn ignores_access_token(method: &Method, path: &str) -> bool {
     }
 }
 
+/// Whether, of all access tokens, those of application services authenticate here: in logging in
+/// and registering as one.
+pub(crate) fn authenticates_services(method: &Method, path: &str) -> bool {
+    method == Method::POST
+        && matches!(
+            path,
+            "/_matrix/client/v3/login"
+                | "/_matrix/client/r0/login"
+                | "/_matrix/client/v3/register"
+                | "/_matrix/client/r0/register"
+        )
+}
+
 fn is_read(method: &Method) -> bool {
     method == Method::GET || method == Method::HEAD
 }
@@ -146,6 +162,10 @@ fn naming_path(path: &str) -> Option<Naming> {
             endpoint,
             is_matrix: true,
         });
+    }
+    // Wherever a router ends it, none of its segments is one of these.
+    if !has_hidden_structure(path) && !path.split('/').any(is_naming_name) {
+        return None;
     }
     let path = Forgiving::read(path);
     if path.has_dots {
@@ -351,6 +371,10 @@ mod tests {
             "/_matrix/client/v3/%6cOgin",
             "/_matrix/client/v3/login;x=1",
             "/_matrix%2fclient%2fv3%2flogin",
+            "/_matrix/client/v3%c0%aflogin",
+            "/_matrix/client/v3%u002flogin",
+            "/_matrix/client/v3/login%20",
+            "/_matrix/client/v3/%c1%acogin",
             "/base/_matrix/client/v3/login",
         ] {
             let naming = found(path).expect(path);
@@ -363,6 +387,12 @@ mod tests {
             "/_matrix/client/v3/login/x/..",
             "/_matrix/client/v3/account/..;/../deactivate",
             "/_matrix/client/v3/account/%2e%2e/../deactivate",
+            "/_matrix/client/v3/login%3Fx=1",
+            "/_matrix/client/v3/login%23",
+            "/_matrix/client/v3/login%00.png",
+            "/_matrix/client/v3/login/%23x",
+            "/_matrix/client/%c0%ae%c0%ae/login",
+            "/_matrix/client/%u002e%u002e/login",
         ] {
             let naming = found(path).expect(path);
             assert_eq!(naming.endpoint, NamingEndpoint::Unclear, "{path}");
