@@ -29,6 +29,14 @@ impl<S: AccountStateStore> Shared<S> {
         unless_it_panics(|| self.store.peek(credential)).map_err(|_| Failure::Panicked)
     }
 
+    /// Whether it is the token of an application service, as far as the store knows.
+    pub(super) fn is_application_service(&self, credential: Credential<'_>) -> bool {
+        let Credential::AccessToken(access) = credential else {
+            return false;
+        };
+        unless_it_panics(|| self.store.is_application_service(access.token())).unwrap_or(true)
+    }
+
     /// Whose the credential is, and in which state that account is, before `deadline`.
     pub(super) fn account_before(
         &self,

@@ -2,9 +2,14 @@
 
 use super::{Findings, limits::Failure};
 use crate::{
+    credential::Credential,
     denial::{Denial, DenialCause},
     judge::Verdict,
-    request::{class::Class, endpoint::Naming, head::Head},
+    request::{
+        class::Class,
+        endpoint::{CountedTokens, Naming},
+        head::Head,
+    },
     settings::NamedAccountCheck,
     shared::Shared,
     store::{AccountStateStore, Peek},
@@ -21,7 +26,7 @@ pub(crate) enum AtOnce {
 
 impl<S: AccountStateStore> Shared<S> {
     pub(crate) fn check_at_once(&self, head: &Head<'_>, found: &mut Findings) -> AtOnce {
-        let peeked = self.peek_all(head, found);
+        let peeked = self.peek_head(head, found);
         // The usual case first: nobody is restricted, and no other class would change that.
         let needs_class =
             Class::may_be_special(head.method, &head.path) || head.may_name_accounts_unseen();
@@ -53,24 +58,18 @@ impl<S: AccountStateStore> Shared<S> {
             self.failed(Failure::UriPanicked, found)?;
             return Ok(AtOnce::Pass(None));
         }
-        let mut has_to_wait = false;
-        if class.ignores_tokens {
-            *found = Findings::new();
-        } else {
-            match peeked {
-                Peeked::Active => {}
-                Peeked::TooMany => return Err(self.denial(DenialCause::TooManyCredentials)),
-                Peeked::Other {
-                    has_to_ask,
-                    failure,
-                } => {
-                    has_to_wait = has_to_ask | self.judge_all(class, head, found)?;
-                    if let Some(failure) = failure {
-                        self.failed(failure, found)?;
-                    }
-                }
+        let has_to_wait = match class.tokens {
+            CountedTokens::All => self.judge_peeked(class, head, peeked, found)?,
+            CountedTokens::OfServices => {
+                *found = Findings::new();
+                let peeked = self.peek_services(head, found);
+                self.judge_peeked(class, head, peeked, found)?
             }
-        }
+            CountedTokens::None => {
+                *found = Findings::new();
+                false
+            }
+        };
         if has_to_wait {
             return Ok(AtOnce::Await(class));
         }
@@ -80,13 +79,56 @@ impl<S: AccountStateStore> Shared<S> {
         }
     }
 
+    /// Refuses the accounts that have been found at once, or says whether more has to be known.
+    fn judge_peeked(
+        &self,
+        class: Class,
+        head: &Head<'_>,
+        peeked: Peeked,
+        found: &mut Findings,
+    ) -> Result<bool, Denial> {
+        match peeked {
+            Peeked::Active => Ok(false),
+            Peeked::TooMany => Err(self.denial(DenialCause::TooManyCredentials)),
+            Peeked::Other {
+                has_to_ask,
+                failure,
+            } => {
+                let needs_more = self.judge_all(class, head, found)?;
+                if let Some(failure) = failure {
+                    self.failed(failure, found)?;
+                }
+                Ok(has_to_ask | needs_more)
+            }
+        }
+    }
+
     /// What the store says at once of all the credentials in a head.
-    fn peek_all(&self, head: &Head<'_>, found: &mut Findings) -> Peeked {
-        let Ok(credentials) = head.credentials() else {
-            return Peeked::TooMany;
-        };
+    fn peek_head(&self, head: &Head<'_>, found: &mut Findings) -> Peeked {
+        match &head.credentials() {
+            Ok(credentials) => self.peek_all(credentials.iter(), found),
+            Err(_) => Peeked::TooMany,
+        }
+    }
+
+    /// The same of those that are application services'.
+    fn peek_services(&self, head: &Head<'_>, found: &mut Findings) -> Peeked {
+        match &head.credentials() {
+            Ok(credentials) => {
+                let is_service = |one: &Credential<'_>| self.is_application_service(*one);
+                self.peek_all(credentials.iter().filter(is_service), found)
+            }
+            Err(_) => Peeked::TooMany,
+        }
+    }
+
+    fn peek_all<'c>(
+        &self,
+        credentials: impl Iterator<Item = Credential<'c>>,
+        found: &mut Findings,
+    ) -> Peeked {
         let (mut is_active, mut has_to_ask, mut failure) = (true, false, None);
-        for credential in credentials.iter() {
+        for credential in credentials {
             match self.peek(credential) {
                 Ok(Peek::Account(account)) => {
                     is_active &= account.state.is_active();

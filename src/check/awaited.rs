@@ -19,7 +19,7 @@ use crate::{
     judge::Verdict,
     request::{
         class::Class,
-        endpoint::{Naming, NamingEndpoint},
+        endpoint::{CountedTokens, Naming, NamingEndpoint},
         few::Few,
         head::Head,
         named_account::{self, NamedAccount},
@@ -86,8 +86,8 @@ impl<S: AccountStateStore> Shared<S> {
         body: &mut Held<B>,
         found: &mut Findings,
     ) -> Result<(), Denial> {
-        if !class.ignores_tokens {
-            let failure = self.ask_head(head, found).await?;
+        if class.tokens != CountedTokens::None {
+            let failure = self.ask_head(class, head, found).await?;
             // Those that are known to be restricted are refused, whatever became of the others.
             let needs_more = self.judge_all(class, head, found)?;
             if let Some(failure) = failure {
@@ -110,13 +110,17 @@ impl<S: AccountStateStore> Shared<S> {
     /// asked for, if so.
     async fn ask_head(
         &self,
+        class: Class,
         head: &Head<'_>,
         found: &mut Findings,
     ) -> Result<Option<Failure>, Denial> {
         let Ok(credentials) = head.credentials() else {
             return Err(self.denial(DenialCause::TooManyCredentials));
         };
-        let credential = |turn| credentials.iter().nth(turn);
+        let counts = |credential: &Credential<'_>| {
+            class.tokens == CountedTokens::All || self.is_application_service(*credential)
+        };
+        let credential = |turn| credentials.iter().filter(counts).nth(turn);
         let asked = self.ask_all(credential, &mut found.accounts).await;
         found.waited(asked.time);
         Ok(asked.failure)

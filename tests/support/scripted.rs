@@ -7,7 +7,7 @@ use std::{
 };
 
 use tower_account_status::{
-    AccountState, AccountStateStore, Credential, MemoryStore, Peek, UserId,
+    AccountState, AccountStateStore, Credential, MemoryStore, Peek, Secret, UserId,
 };
 
 /// What a method of [`ScriptedStore`] does.
@@ -64,6 +64,10 @@ impl ScriptedStore {
     pub(crate) fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
         change(&mut self);
         self
+    }
+
+    pub(crate) fn memory(&self) -> &MemoryStore {
+        &self.memory
     }
 
     /// How many questions have been asked, at once or awaited.
@@ -136,6 +140,10 @@ impl AccountStateStore for ScriptedStore {
             Script::Answer => self.memory.peek(credential),
             _ => Peek::Ask,
         }
+    }
+
+    fn is_application_service(&self, token: Secret<'_>) -> bool {
+        self.memory.is_application_service(token)
     }
 
     fn is_active(&self, credential: Credential<'_>) -> bool {
