@@ -98,8 +98,9 @@ fn readings(value: &str) -> impl Iterator<Item = Cow<'_, [u8]>> {
         Cow::Owned(percent_decode(spaced.as_bytes()).collect())
     });
     let once = Cow::from(percent_decode(value.as_bytes()));
-    let twice: Vec<u8> = percent_decode(&once).collect();
-    let twice = (twice != *once).then_some(Cow::Owned(twice));
+    let twice = once
+        .contains(&b'%')
+        .then(|| Cow::Owned(percent_decode(&once).collect()));
     std::iter::once(once).chain(as_form).chain(twice)
 }
 
