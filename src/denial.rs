@@ -38,7 +38,9 @@ pub enum DenialCause {
     BodyTooLarge,
     /// The body that names an account is not JSON: 400 `M_NOT_JSON`.
     BodyNotJson,
-    /// The body names an account by something other than a string: 400 `M_BAD_JSON`.
+    /// The body names an account by something other than a string, or has what some server may
+    /// read otherwise than it says: a key that a parser keeps for itself, a text that it may cut,
+    /// values nested too deep, or an `auth` where there is none: 400 `M_BAD_JSON`.
     BodyBadJson,
     /// The body failed while it was read: 400 `M_UNKNOWN`.
     BodyFailed,
@@ -125,7 +127,7 @@ impl DenialCause {
             Self::BodyBadJson => answer!(
                 BAD_REQUEST,
                 "M_BAD_JSON",
-                "Request body names an account by something other than text"
+                "Request body does not say plainly which account it means"
             ),
             Self::BodyFailed => answer!(
                 BAD_REQUEST,
@@ -419,7 +421,9 @@ impl fmt::Display for Denial {
             DenialCause::TooManyCredentials => f.write_str("too many accounts in one request"),
             DenialCause::BodyTooLarge => f.write_str("the request body is too large"),
             DenialCause::BodyNotJson => f.write_str("the request body is not JSON"),
-            DenialCause::BodyBadJson => f.write_str("the request body names no account by text"),
+            DenialCause::BodyBadJson => {
+                f.write_str("the request body does not say plainly which account it means")
+            }
             DenialCause::BodyFailed => f.write_str("the request body failed"),
             DenialCause::BodyTimedOut => f.write_str("the request body took too long"),
         }
