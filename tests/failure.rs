@@ -44,11 +44,13 @@ const FAILURES: [(&str, Change); 11] = [
     ("state panics later", |store| {
         store.state = Script::PanicLater;
     }),
-    ("peek panics", |store| store.peek = Script::Panic),
+    ("glance and peek panic", |store| {
+        (store.glance, store.peek) = (Script::Panic, Script::Panic);
+    }),
     ("all fail", |store| {
         (store.account, store.state) = (Script::Fail, Script::Fail);
     }),
-    ("is_active and account panic", |store| {
+    ("glance and account panic", |store| {
         (store.glance, store.account) = (Script::Panic, Script::Panic);
     }),
 ];

@@ -22,8 +22,8 @@ use http_body_util::Full;
 use tempfile::TempDir;
 use tower::{Layer as _, ServiceExt as _};
 use tower_account_status::{
-    AccessToken, AccountDirectory, AccountModerationLayer, AccountStatusLayer, Authentication,
-    CachedStore, Combined, Credential, RestrictionStore, UserId,
+    AccountDirectory, AccountModerationLayer, AccountStatusLayer, Authentication, CachedStore,
+    Combined, Credential, RestrictionStore, UserId,
     store::{SqliteStore, postgres::PostgresOptions, sqlite::SqliteOptions},
 };
 use tower_account_status::{
@@ -85,8 +85,8 @@ impl Server {
 impl AccountDirectory for Server {
     type Error = Infallible;
 
-    async fn authenticate(&self, token: AccessToken<'_>) -> Result<Authentication, Infallible> {
-        Ok(owner(token.token().expose()).into())
+    async fn authenticate(&self, token: &str) -> Result<Authentication, Infallible> {
+        Ok(owner(token.as_bytes()).into())
     }
 
     async fn is_administrator(&self, user: &UserId) -> Result<bool, Infallible> {

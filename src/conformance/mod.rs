@@ -50,6 +50,7 @@ mod listing;
 mod records;
 mod report;
 mod samples;
+mod services;
 mod states;
 mod wait;
 
@@ -57,5 +58,5 @@ pub use self::{
     accounts::check,
     fixture::{Fixture, Scope},
     records::check_restrictions,
-    report::{Promise, Report, Violation},
+    report::{Passed, Promise, Report, Violation},
 };

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, time::SystemTime};
 
 use super::{
-    Promise, Report, concurrent, listing,
+    Passed, Promise, Report, concurrent, listing,
     report::Findings,
     samples::{Names, REASONS, end_in, to_millis},
     wait,
@@ -20,7 +20,7 @@ use crate::{
 /// # Errors
 ///
 /// With every promise that was found broken.
-pub async fn check_restrictions<R: RestrictionStore>(store: &R) -> Result<(), Report> {
+pub async fn check_restrictions<R: RestrictionStore>(store: &R) -> Result<Passed, Report> {
     let mut run = Run {
         store,
         names: Names::new(),
@@ -319,7 +319,8 @@ async fn lifting<R: RestrictionStore>(run: &mut Run<'_, R>) {
 async fn announcements<R: RestrictionStore>(run: &mut Run<'_, R>) {
     let promise = Promise::ChangeIsAnnounced;
     let Some(changes) = run.store.restriction_changes() else {
-        return;
+        let why = "`restriction_changes` is `None`";
+        return run.findings.skip("announcements", why);
     };
     let user = run.names.user("announced");
     for &kind in RestrictionKind::ALL {

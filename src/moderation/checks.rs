@@ -90,8 +90,15 @@ impl<D: AccountDirectory, R: RestrictionStore> Shared<D, R> {
         };
         let mut requester = Err(Refusal::MissingToken);
         for access in credentials.iter().collect::<Vec<_>>() {
-            let authentication = self.directory.authenticate(access).await;
-            match (authentication.map_err(Into::into)?, &requester) {
+            // A token that is not text is one that no server has given out.
+            let authentication = match access.token().expose_str() {
+                Some(token) => {
+                    let answer = self.directory.authenticate(token).await;
+                    answer.map_err(Into::into)?
+                }
+                None => Authentication::Unknown,
+            };
+            match (authentication, &requester) {
                 (Authentication::User(user), Ok(other)) if user != *other => {
                     return Ok(Err(Refusal::AmbiguousToken));
                 }

@@ -16,8 +16,8 @@ use http::{Method, Request, Response};
 use http_body::Frame;
 use tower::{Layer as _, ServiceExt};
 use tower_account_status::{
-    AccessToken, AccountDirectory, AccountModerationLayer, AccountState, Authentication,
-    MemoryStore, RestrictionKind, RestrictionRecord, RestrictionStore, UserId,
+    AccountDirectory, AccountModerationLayer, AccountState, Authentication, MemoryStore,
+    RestrictionKind, RestrictionRecord, RestrictionStore, UserId,
 };
 use tower_account_status::{
     Changes,
@@ -76,9 +76,9 @@ fn sure<T>(answer: Result<T, Infallible>) -> T {
 impl AccountDirectory for Broken {
     type Error = StoreError;
 
-    async fn authenticate(&self, access: AccessToken<'_>) -> Result<Authentication, StoreError> {
+    async fn authenticate(&self, token: &str) -> Result<Authentication, StoreError> {
         self.at(Point::Authenticate).await?;
-        Ok(sure(self.directory.authenticate(access).await))
+        Ok(sure(self.directory.authenticate(token).await))
     }
 
     async fn is_administrator(&self, user: &UserId) -> Result<bool, StoreError> {

@@ -45,6 +45,17 @@ pub enum Fault {
     ListForgetsTheLastOfAPage,
     ListFollowsNoOrder,
     Fails,
+    ExpiredIsUnknown,
+    ServiceIsUnknown,
+    LocalpartIsUnknown,
+    EmailIsUnknown,
+    LookUpMakesASuccessor,
+    OneEndForAll,
+    AnnouncesTooEarly,
+    SendersAreUnknown,
+    Blocks,
+    Panics,
+    Hangs,
 }
 
 pub struct Broken {
@@ -55,17 +66,23 @@ pub struct Broken {
     asked: Mutex<BTreeSet<Vec<u8>>>,
     before: Mutex<Vec<(UserId, AccountState)>>,
     changing: AtomicUsize,
+    expired: Mutex<BTreeSet<String>>,
+    tokens: AtomicUsize,
+    events: Mutex<Vec<(String, UserId)>>,
 }
 
 impl Broken {
     pub fn new(fault: Fault) -> Self {
         Self {
-            inner: MemoryStore::new(),
+            inner: MemoryStore::new().with_server_name("example.org"),
             fault,
             silent: Changes::new(),
             asked: Mutex::default(),
             before: Mutex::default(),
             changing: AtomicUsize::new(0),
+            expired: Mutex::default(),
+            tokens: AtomicUsize::new(0),
+            events: Mutex::default(),
         }
     }
 
@@ -86,6 +103,18 @@ impl Broken {
         match self.fault {
             Fault::OneRestrictionOnly => one(state.restrictions().next()),
             Fault::LeastRestrictionOnly => one(state.restrictions().last()),
+            // One column for all kinds: what is written last counts.
+            Fault::OneEndForAll => {
+                let last = state.restrictions().last();
+                let all = state.restrictions().map(|restriction| {
+                    let one = Restriction::new(restriction.kind());
+                    match last.and_then(Restriction::until) {
+                        Some(until) => one.with_until(until),
+                        None => one,
+                    }
+                });
+                all.collect()
+            }
             _ => state
                 .restrictions()
                 .map(|restriction| self.spoilt_one(restriction))
@@ -134,6 +163,28 @@ impl Broken {
 
 impl Broken {
     async fn owner(&self, credential: Credential<'_>) -> Answer {
+        match (self.fault, credential) {
+            (Fault::ExpiredIsUnknown, Credential::AccessToken(token)) => {
+                let expired = self.expired.lock().unwrap();
+                if token.expose_str().is_some_and(|it| expired.contains(it)) {
+                    return Ok(None);
+                }
+            }
+            (Fault::ServiceIsUnknown, Credential::ApplicationService(_))
+            | (Fault::EmailIsUnknown, Credential::ThirdParty(_)) => return Ok(None),
+            (Fault::LocalpartIsUnknown, Credential::LoginName(name)) if !name.starts_with('@') => {
+                return Ok(None);
+            }
+            (Fault::LookUpMakesASuccessor, Credential::RefreshToken(_)) => {
+                self.tokens.fetch_add(1, Ordering::Relaxed);
+            }
+            (Fault::Blocks, Credential::RefreshToken(_)) => {
+                std::thread::sleep(std::time::Duration::from_millis(300));
+            }
+            (Fault::Panics, Credential::LoginName(_)) => panic!("a row without a column"),
+            (Fault::Hangs, Credential::RefreshToken(_)) => std::future::pending().await,
+            _ => {}
+        }
         let owner = match self.inner.peek(credential) {
             Peek::Account(account) => Some(account.into_parts().0),
             _ => None,
@@ -185,6 +236,14 @@ impl AccountStateStore for Broken {
             }
             _ => Peek::Ask,
         }
+    }
+
+    async fn event_sender(&self, _: &str, event: &str) -> Answer {
+        let events = self.events.lock().unwrap();
+        let found = events.iter().find(|(known, _)| known == event);
+        Ok(found
+            .map(|(_, user)| user.clone())
+            .filter(|_| !self.has(Fault::SendersAreUnknown)))
     }
 
     fn changes(&self) -> Option<Changes> {
@@ -290,6 +349,47 @@ impl Fixture for Broken {
         Ok(())
     }
 
+    async fn expire_access_token(&self, token: &str) -> Result<bool, StoreError> {
+        self.expired.lock().unwrap().insert(token.to_owned());
+        Ok(true)
+    }
+
+    async fn insert_application_service(
+        &self,
+        token: &str,
+        sender: &UserId,
+    ) -> Result<bool, StoreError> {
+        self.inner
+            .insert_application_service_token(token, sender.clone());
+        Ok(true)
+    }
+
+    async fn login_names(&self, user: &UserId) -> Result<Vec<String>, StoreError> {
+        let localpart = user.localpart().unwrap_or_default();
+        Ok(vec![user.to_string(), localpart.to_owned()])
+    }
+
+    async fn insert_email(&self, address: &str, user: &UserId) -> Result<bool, StoreError> {
+        self.inner
+            .insert_third_party_id("email", address, user.clone());
+        Ok(true)
+    }
+
+    async fn count_tokens(&self) -> Result<Option<usize>, StoreError> {
+        Ok(Some(self.tokens.load(Ordering::Relaxed)))
+    }
+
+    async fn insert_event(
+        &self,
+        _: &str,
+        event: &str,
+        sender: &UserId,
+    ) -> Result<bool, StoreError> {
+        let mut events = self.events.lock().unwrap();
+        events.push((event.to_owned(), sender.clone()));
+        Ok(true)
+    }
+
     async fn insert_refresh_token(&self, token: &str, user: &UserId) -> Result<bool, StoreError> {
         self.inner.insert_refresh_token(token, user.clone());
         Ok(true)
@@ -310,6 +410,10 @@ impl Fixture for Broken {
             if self.changing.load(Ordering::Relaxed) != turn {
                 return Ok(());
             }
+        }
+        if self.has(Fault::AnnouncesTooEarly) {
+            self.inner.changes().unwrap().announce(user);
+            tokio::task::yield_now().await;
         }
         self.inner.set_state(self.key(user), self.spoilt(&state));
         Ok(())

@@ -8,7 +8,7 @@ use std::{convert::Infallible, error::Error, sync::Arc};
 use axum::{Extension, extract::Request, response::Response};
 use tower::{Layer, Service};
 use tower_account_status::{
-    AccessToken, AccountDirectory, AccountModerationLayer, AccountStateStore, AccountStatusLayer,
+    AccountDirectory, AccountModerationLayer, AccountStateStore, AccountStatusLayer,
     Authentication, CachedStore, Combined, RestrictionKind, RestrictionStore, UserId, forward,
     store::{PostgresStore, postgres::PostgresStoreError},
     without,
@@ -73,8 +73,8 @@ struct Directory(Arc<Homeserver>);
 impl AccountDirectory for Directory {
     type Error = database::Error;
 
-    async fn authenticate(&self, access: AccessToken<'_>) -> Result<Authentication, Self::Error> {
-        let hash = hash_token(access.token().expose());
+    async fn authenticate(&self, token: &str) -> Result<Authentication, Self::Error> {
+        let hash = hash_token(token.as_bytes());
         let session = self
             .0
             .database

@@ -1,5 +1,5 @@
 //! What the cache remembers, whatever the type of the store: two tables for the two questions,
-//! and two small ones for the tokens that are nobody's and for failures.
+//! and two small ones for the unknown tokens and for failures.
 
 use std::sync::{PoisonError, RwLock, atomic::Ordering};
 

@@ -34,11 +34,15 @@ use crate::{
 /// use tower_account_status::{Combined, store::SqliteStore};
 ///
 /// let restrictions = SqliteStore::open("/var/lib/homeserver/restrictions.db").await?;
-/// let store = Combined::by_token(
-///     |token| async move { owner_in_my_database(&token).await },
-///     restrictions.clone(),
-/// );
-/// # async fn owner_in_my_database(_: &str) -> Result<Option<String>, std::fmt::Error> { Ok(None) }
+/// // `Homeserver` is your `AccountStateStore`, which says whose a credential is.
+/// let store = Combined::new(Homeserver, restrictions.clone());
+/// # struct Homeserver;
+/// # impl tower_account_status::AccountStateStore for Homeserver {
+/// #     async fn access_token(&self, _: &str) -> tower_account_status::store::Answer { Ok(None) }
+/// #     tower_account_status::without! {
+/// #         application_service, login_name, third_party, login_token, refresh_token, state, changes
+/// #     }
+/// # }
 /// # drop(store);
 /// # Ok(())
 /// # }
