@@ -280,7 +280,7 @@ async fn rule_7_a_header_without_a_token_asks_the_store_for_nothing() {
     for path in [SYNC, "/_matrix/client/v3/account/whoami"] {
         for header in ["Bearer ", "Bearer", "bearer  "] {
             let store = ScriptedStore::new(MemoryStore::new()).with(|store| {
-                (store.peek, store.is_active) = (Script::Answer, Script::Answer);
+                (store.peek, store.glance) = (Script::Answer, Script::Answer);
             });
             let store = Arc::new(store);
             let mut request = anonymous(Method::GET, path, "");
@@ -349,10 +349,10 @@ async fn the_checked_accounts_are_handed_on_where_the_setting_asks_for_it() {
         let users: Vec<_> = checked
             .iter()
             .flat_map(|checked| checked.iter())
-            .map(|account| account.user.as_str())
+            .map(|account| account.user().as_str())
             .collect();
         assert_eq!(users, expected, "{headers:?}");
-        let first = checked.map(|checked| checked.first().user.as_str());
+        let first = checked.map(|checked| checked.first().user().as_str());
         assert_eq!(first, expected.first().copied());
     }
 }

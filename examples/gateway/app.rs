@@ -18,7 +18,7 @@ use crate::{
     checks,
     directory::Directory,
     logouts::Logouts,
-    owner::{Kinds, UpstreamOwner},
+    owner::UpstreamOwner,
     proxy::Proxy,
     restrictions::Restrictions,
     server,
@@ -115,7 +115,6 @@ fn store(
         restrictions: Arc::clone(restrictions),
         server_name: server_name.to_owned(),
         tokens,
-        kinds: Kinds::default(),
     };
     CachedStore::new(Combined::new(owner, Arc::clone(restrictions)))
         .with_owner_ttl(OWNER_TTL)

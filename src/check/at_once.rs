@@ -2,7 +2,7 @@
 
 use super::{Findings, limits::Failure};
 use crate::{
-    credential::Credential,
+    credential::Claim,
     denial::{Denial, DenialCause},
     judge::Verdict,
     request::{
@@ -12,7 +12,7 @@ use crate::{
     },
     settings::NamedAccountCheck,
     shared::Shared,
-    store::{AccountStateStore, Peek},
+    store::{AccountStateStore, Peek, ask::Known},
 };
 
 /// What is known of a request without waiting.
@@ -25,8 +25,14 @@ pub(crate) enum AtOnce {
 }
 
 impl<S: AccountStateStore> Shared<S> {
-    pub(crate) fn check_at_once(&self, head: &Head<'_>, found: &mut Findings) -> AtOnce {
-        let peeked = self.peek_head(head, found);
+    /// `glanced` is what the store has said of the only token in the head.
+    pub(crate) fn check_at_once(
+        &self,
+        head: &Head<'_>,
+        glanced: Option<Peek>,
+        found: &mut Findings,
+    ) -> AtOnce {
+        let peeked = self.peek_all(head, CountedTokens::All, glanced, found);
         // The usual case first: nobody is restricted, and no other class would change that.
         let needs_class =
             Class::may_be_special(head.method, &head.path) || head.may_name_accounts_unseen();
@@ -62,7 +68,7 @@ impl<S: AccountStateStore> Shared<S> {
             CountedTokens::All => self.judge_peeked(class, head, peeked, found)?,
             CountedTokens::OfServices => {
                 *found = Findings::new();
-                let peeked = self.peek_services(head, found);
+                let peeked = self.peek_all(head, class.tokens, None, found);
                 self.judge_peeked(class, head, peeked, found)?
             }
             CountedTokens::None => {
@@ -103,40 +109,36 @@ impl<S: AccountStateStore> Shared<S> {
         }
     }
 
-    /// What the store says at once of all the credentials in a head.
-    fn peek_head(&self, head: &Head<'_>, found: &mut Findings) -> Peeked {
-        match &head.credentials() {
-            Ok(credentials) => self.peek_all(credentials.iter(), found),
-            Err(_) => Peeked::TooMany,
-        }
-    }
-
-    /// The same of those that are application services'.
-    fn peek_services(&self, head: &Head<'_>, found: &mut Findings) -> Peeked {
-        match &head.credentials() {
-            Ok(credentials) => {
-                let is_service = |one: &Credential<'_>| self.is_application_service(*one);
-                self.peek_all(credentials.iter().filter(is_service), found)
-            }
-            Err(_) => Peeked::TooMany,
-        }
-    }
-
-    fn peek_all<'c>(
+    /// What the store says at once of all the credentials in a head that count.
+    fn peek_all(
         &self,
-        credentials: impl Iterator<Item = Credential<'c>>,
+        head: &Head<'_>,
+        tokens: CountedTokens,
+        glanced: Option<Peek>,
         found: &mut Findings,
     ) -> Peeked {
+        let Ok(credentials) = head.credentials() else {
+            return Peeked::TooMany;
+        };
+        let mut glanced = glanced.filter(|_| credentials.is_only());
         let (mut is_active, mut has_to_ask, mut failure) = (true, false, None);
-        for credential in credentials {
-            match self.peek(credential) {
-                Ok(Peek::Account(account)) => {
-                    is_active &= account.state.is_active();
+        for (turn, access) in credentials.iter().enumerate() {
+            let claim = match tokens {
+                CountedTokens::OfServices => Claim::of_service(access),
+                CountedTokens::All | CountedTokens::None => access.into(),
+            };
+            let known = self.peek(claim, glanced.take());
+            if let Ok(known) = &known {
+                found.answers.keep(turn, known);
+            }
+            match known {
+                Ok(Known::Account(account)) => {
+                    is_active &= account.state().is_active();
                     // There are no more accounts than credentials.
                     found.accounts.push(account).unwrap_or_default();
                 }
-                Ok(Peek::Nobody) => {}
-                Ok(Peek::Ask) => has_to_ask = true,
+                Ok(Known::Unknown) => {}
+                Ok(Known::Await(_)) => has_to_ask = true,
                 Err(failed) => failure = Some(failed),
             }
         }

@@ -1,7 +1,7 @@
 use http::{Request, header::AUTHORIZATION};
 
 use super::{HeadCredentials, TooMany};
-use crate::credential::Credential;
+use crate::credential::AccessToken;
 
 type Found = Result<Vec<(String, Option<String>)>, TooMany>;
 
@@ -12,12 +12,11 @@ fn read(uri: &str, headers: &[&[u8]]) -> Found {
     }
     let (head, ()) = request.body(()).unwrap().into_parts();
     let found = HeadCredentials::read(&head.headers, &head.uri)?;
-    let text = |credential| match credential {
-        Credential::AccessToken(access) => (
+    let text = |access: AccessToken<'_>| {
+        (
             String::from_utf8_lossy(access.token().expose()).into_owned(),
             access.asserted_user().map(str::to_owned),
-        ),
-        other => panic!("not an access token: {other:?}"),
+        )
     };
     Ok(found.iter().map(text).collect())
 }
