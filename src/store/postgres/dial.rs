@@ -16,11 +16,12 @@ use tokio_postgres::{
     tls::{MakeTlsConnect, TlsConnect},
 };
 
-type Dialled = Result<(Client, Box<dyn Messages>), Error>;
+pub(super) type Dialled = (Client, Box<dyn Messages>);
+type Dialling<'a> = Pin<Box<dyn Future<Output = Result<Dialled, Error>> + Send + 'a>>;
 
 /// Makes connections.
 pub(super) trait Dial: Send + Sync {
-    fn dial(&self, config: &Config) -> Pin<Box<dyn Future<Output = Dialled> + Send + '_>>;
+    fn dial(&self, config: &Config) -> Dialling<'_>;
 }
 
 /// The other half of a connection, which has to be polled for its client to get answers.
@@ -54,13 +55,29 @@ where
     T::TlsConnect: Send,
     <T::TlsConnect as TlsConnect<Socket>>::Future: Send,
 {
-    fn dial(&self, config: &Config) -> Pin<Box<dyn Future<Output = Dialled> + Send + '_>> {
+    fn dial(&self, config: &Config) -> Dialling<'_> {
         let (tls, config) = (self.0.clone(), config.clone());
         Box::pin(async move {
             let (client, connection) = config.connect(tls).await?;
             let messages: Box<dyn Messages> = Box::new(connection);
             Ok((client, messages))
         })
+    }
+}
+
+/// A task that ends with whoever holds this.
+pub(super) struct EndOnDrop(pub(super) JoinHandle<()>);
+
+impl EndOnDrop {
+    /// Whether the task has ended, by itself, by a panic or with its runtime.
+    pub(super) fn is_finished(&self) -> bool {
+        self.0.is_finished()
+    }
+}
+
+impl Drop for EndOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 
