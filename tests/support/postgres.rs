@@ -241,6 +241,11 @@ impl Cluster {
         )
     }
 
+    /// A program of PostgreSQL's, run as whom the server runs.
+    pub fn program(&self, name: &str) -> Command {
+        as_server(&self.programs.join(name))
+    }
+
     /// Where everything is that the server writes.
     pub fn folder(&self) -> &Path {
         self.folder.path()
@@ -312,7 +317,7 @@ fn unprivileged_user() -> Option<&'static str> {
 }
 
 /// A program of the server's, run as whom it accepts, in a folder that is there for everyone.
-fn as_server(program: &Path) -> Command {
+pub fn as_server(program: &Path) -> Command {
     let mut command = match unprivileged_user() {
         None => Command::new(program),
         Some(user) => {
@@ -344,7 +349,7 @@ fn output(command: &mut Command) -> String {
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
-fn expect_success(command: &mut Command) -> Output {
+pub fn expect_success(command: &mut Command) -> Output {
     let output = command
         .output()
         .unwrap_or_else(|error| panic!("{command:?}: {error}"));
