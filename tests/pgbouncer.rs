@@ -92,12 +92,11 @@ async fn rule_19_a_pooler_that_shares_connections_by_the_transaction_is_refused(
             return;
         };
         let pooled = pooler.url(&cluster, &url);
-        for with_set in [true, false] {
-            let mut options = PostgresOptions::new(&pooled).unwrap();
-            if with_set {
-                options = options.with_restricted_set_in_memory();
-            }
-            let error = options.connect().await.expect_err("it is refused");
+        let options = PostgresOptions::new(&pooled).unwrap();
+        let (plain, with_set) = (options.clone(), options.with_restricted_set_in_memory());
+        let refused = tokio::join!(plain.connect(), with_set.connect());
+        for refused in [refused.0, refused.1] {
+            let error = refused.expect_err("it is refused");
             assert!(error.to_string().contains("pooler"), "{}", chain(&error));
         }
     }

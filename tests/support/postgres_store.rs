@@ -1,6 +1,6 @@
 //! What the tests of one `PostgresStore` do over and over.
 
-#![allow(unreachable_pub)] // a module of each test
+#![allow(dead_code, unreachable_pub)] // not every test needs everything
 #![allow(clippy::unwrap_used)] // a test fails by panicking
 
 use std::{error::Error as _, time::Duration};

@@ -24,6 +24,7 @@ pub(super) enum Cause {
     UnknownKind(String),
     Thread(io::Error),
     Stopped,
+    NobodyWaits,
 }
 
 impl From<Cause> for SqliteStoreError {
@@ -118,6 +119,7 @@ impl fmt::Display for Cause {
                 write!(f, "the file holds a restriction of unknown kind {kind:?}")
             }
             Cause::Thread(_) => f.write_str("a thread for the database could not be started"),
+            Cause::NobodyWaits => f.write_str("nobody waited for the change any longer"),
             Cause::Stopped => f.write_str("the database's thread has stopped"),
         }
     }

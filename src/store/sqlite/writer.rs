@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rusqlite::Connection;
+use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tokio::sync::oneshot;
 
 use super::{
@@ -97,8 +97,8 @@ impl Writer {
     fn step(&mut self, tasks: &mpsc::Receiver<Task>) -> bool {
         let interval = self.shared.poll_interval;
         match tasks.recv_timeout(interval.saturating_sub(self.polled_at.elapsed())) {
-            Ok(Task::Change(user, change, mut reply)) => {
-                let changed = self.change(&user, &change, &mut reply);
+            Ok(Task::Change(user, change, reply)) => {
+                let changed = self.change(&user, &change, &reply);
                 let _ = reply.send(changed);
             }
             Ok(Task::Read(read)) => read(self.shared.file.check().map(|()| &self.connection)),
@@ -118,7 +118,7 @@ impl Writer {
         &mut self,
         user: &UserId,
         change: &Change,
-        reply: &mut oneshot::Sender<Result<bool>>,
+        reply: &oneshot::Sender<Result<bool>>,
     ) -> Result<bool> {
         self.look_at_file()?;
         match self.commit(user, change, reply) {
@@ -130,6 +130,7 @@ impl Writer {
                 Ok(true)
             }
             Ok(false) => Ok(false),
+            Err(Cause::NobodyWaits) => Err(Cause::NobodyWaits),
             Err(error) => {
                 // Nobody can say whether it was made.
                 self.distrust();
@@ -144,24 +145,40 @@ impl Writer {
         &mut self,
         user: &UserId,
         change: &Change,
-        reply: &mut oneshot::Sender<Result<bool>>,
+        reply: &oneshot::Sender<Result<bool>>,
     ) -> Result<bool> {
         let deadline = Instant::now() + BUSY_LIMIT;
         loop {
-            if reply.is_closed() {
-                return Err(Cause::Stopped);
-            }
-            let changed = match change {
-                Change::Restrict(record) => {
-                    queries::restrict(&self.connection, user, record).map(|()| true)
-                }
-                Change::Lift(kind) => queries::lift(&self.connection, user, *kind),
-            };
+            let changed = self.try_to_commit(user, change, reply);
             match changed {
                 Err(error) if error.is_busy() && Instant::now() < deadline => self.poll(),
                 changed => return changed,
             }
         }
+    }
+
+    /// Asks whether anybody still waits when the file may be written, and not before: what was
+    /// answered as failed is not made afterwards.
+    fn try_to_commit(
+        &self,
+        user: &UserId,
+        change: &Change,
+        reply: &oneshot::Sender<Result<bool>>,
+    ) -> Result<bool> {
+        let behavior = TransactionBehavior::Immediate;
+        let transaction = Transaction::new_unchecked(&self.connection, behavior)?;
+        if reply.is_closed() {
+            return Err(Cause::NobodyWaits);
+        }
+        let changed = match change {
+            Change::Restrict(record) => {
+                queries::restrict(&transaction, user, record)?;
+                true
+            }
+            Change::Lift(kind) => queries::lift(&transaction, user, *kind)?,
+        };
+        transaction.commit()?;
+        Ok(changed)
     }
 
     /// Takes an account's new state over into memory.
@@ -206,19 +223,19 @@ impl Writer {
             return Ok(());
         };
         let is_same = opened.is_same();
-        let was_replaced = self.shared.file.check().is_err();
-        self.shared.file.set_replaced(!is_same);
-        if is_same != was_replaced {
-            return self.shared.file.check();
+        let was_same = self.shared.file.check().is_ok();
+        if is_same != was_same {
+            // First: whoever is told that the file is gone finds nothing in memory either.
+            self.distrust();
+            self.shared.file.set_replaced(!is_same);
         }
-        // Waiting requests ask, too, and whoever is told of a failure looks again.
-        self.distrust();
         self.shared.file.check()
     }
 
     /// Opens what the path leads to now.
     fn reopen(&mut self) -> Result<()> {
         self.distrust();
+        self.look_at_file().ok();
         (self.connection, self.opened) = open(&self.shared)?;
         self.data_version = None;
         self.shared.file.opened_again();
