@@ -2,19 +2,26 @@
 
 use std::{
     future::{Future, poll_fn},
+    net::{IpAddr, SocketAddr},
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use tokio::{
     io::{AsyncRead, AsyncWrite},
+    net::lookup_host,
     task::JoinHandle,
+    time::timeout,
 };
 use tokio_postgres::{
     AsyncMessage, Client, Config, Connection, Error, Socket,
+    config::{Host, LoadBalanceHosts},
     tls::{MakeTlsConnect, TlsConnect},
 };
+
+use super::{error::Cause, line::random};
 
 pub(super) type Dialled = (Client, Box<dyn Messages>);
 type Dialling<'a> = Pin<Box<dyn Future<Output = Result<Dialled, Error>> + Send + 'a>>;
@@ -93,18 +100,142 @@ pub(super) async fn drive(
     }
 }
 
-/// The pool's connections.
-pub(super) struct PoolDial(pub(super) Arc<dyn Dial>);
+/// The hosts of a connection string, which are tried one after the other.
+pub(super) struct Hosts {
+    dial: Arc<dyn Dial>,
+    /// Everything but the hosts.
+    common: Config,
+    each: Vec<One>,
+    limit_of_each: Duration,
+    is_random: bool,
+}
 
-impl deadpool_postgres::Connect for PoolDial {
-    fn connect(
-        &self,
-        config: &Config,
-    ) -> Pin<Box<dyn Future<Output = Result<(Client, JoinHandle<()>), Error>> + Send + '_>> {
-        let dialled = self.0.dial(config);
-        Box::pin(async move {
-            let (client, messages) = dialled.await?;
-            Ok((client, tokio::spawn(drive(messages, |_| true))))
-        })
+struct One {
+    host: Option<Host>,
+    address: Option<IpAddr>,
+    port: u16,
+}
+
+impl Hosts {
+    pub(super) fn new(dial: Arc<dyn Dial>, config: &Config, limit_of_each: Duration) -> Self {
+        let (hosts, addresses, ports) = (
+            config.get_hosts(),
+            config.get_hostaddrs(),
+            config.get_ports(),
+        );
+        let one = |index| One {
+            host: hosts.get(index).cloned(),
+            address: addresses.get(index).copied(),
+            port: ports.get(index).or(ports.first()).copied().unwrap_or(5432),
+        };
+        Self {
+            dial,
+            common: without_hosts(config),
+            each: (0..hosts.len().max(addresses.len())).map(one).collect(),
+            limit_of_each,
+            is_random: config.get_load_balance_hosts() == LoadBalanceHosts::Random,
+        }
     }
+
+    /// How long dialling takes at most, but for names that lead to many addresses.
+    pub(super) fn limit(&self) -> Duration {
+        let hosts = u32::try_from(self.each.len()).unwrap_or(u32::MAX);
+        self.limit_of_each.saturating_mul(hosts.saturating_add(1))
+    }
+
+    /// The first host that can be written to. A host that accepts and says nothing costs its own
+    /// limit, and the next one is tried.
+    pub(super) async fn dial(&self) -> Result<Dialled, Cause> {
+        let mut order: Vec<&One> = self.each.iter().collect();
+        if self.is_random {
+            order.sort_by_cached_key(|_| random());
+        }
+        let mut last = Cause::ConnectionLost;
+        for one in order {
+            for config in self.addresses_of(one).await {
+                let dialled = timeout(self.limit_of_each, self.dial.dial(&config)).await;
+                last = match dialled {
+                    Ok(Ok(dialled)) => return Ok(dialled),
+                    Ok(Err(error)) => Cause::Connect(error),
+                    Err(_) => Cause::HostSilent(self.limit_of_each),
+                };
+            }
+        }
+        Err(last)
+    }
+
+    async fn addresses_of(&self, one: &One) -> Vec<Config> {
+        let mut config = self.common.clone();
+        config.port(one.port);
+        match (&one.host, one.address) {
+            (Some(Host::Tcp(name)), None) => {
+                config.host(name);
+                let found = lookup_host((name.as_str(), one.port));
+                match timeout(self.limit_of_each, found).await {
+                    Ok(Ok(addresses)) => {
+                        let with = |address: SocketAddr| {
+                            let mut config = config.clone();
+                            config.hostaddr(address.ip());
+                            config
+                        };
+                        addresses.map(with).collect()
+                    }
+                    // The driver says why.
+                    _ => vec![config],
+                }
+            }
+            (host, address) => {
+                match host {
+                    Some(Host::Tcp(name)) => drop(config.host(name)),
+                    #[cfg(unix)]
+                    Some(Host::Unix(path)) => drop(config.host_path(path)),
+                    None => {}
+                }
+                if let Some(address) = address {
+                    config.hostaddr(address);
+                }
+                vec![config]
+            }
+        }
+    }
+}
+
+/// The driver has no way to take hosts away from a configuration.
+fn without_hosts(config: &Config) -> Config {
+    let mut common = Config::new();
+    if let Some(user) = config.get_user() {
+        common.user(user);
+    }
+    if let Some(password) = config.get_password() {
+        common.password(password);
+    }
+    if let Some(database) = config.get_dbname() {
+        common.dbname(database);
+    }
+    if let Some(options) = config.get_options() {
+        common.options(options);
+    }
+    if let Some(name) = config.get_application_name() {
+        common.application_name(name);
+    }
+    if let Some(timeout) = config.get_connect_timeout() {
+        common.connect_timeout(*timeout);
+    }
+    if let Some(timeout) = config.get_tcp_user_timeout() {
+        common.tcp_user_timeout(*timeout);
+    }
+    if let Some(interval) = config.get_keepalives_interval() {
+        common.keepalives_interval(interval);
+    }
+    if let Some(retries) = config.get_keepalives_retries() {
+        common.keepalives_retries(retries);
+    }
+    common
+        .keepalives(config.get_keepalives())
+        .keepalives_idle(config.get_keepalives_idle())
+        .ssl_mode(config.get_ssl_mode())
+        .ssl_negotiation(config.get_ssl_negotiation())
+        .target_session_attrs(config.get_target_session_attrs())
+        .channel_binding(config.get_channel_binding());
+    common
 }

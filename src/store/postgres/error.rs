@@ -1,6 +1,5 @@
 use std::{error::Error, fmt, time::Duration};
 
-use deadpool_postgres::{BuildError, PoolError};
 use tokio_postgres::error::SqlState;
 
 use crate::store::stored::UnknownKind;
@@ -20,8 +19,9 @@ pub(super) enum Cause {
     SchemaName(String),
     Postgres(tokio_postgres::Error),
     Connect(tokio_postgres::Error),
-    Pool(PoolError),
-    BuildPool(BuildError),
+    HostSilent(Duration),
+    NoPlace(Duration),
+    NotKnown(Box<Cause>),
     Encoding(String),
     NewerSchema {
         found: i32,
@@ -49,16 +49,51 @@ impl From<tokio_postgres::Error> for Cause {
     }
 }
 
-impl From<PoolError> for Cause {
-    fn from(error: PoolError) -> Self {
-        Self::Pool(error)
-    }
-}
-
 impl From<UnknownKind> for Cause {
     fn from(UnknownKind(kind): UnknownKind) -> Self {
         Self::UnknownKind(kind)
     }
+}
+
+/// What an error of the driver says about the connection that it came on.
+pub(super) trait Fault {
+    /// Whether the answer would be the same on another connection. Otherwise this one is over, or
+    /// no longer fit for use, and what the server said an error about was not done.
+    fn is_final(&self) -> bool;
+}
+
+impl Fault for tokio_postgres::Error {
+    fn is_final(&self) -> bool {
+        let Some(error) = self.as_db_error() else {
+            return !self.is_closed() && !has_io_error(self);
+        };
+        let code = error.code();
+        // A table was altered: the plan was made for another one.
+        let is_stale_plan = error.routine() == Some("RevalidateCachedQuery");
+        let is_over = code.code().starts_with("08")
+            || [
+                SqlState::ADMIN_SHUTDOWN,
+                SqlState::CRASH_SHUTDOWN,
+                SqlState::CANNOT_CONNECT_NOW,
+                SqlState::DATABASE_DROPPED,
+                SqlState::IDLE_SESSION_TIMEOUT,
+                // A primary that has become a standby, and answers reads as before.
+                SqlState::READ_ONLY_SQL_TRANSACTION,
+                // Somebody has discarded the session's state.
+                SqlState::INVALID_SQL_STATEMENT_NAME,
+                // Another transaction was in the way.
+                SqlState::T_R_SERIALIZATION_FAILURE,
+                SqlState::T_R_DEADLOCK_DETECTED,
+            ]
+            .contains(code);
+        !is_stale_plan && !is_over
+    }
+}
+
+fn has_io_error(error: &tokio_postgres::Error) -> bool {
+    error
+        .source()
+        .is_some_and(|source| source.is::<std::io::Error>())
 }
 
 /// What can be done about a failure of the server, where it says enough.
@@ -80,6 +115,9 @@ fn advice(error: &tokio_postgres::Error) -> Option<&'static str> {
             "a pooler in between shares connections by the transaction: connect to the database \
              itself"
         }
+        &SqlState::LOCK_NOT_AVAILABLE => {
+            "another process holds the lock of the migration, and does not end"
+        }
         &SqlState::DISK_FULL => "the disk of PostgreSQL is full",
         &SqlState::UNDEFINED_TABLE
         | &SqlState::INVALID_SCHEMA_NAME
@@ -100,7 +138,13 @@ fn advice(error: &tokio_postgres::Error) -> Option<&'static str> {
 
 impl fmt::Display for PostgresStoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &*self.0 {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
             Cause::ConnectionString(error) => f.write_str(error),
             Cause::SchemaName(name) => write!(
                 f,
@@ -108,17 +152,23 @@ impl fmt::Display for PostgresStoreError {
                 super::schema::Schema::MAX_LEN
             ),
             Cause::Postgres(error) => f.write_str(advice(error).unwrap_or("PostgreSQL failed")),
-            Cause::Connect(error) | Cause::Pool(PoolError::Backend(error)) => {
-                f.write_str(advice(error).unwrap_or(
-                    "PostgreSQL cannot be reached: does it run, and do the host and port of the \
+            Cause::Connect(error) => f.write_str(advice(error).unwrap_or(
+                "PostgreSQL cannot be reached: does it run, and do the host and port of the \
                      connection string lead to it?",
-                ))
-            }
-            Cause::Pool(PoolError::Timeout(_)) => f.write_str(
-                "PostgreSQL gave no connection in time: all are in use, or the server hangs",
+            )),
+            Cause::HostSilent(limit) => write!(
+                f,
+                "a host of the connection string took longer than {limit:?} to connect \
+                 (`connect_timeout`): is it PostgreSQL, and does it hang?"
             ),
-            Cause::Pool(_) => f.write_str("the connection pool gave no connection"),
-            Cause::BuildPool(_) => f.write_str("the connection pool could not be made"),
+            Cause::NoPlace(limit) => write!(
+                f,
+                "all connections of the pool were in use for {limit:?}: it is too small, or the \
+                 server too slow"
+            ),
+            Cause::NotKnown(cause) => {
+                write!(f, "it is not known whether the change was made: {cause}")
+            }
             Cause::Encoding(encoding) => write!(
                 f,
                 "the database's encoding is {encoding}, and user ids and reasons need UTF8"
@@ -153,10 +203,15 @@ impl fmt::Display for PostgresStoreError {
 
 impl Error for PostgresStoreError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match &*self.0 {
+        self.0.source()
+    }
+}
+
+impl Error for Cause {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
             Cause::Postgres(error) | Cause::Connect(error) => Some(error),
-            Cause::Pool(error) => Some(error),
-            Cause::BuildPool(error) => Some(error),
+            Cause::NotKnown(cause) => cause.source(),
             _ => None,
         }
     }

@@ -24,8 +24,6 @@ type Result<T> = std::result::Result<T, Cause>;
 
 /// How long the server has for a statement of the listener's, and for a proof to come back.
 pub(super) const LIMIT: Duration = Duration::from_secs(5);
-/// Connecting may take several hosts.
-pub(super) const DIAL_LIMIT: Duration = Duration::from_secs(30);
 
 /// The connection that notifications come on.
 pub(super) struct Line {
@@ -39,8 +37,7 @@ impl Line {
     /// Subscribes first, and returns when a proof has come through: what is read after that misses
     /// nothing.
     pub(super) async fn connect(feed: &Feed) -> Result<(Self, Arc<Reader>)> {
-        let dialled = async { Ok(feed.dial.dial(&feed.config).await.map_err(Cause::Connect)?) };
-        let (client, messages) = limited("connecting the listener", DIAL_LIMIT, dialled).await?;
+        let (client, messages) = feed.hosts.dial().await?;
         let (sender, notifications) = mpsc::unbounded_channel();
         let driver = EndOnDrop(tokio::spawn(drive(
             messages,
@@ -96,8 +93,7 @@ pub(super) struct Reader {
 
 impl Reader {
     pub(super) async fn connect(feed: &Feed) -> Result<Self> {
-        let dialled = async { Ok(feed.dial.dial(&feed.config).await.map_err(Cause::Connect)?) };
-        let (client, messages) = limited("connecting the reader", DIAL_LIMIT, dialled).await?;
+        let (client, messages) = feed.hosts.dial().await?;
         let driver = EndOnDrop(tokio::spawn(drive(messages, |_| true)));
         let table = limited("looking at the table", LIMIT, feed.schema.identity(&client)).await?;
         Ok(Self {

@@ -14,10 +14,10 @@ use tokio::{
     sync::{mpsc, oneshot, watch},
     time::{sleep, timeout},
 };
-use tokio_postgres::{Config, Notification};
+use tokio_postgres::Notification;
 
 use super::{
-    dial::{Dial, EndOnDrop},
+    dial::{EndOnDrop, Hosts},
     error::Cause,
     line::{LIMIT, Line, Proofs, Reader, limited, lock, random},
     queries::Queries,
@@ -42,8 +42,7 @@ const MOST_AT_ONCE: usize = 1000;
 
 /// What the listener keeps current, and how.
 pub(super) struct Feed {
-    pub(super) dial: Arc<dyn Dial>,
-    pub(super) config: Config,
+    pub(super) hosts: Arc<Hosts>,
     pub(super) schema: Schema,
     pub(super) heartbeat: Duration,
     pub(super) trust_limit: Duration,
@@ -315,6 +314,8 @@ impl Drop for SayAway<'_> {
             set.distrust();
         }
         self.0.is_listening.send_replace(false);
+        // What was wrong with this connection may be wrong with the others.
+        self.0.queries.renew_connections();
     }
 }
 

@@ -7,6 +7,7 @@ mod line;
 mod listener;
 mod micros;
 mod options;
+mod pool;
 mod queries;
 mod race;
 mod schema;

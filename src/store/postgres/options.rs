@@ -4,7 +4,6 @@ use std::{
     time::Duration,
 };
 
-use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
 use tokio::sync::watch;
 use tokio_postgres::{
     Config, NoTls, Socket,
@@ -14,10 +13,11 @@ use tokio_postgres::{
 
 use super::{
     Inner, PostgresStore, connection_string,
-    dial::{Dial, PoolDial, Tls},
-    error::{Cause, PostgresStoreError},
-    line::DIAL_LIMIT,
+    dial::{Dial, Hosts, Tls},
+    error::PostgresStoreError,
+    line::limited,
     listener::Feed,
+    pool::Pool,
     queries::Queries,
     schema::Schema,
 };
@@ -38,8 +38,10 @@ pub struct PostgresOptions {
 }
 
 impl PostgresOptions {
-    /// How long a connection may take to be had, and each host to answer.
-    const POOL_LIMIT: Duration = Duration::from_secs(5);
+    /// How long each host has, unless the connection string says otherwise.
+    const HOST_LIMIT: Duration = Duration::from_secs(2);
+    /// How long migrating has, beside the wait for its lock.
+    const MIGRATION_LIMIT: Duration = Duration::from_secs(60);
     /// A proof has 5 seconds to come back, and as many to be sent.
     const TRUST_AFTER_HEARTBEAT: Duration = Duration::from_secs(10);
     /// What any clock can add, and any server bear.
@@ -52,8 +54,9 @@ impl PostgresOptions {
     ///
     /// Without TLS, unless [`with_tls`](Self::with_tls) says how; a string with `sslmode=require`
     /// is then refused when connecting. Unless the string says otherwise, a connection whose peer
-    /// is silent is given up after 15 seconds (`tcp_user_timeout`, `keepalives_idle`) and an
-    /// attempt to connect after 5. Of several hosts the one that can be written to is taken.
+    /// is silent is given up after 15 seconds (`tcp_user_timeout`, `keepalives_idle`). Of several
+    /// hosts the first that can be written to is taken; `connect_timeout`, 2 seconds by default,
+    /// counts for each address of each host, from the first packet until it can be used.
     ///
     /// # Errors
     ///
@@ -69,7 +72,7 @@ impl PostgresOptions {
             config.keepalives_idle(silence);
         }
         if config.get_connect_timeout().is_none() {
-            config.connect_timeout(Self::POOL_LIMIT);
+            config.connect_timeout(Self::HOST_LIMIT);
         }
         if config.get_application_name().is_none() {
             config.application_name("tower-account-status");
@@ -174,24 +177,14 @@ impl PostgresOptions {
     /// shares connections by the transaction.
     pub async fn connect(self) -> Result<PostgresStore, PostgresStoreError> {
         let schema = Schema::new(&self.schema)?;
-        let manager = Manager::from_connect(
-            self.config.clone(),
-            PoolDial(Arc::clone(&self.dial)),
-            ManagerConfig {
-                recycling_method: RecyclingMethod::Fast,
-            },
-        );
-        let pool = Pool::builder(manager)
-            .max_size(self.pool_size)
-            .runtime(Runtime::Tokio1)
-            .wait_timeout(Some(Self::POOL_LIMIT))
-            .create_timeout(Some(DIAL_LIMIT))
-            .recycle_timeout(Some(Self::POOL_LIMIT))
-            .build()
-            .map_err(Cause::BuildPool)?;
-        let client = pool.get().await.map_err(Cause::Pool)?;
-        schema.migrate(&client).await?;
-        drop(client);
+        let limit_of_host = self.config.get_connect_timeout().copied();
+        let limit_of_host = limit_of_host.unwrap_or(Self::HOST_LIMIT);
+        let hosts = Arc::new(Hosts::new(self.dial, &self.config, limit_of_host));
+        let pool = Pool::new(Arc::clone(&hosts), self.pool_size);
+        let lease = pool.get().await?;
+        let migrated = schema.migrate(lease.connection()?.client());
+        limited("migrating the schema", Self::MIGRATION_LIMIT, migrated).await?;
+        lease.done();
 
         let queries = Arc::new(Queries::new(pool, &schema));
         let changes = Changes::needing_proof();
@@ -203,8 +196,7 @@ impl PostgresOptions {
             .trust_limit
             .unwrap_or(self.heartbeat + Self::TRUST_AFTER_HEARTBEAT);
         let feed = Arc::new(Feed {
-            dial: self.dial,
-            config: self.config,
+            hosts,
             schema,
             heartbeat: self.heartbeat,
             trust_limit,

@@ -112,7 +112,13 @@ COMMIT;
         if self.version(client).await? == Some(VERSION) && self.identity(client).await.is_ok() {
             return Ok(());
         }
-        client.batch_execute(&self.migration_sql()).await?;
+        // Whoever hangs in the middle of a migration keeps nobody from saying so.
+        let begin = "BEGIN; SET LOCAL lock_timeout = '10s';";
+        let sql = self.migration_sql().replacen("BEGIN;", begin, 1);
+        if let Err(error) = client.batch_execute(&sql).await {
+            let _ = client.batch_execute("ROLLBACK").await;
+            return Err(error.into());
+        }
         match self.version(client).await? {
             Some(_) => self.identity(client).await.map(drop),
             None => Err(Cause::NoSchema),
