@@ -200,6 +200,28 @@ impl Cluster {
         self.until_gone(pid);
     }
 
+    /// Stops all processes of the server in the middle of what they do, until [`go_on`](Self::go_on).
+    /// The system goes on accepting connections for it.
+    pub fn pause(&self) {
+        self.signal_all("-STOP");
+    }
+
+    pub fn go_on(&self) {
+        self.signal_all("-CONT");
+    }
+
+    fn signal_all(&self, name: &str) {
+        let pid = self.postmaster().expect("PostgreSQL runs");
+        signal(name, pid);
+        let children = format!("/proc/{pid}/task/{pid}/children");
+        for child in fs::read_to_string(children).unwrap().split_whitespace() {
+            // One may have ended just now.
+            let _ = Command::new("sh")
+                .args(["-c", &format!("kill {name} {child}")])
+                .output();
+        }
+    }
+
     fn until_gone(&self, pid: u32) {
         let deadline = Instant::now() + START_LIMIT;
         while is_running(pid) {

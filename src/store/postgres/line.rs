@@ -53,7 +53,8 @@ impl Line {
             _driver: driver,
         };
         let (news, proofs) = (feed.schema.channel(), quoted(&line.proofs.channel));
-        let sql = format!("LISTEN {news}; LISTEN {proofs}");
+        // Whoever only listens is idle.
+        let sql = format!("SET idle_session_timeout = 0; LISTEN {news}; LISTEN {proofs}");
         let listened = async { Ok(line.client.batch_execute(&sql).await?) };
         limited("subscribing", LIMIT, listened).await?;
 
@@ -95,7 +96,11 @@ impl Reader {
     pub(super) async fn connect(feed: &Feed) -> Result<Self> {
         let (client, messages) = feed.hosts.dial().await?;
         let driver = EndOnDrop(tokio::spawn(drive(messages, |_| true)));
-        let table = limited("looking at the table", LIMIT, feed.schema.identity(&client)).await?;
+        let table = async {
+            client.batch_execute("SET idle_session_timeout = 0").await?;
+            feed.schema.identity(&client).await
+        };
+        let table = limited("looking at the table", LIMIT, table).await?;
         Ok(Self {
             client,
             table,
