@@ -30,13 +30,13 @@ mod shared;
 pub mod store;
 mod suspension;
 
-pub use account::{Account, AccountState, Restriction, RestrictionKind, UserId};
+pub use account::{Account, AccountState, Flags, Restriction, RestrictionKind, UserId};
 pub use action::Action;
 pub use body::{
     KeptBodies, RequestBodies, RequestBody, ResponseBodies, ResponseBody, WrappedBodies,
 };
 pub use changes::{Announcement, ChangeListener, Changes, Subscription};
-pub use credential::{AccessToken, Credential, LoginIdentifier, LoginToken, Secret};
+pub use credential::{AccessToken, Credential, LoginToken, Secret, ThirdParty};
 pub use denial::{Denial, DenialCause};
 pub use future::ResponseFuture;
 pub use guard::{AccountGuard, CheckedAccounts};
@@ -51,8 +51,8 @@ pub use outcome::{Decision, Outcome};
 pub use service::{AccountStatus, IntoMakeService};
 pub use settings::{NamedAccountCheck, StoreFailure};
 pub use store::{
-    AccountStateStore, Combined, CredentialOwner, DynAccountStateStore, MemoryStore, Peek,
-    RestrictionRecord, RestrictionStore,
+    AccountStateStore, Combined, DynAccountStateStore, MemoryStore, Peek, RestrictionRecord,
+    RestrictionStore,
 };
 #[cfg(feature = "cache")]
 #[cfg_attr(docsrs, doc(cfg(feature = "cache")))]

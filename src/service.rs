@@ -15,11 +15,11 @@ use tower_service::Service;
 
 use crate::{
     body::{KeptBodies, RequestBodies, ResponseBodies},
-    check::{AtOnce, Head, Passage, inquire},
+    check::{AtOnce, FastPath, Head, Passage, inquire},
     future::ResponseFuture,
     guard::{AccountGuard, CheckedAccounts},
     shared::Shared,
-    store::AccountStateStore,
+    store::{AccountStateStore, Peek},
 };
 
 /// Refuses what restricted accounts may not do, and hands everything else to the inner service
@@ -88,16 +88,21 @@ where
     // No `#[inline]`: it is generic, so it is inlined anyway where that pays, but late, when the
     // request need not be copied into a variable of its own.
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        if self.shared.passes_on_the_fast_path(&request) {
-            return ResponseFuture::pass(Req::call(&mut self.inner, request));
+        match self.shared.fast_path(&request) {
+            FastPath::Passes => ResponseFuture::pass(Req::call(&mut self.inner, request)),
+            FastPath::Unclear => self.examine(request, None),
+            FastPath::Glanced(peek) => self.examine(request, Some(peek)),
         }
-        self.examine(request)
     }
 }
 
 impl<S: Clone, Store: AccountStateStore, Req, Res> AccountStatus<S, Store, Req, Res> {
     #[inline(never)]
-    fn examine<B, ResB>(&mut self, mut request: Request<B>) -> ResponseFuture<S, Req::Body, Res>
+    fn examine<B, ResB>(
+        &mut self,
+        mut request: Request<B>,
+        glanced: Option<Peek>,
+    ) -> ResponseFuture<S, Req::Body, Res>
     where
         S: Service<Request<Req::Body>, Response = Response<ResB>>,
         Req: RequestBodies<B>,
@@ -107,7 +112,7 @@ impl<S: Clone, Store: AccountStateStore, Req, Res> AccountStatus<S, Store, Req, 
         let head = Head::of(&request, &self.shared.settings);
         let watched = self.shared.to_be_watched(&head);
         let mut passage = Passage::free();
-        match self.shared.decide_at_once(&head, &mut passage) {
+        match self.shared.decide_at_once(&head, glanced, &mut passage) {
             AtOnce::Pass => self.shared.passed(&passage, request.method()),
             AtOnce::Deny(denial) => {
                 let refused = self.shared.refused(denial, &passage, request.method());
@@ -122,6 +127,7 @@ impl<S: Clone, Store: AccountStateStore, Req, Res> AccountStatus<S, Store, Req, 
                 let inquiry = inquire::<_, B, Req, _>(
                     Arc::clone(&self.shared),
                     request,
+                    passage.answers,
                     watched,
                     Shared::hand_on,
                 );

@@ -6,14 +6,18 @@
 #[path = "support/broken_store.rs"]
 mod broken_store;
 
-use std::{collections::BTreeSet, convert::Infallible};
+use std::collections::BTreeSet;
 
 use broken_store::{Broken, Fault};
 use tower_account_status::{
-    AccountState, AccountStateStore, Credential, MemoryStore,
+    AccountState, AccountStateStore, MemoryStore,
     RestrictionKind::{Deactivated, Locked, Suspended},
     UserId,
-    conformance::{self, BoxError, Fixture, Promise, Report, Scope, Violation},
+    conformance::{self, Fixture, Promise, Report, Scope, Violation},
+};
+use tower_account_status::{
+    store::{Answer, StoreError},
+    without,
 };
 
 fn broken(result: Result<(), Report>) -> BTreeSet<Promise> {
@@ -142,17 +146,17 @@ impl Fixture for LockColumn {
         &self.0
     }
 
-    async fn insert_access_token(&self, token: &str, user: &UserId) -> Result<(), BoxError> {
+    async fn insert_access_token(&self, token: &str, user: &UserId) -> Result<(), StoreError> {
         self.0.insert_access_token(token, user.clone());
         Ok(())
     }
 
-    async fn set_state(&self, user: &UserId, state: AccountState) -> Result<(), BoxError> {
+    async fn set_state(&self, user: &UserId, state: AccountState) -> Result<(), StoreError> {
         if state
             .restrictions()
             .any(|restriction| restriction.kind() != Locked)
         {
-            return Err("there is no such column".into());
+            return Err(StoreError::msg("there is no such column"));
         }
         let locked = state.restriction(Locked).map(|_| Locked);
         self.0.set_state(user.clone(), locked.into_iter().collect());
@@ -179,13 +183,13 @@ async fn what_is_outside_a_servers_scope_is_not_asked_of_it() {
 struct Hanging;
 
 impl AccountStateStore for Hanging {
-    type Error = Infallible;
-
-    async fn account(&self, _: Credential<'_>) -> Result<Option<UserId>, Infallible> {
+    async fn access_token(&self, _: &str) -> Answer {
         std::future::pending().await
     }
 
-    async fn state(&self, _: &UserId) -> Result<AccountState, Infallible> {
+    without! { application_service, login_name, third_party, login_token, refresh_token, changes }
+
+    async fn state(&self, _: &str) -> Result<AccountState, StoreError> {
         std::future::pending().await
     }
 }
@@ -197,11 +201,11 @@ impl Fixture for Hanging {
         self
     }
 
-    async fn insert_access_token(&self, _: &str, _: &UserId) -> Result<(), BoxError> {
+    async fn insert_access_token(&self, _: &str, _: &UserId) -> Result<(), StoreError> {
         Ok(())
     }
 
-    async fn set_state(&self, _: &UserId, _: AccountState) -> Result<(), BoxError> {
+    async fn set_state(&self, _: &UserId, _: AccountState) -> Result<(), StoreError> {
         Ok(())
     }
 }

@@ -207,10 +207,10 @@ async fn the_checked_accounts_are_handed_on_where_the_setting_asks_for_it() {
         let users: Vec<_> = checked
             .iter()
             .flat_map(|checked| checked.iter())
-            .map(|account| account.user.as_str())
+            .map(|account| account.user().as_str())
             .collect();
         assert_eq!(users, expected, "{headers:?}");
-        let first = checked.map(|checked| checked.first().user.as_str());
+        let first = checked.map(|checked| checked.first().user().as_str());
         assert_eq!(first, expected.first().copied());
     }
 }

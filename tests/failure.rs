@@ -49,7 +49,7 @@ const FAILURES: [(&str, Change); 11] = [
         (store.account, store.state) = (Script::Fail, Script::Fail);
     }),
     ("is_active and account panic", |store| {
-        (store.is_active, store.account) = (Script::Panic, Script::Panic);
+        (store.glance, store.account) = (Script::Panic, Script::Panic);
     }),
 ];
 
@@ -264,7 +264,7 @@ async fn rule_12_passing_everywhere_is_a_setting() {
 #[tokio::test]
 async fn rule_12_a_shortcut_that_panics_is_no_answer_and_the_store_is_asked() {
     quiet();
-    let store = scripted(|store| (store.is_active, store.peek) = (Script::Panic, Script::Answer));
+    let store = scripted(|store| (store.glance, store.peek) = (Script::Panic, Script::Answer));
     let layer = AccountStatusLayer::new(store);
     assert_eq!(
         ask(&layer, alices(Method::GET, SYNC)).await.verdict(),

@@ -120,5 +120,5 @@ async fn rule_19_behind_a_pooler_that_shares_connections_by_the_session_all_news
                 VALUES ('@alice:example.org', 'locked')";
     client.batch_execute(lock).await.unwrap();
     until_peeked(&store, &alice(), &Locked.into()).await;
-    assert_eq!(store.state(&alice()).await.unwrap(), Locked.into());
+    assert_eq!(store.state_of(&alice()).await.unwrap(), Locked.into());
 }

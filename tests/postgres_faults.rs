@@ -13,7 +13,7 @@ mod proxy;
 use std::time::{Duration, Instant};
 
 use postgres::Cluster;
-use postgres_store::{SOON, alice, chain, until_peeked};
+use postgres_store::{SOON, alice, chain, change, until_peeked};
 use proxy::Proxy;
 use tokio::{net::TcpListener, task::JoinSet, time::timeout};
 use tower_account_status::{
@@ -45,7 +45,10 @@ async fn rule_20_a_host_that_accepts_and_says_nothing_is_passed_over() {
     let store = PostgresStore::connect(&both).await.unwrap();
     // Three connections, each of which passes the mute host.
     assert!(since.elapsed() < Duration::from_secs(20), "{since:?}");
-    store.restrict(&alice(), Locked.into()).await.unwrap();
+    store
+        .set_restriction(&alice(), Locked.into())
+        .await
+        .unwrap();
 
     let alone = url.replace(&format!("port={port}"), &format!("port={mute_port}"));
     let error = PostgresStore::connect(&alone).await.unwrap_err();
@@ -83,20 +86,34 @@ async fn rule_21_a_change_that_the_server_does_not_answer_is_not_known() {
     let store = PostgresStore::connect(&through(&url, &cluster, &proxy)).await;
     let store = store.unwrap();
     // The statement is prepared.
-    store.restrict(&alice(), Suspended.into()).await.unwrap();
+    store
+        .set_restriction(&alice(), Suspended.into())
+        .await
+        .unwrap();
     proxy.stall_at("@alice:example.org");
     let since = Instant::now();
     for changed in [
-        store.restrict(&alice(), Locked.into()).await.map(|()| true),
-        store.lift(&alice(), Suspended).await,
+        store
+            .set_restriction(&alice(), Locked.into())
+            .await
+            .map(|()| true),
+        store.lift_restriction(&alice(), Suspended, &change()).await,
     ] {
         let error = changed.unwrap_err();
         assert!(error.to_string().contains("not known"), "{}", chain(&error));
     }
     assert!(since.elapsed() < SOON, "{:?}", since.elapsed());
     proxy.go_on();
-    store.restrict(&alice(), Locked.into()).await.unwrap();
-    assert!(store.lift(&alice(), Locked).await.unwrap());
+    store
+        .set_restriction(&alice(), Locked.into())
+        .await
+        .unwrap();
+    assert!(
+        store
+            .lift_restriction(&alice(), Locked, &change())
+            .await
+            .unwrap()
+    );
 }
 
 #[tokio::test]
@@ -108,7 +125,10 @@ async fn rule_20_a_primary_that_hangs_is_left_for_the_other_host() {
         well_url.rsplit_once("dbname=").unwrap().1
     );
     let other = PostgresStore::connect(&well_url).await.unwrap();
-    other.restrict(&alice(), Locked.into()).await.unwrap();
+    other
+        .set_restriction(&alice(), Locked.into())
+        .await
+        .unwrap();
     let both = hung_url
         .replace(
             "host=127.0.0.1",
@@ -124,11 +144,11 @@ async fn rule_20_a_primary_that_hangs_is_left_for_the_other_host() {
         .with_heartbeat(Duration::from_millis(200))
         .with_restricted_set_in_memory();
     let store = options.connect().await.unwrap();
-    assert!(store.state(&alice()).await.unwrap().is_active());
+    assert!(store.state_of(&alice()).await.unwrap().is_active());
     hung.pause();
     let answered = timeout(SOON, async {
         loop {
-            match store.state(&alice()).await {
+            match store.state_of(&alice()).await {
                 Ok(state) if !state.is_active() => return state,
                 Ok(_) | Err(_) => {}
             }
@@ -136,7 +156,10 @@ async fn rule_20_a_primary_that_hangs_is_left_for_the_other_host() {
     });
     assert_eq!(answered.await.expect("it recovers"), Locked.into());
     until_peeked(&store, &alice(), &Locked.into()).await;
-    store.lift(&alice(), Locked).await.unwrap();
+    store
+        .lift_restriction(&alice(), Locked, &change())
+        .await
+        .unwrap();
     hung.go_on();
 }
 
@@ -158,8 +181,11 @@ async fn rule_20_a_connection_that_is_over_is_never_an_error_of_a_look_up() {
         .unwrap();
     for round in 0..12_u64 {
         tokio::time::sleep(Duration::from_millis(190 + 4 * round)).await;
-        store.state(&alice()).await.unwrap();
-        store.restrict(&alice(), Locked.into()).await.unwrap();
+        store.state_of(&alice()).await.unwrap();
+        store
+            .set_restriction(&alice(), Locked.into())
+            .await
+            .unwrap();
     }
     assert!(store.is_listening(), "whoever listens is idle and stays");
 }
@@ -176,7 +202,7 @@ async fn rule_20_a_connection_that_is_terminated_is_never_an_error_of_a_look_up(
         let mut looks = JoinSet::new();
         for number in 0..40 {
             let store = store.clone();
-            looks.spawn(async move { store.state(&format!("@{number}:x").into()).await });
+            looks.spawn(async move { store.state_of(&format!("@{number}:x")).await });
         }
         client.batch_execute(terminate).await.unwrap();
         for look in looks.join_all().await {
@@ -191,8 +217,11 @@ async fn rule_20_a_table_that_a_later_migration_alters_is_read_on() {
     let cluster = Cluster::shared();
     let url = cluster.database().await;
     let store = PostgresStore::connect(&url).await.unwrap();
-    store.restrict(&alice(), Locked.into()).await.unwrap();
-    store.state(&alice()).await.unwrap();
+    store
+        .set_restriction(&alice(), Locked.into())
+        .await
+        .unwrap();
+    store.state_of(&alice()).await.unwrap();
     let client = cluster.client(&url).await;
     for alter in [
         "ALTER COLUMN reason TYPE varchar(2000)",
@@ -202,8 +231,11 @@ async fn rule_20_a_table_that_a_later_migration_alters_is_read_on() {
         let alter = format!("ALTER TABLE account_status.restrictions {alter}");
         client.batch_execute(&alter).await.unwrap();
         for _ in 0..3 {
-            assert_eq!(store.state(&alice()).await.unwrap(), Locked.into());
-            store.restrict(&alice(), Locked.into()).await.unwrap();
+            assert_eq!(store.state_of(&alice()).await.unwrap(), Locked.into());
+            store
+                .set_restriction(&alice(), Locked.into())
+                .await
+                .unwrap();
         }
     }
 }
@@ -213,7 +245,10 @@ async fn rule_20_a_server_that_becomes_read_only_is_left_and_found_again() {
     let cluster = Cluster::start();
     let url = cluster.database().await;
     let store = PostgresStore::connect(&url).await.unwrap();
-    store.restrict(&alice(), Locked.into()).await.unwrap();
+    store
+        .set_restriction(&alice(), Locked.into())
+        .await
+        .unwrap();
     let client = cluster.client(&url).await;
     let read_only = async |on: &str| {
         let alter = format!("ALTER SYSTEM SET default_transaction_read_only = {on}");
@@ -227,13 +262,21 @@ async fn rule_20_a_server_that_becomes_read_only_is_left_and_found_again() {
         .unwrap();
     read_only("on").await;
     timeout(SOON, async {
-        while store.restrict(&alice(), Suspended.into()).await.is_ok() {}
+        while store
+            .set_restriction(&alice(), Suspended.into())
+            .await
+            .is_ok()
+        {}
     })
     .await
     .expect("it fails");
     read_only("off").await;
     timeout(SOON, async {
-        while store.restrict(&alice(), Suspended.into()).await.is_err() {}
+        while store
+            .set_restriction(&alice(), Suspended.into())
+            .await
+            .is_err()
+        {}
     })
     .await
     .expect("it recovers");
@@ -246,21 +289,21 @@ async fn rule_14_who_leaves_in_the_middle_costs_no_connection() {
     let options = PostgresOptions::new(&url).unwrap().with_pool_size(2);
     let store = options.connect().await.unwrap();
     for _ in 0..2 {
-        store.state(&alice()).await.unwrap();
+        store.state_of(&alice()).await.unwrap();
     }
     let client = cluster.client(&url).await;
     let newest = "SELECT max(backend_start)::text FROM pg_stat_activity \
                   WHERE application_name = 'tower-account-status' AND datname = current_database()";
     let user = alice();
-    let both = tokio::join!(store.state(&user), store.state(&user));
+    let both = tokio::join!(store.state_of(&user), store.state_of(&user));
     assert!(both.0.is_ok() && both.1.is_ok());
     let before: String = client.query_one(newest, &[]).await.unwrap().get(0);
     for number in 0..200_u64 {
         let user = UserId::from(format!("@{number}:x"));
-        let look = store.state(&user);
+        let look = store.state_of(&user);
         drop(timeout(Duration::from_micros(number * 5), look).await);
     }
-    store.state(&alice()).await.unwrap();
+    store.state_of(&alice()).await.unwrap();
     let after: String = client.query_one(newest, &[]).await.unwrap().get(0);
     assert_eq!(before, after, "no connection was made");
 }
@@ -280,9 +323,9 @@ async fn rule_20_what_was_dialled_for_one_who_left_serves_the_next() {
     proxy.stall_at("tower-account-status");
     for _ in 0..5 {
         let user = alice();
-        let look = store.state(&user);
+        let look = store.state_of(&user);
         drop(timeout(Duration::from_millis(100), look).await);
     }
     proxy.go_on();
-    store.state(&alice()).await.unwrap();
+    store.state_of(&alice()).await.unwrap();
 }

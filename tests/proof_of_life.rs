@@ -18,7 +18,7 @@ use std::{
 };
 
 use postgres::Cluster;
-use postgres_store::{SOON, alice, until_peeked};
+use postgres_store::{SOON, alice, change, until_peeked};
 use proxy::Proxy;
 use tokio::{runtime, time::timeout};
 use tower_account_status::{
@@ -41,7 +41,7 @@ fn with_set(url: &str) -> PostgresOptions {
 /// Waits until nobody is told that the account is active.
 async fn until_not_active(store: &PostgresStore, user: &UserId) {
     let seen = timeout(SOON, async {
-        while store.peek_state(user) == Some(AccountState::ACTIVE) {
+        while store.peek_state_of(user) == Some(AccountState::ACTIVE) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     });
@@ -70,8 +70,11 @@ async fn rule_19_a_runtime_that_stands_still_is_not_believed() {
     let (store, runtime) = tokio::task::spawn_blocking(move || take.recv().unwrap())
         .await
         .unwrap();
-    assert_eq!(store.peek_state(&alice()), Some(AccountState::ACTIVE));
-    other.restrict(&alice(), Locked.into()).await.unwrap();
+    assert_eq!(store.peek_state_of(&alice()), Some(AccountState::ACTIVE));
+    other
+        .set_restriction(&alice(), Locked.into())
+        .await
+        .unwrap();
     until_not_active(&store, &alice()).await;
     assert!(!store.is_listening());
     timeout(SOON, store.until_listening(false)).await.unwrap();
@@ -94,9 +97,12 @@ async fn rule_19_a_runtime_that_is_dropped_is_not_believed_and_another_takes_ove
         .await
         .unwrap();
     assert!(!store.is_listening());
-    assert_eq!(store.peek_state(&alice()), None);
-    other.restrict(&alice(), Locked.into()).await.unwrap();
-    assert_eq!(store.state(&alice()).await.unwrap(), Locked.into());
+    assert_eq!(store.peek_state_of(&alice()), None);
+    other
+        .set_restriction(&alice(), Locked.into())
+        .await
+        .unwrap();
+    assert_eq!(store.state_of(&alice()).await.unwrap(), Locked.into());
     // That look-up has begun to listen here.
     timeout(SOON, store.until_listening(true)).await.unwrap();
     until_peeked(&store, &alice(), &Locked.into()).await;
@@ -112,14 +118,20 @@ async fn rule_19_durations_that_no_clock_can_add_are_bounded() {
             .with_reread_interval(duration);
         let store = options.connect().await.unwrap();
         let other = PostgresStore::connect(&url).await.unwrap();
-        other.restrict(&alice(), Locked.into()).await.unwrap();
+        other
+            .set_restriction(&alice(), Locked.into())
+            .await
+            .unwrap();
         until_peeked(&store, &alice(), &Locked.into()).await;
         assert!(store.is_listening());
-        other.lift(&alice(), Locked).await.unwrap();
+        other
+            .lift_restriction(&alice(), Locked, &change())
+            .await
+            .unwrap();
     }
     let options = with_set(&url).with_trust_limit(Duration::MAX);
     let store = options.connect().await.unwrap();
-    assert_eq!(store.peek_state(&alice()), Some(AccountState::ACTIVE));
+    assert_eq!(store.peek_state_of(&alice()), Some(AccountState::ACTIVE));
 }
 
 #[tokio::test]
@@ -128,14 +140,20 @@ async fn rule_19_a_callback_that_panics_does_not_end_what_listens() {
     let url = cluster.database().await;
     let store = with_set(&url).connect().await.unwrap();
     let _panics = store
-        .changes()
+        .restriction_changes()
         .unwrap()
         .listen(|_| panic!("a callback's own mistake"));
     let other = PostgresStore::connect(&url).await.unwrap();
     for _ in 0..2 {
-        other.restrict(&alice(), Locked.into()).await.unwrap();
+        other
+            .set_restriction(&alice(), Locked.into())
+            .await
+            .unwrap();
         until_peeked(&store, &alice(), &Locked.into()).await;
-        store.lift(&alice(), Locked).await.unwrap();
+        store
+            .lift_restriction(&alice(), Locked, &change())
+            .await
+            .unwrap();
         until_peeked(&store, &alice(), &AccountState::ACTIVE).await;
     }
     assert!(store.is_listening());
@@ -184,7 +202,7 @@ async fn rule_19_without_its_triggers_the_table_gives_no_proof() {
     for (away, back) in [("DISABLE", "ENABLE ALWAYS"), ("ENABLE", "ENABLE ALWAYS")] {
         alter(away).await;
         timeout(SOON, store.until_listening(false)).await.unwrap();
-        assert_eq!(store.peek_state(&alice()), None);
+        assert_eq!(store.peek_state_of(&alice()), None);
         alter(back).await;
         timeout(SOON, store.until_listening(true)).await.unwrap();
     }
@@ -200,7 +218,7 @@ async fn rule_19_rows_that_no_trigger_told_of_are_found_and_announced_when_the_s
         .connect()
         .await
         .unwrap();
-    let mut news = store.changes().unwrap().subscribe(&alice());
+    let mut news = store.restriction_changes().unwrap().subscribe(&alice());
     let client = cluster.client(&url).await;
     let table = "ALTER TABLE account_status.restrictions";
     let silently = format!(
@@ -211,7 +229,7 @@ async fn rule_19_rows_that_no_trigger_told_of_are_found_and_announced_when_the_s
     timeout(SOON, news.changed())
         .await
         .expect("it is announced");
-    assert_eq!(store.peek_state(&alice()), Some(Locked.into()));
+    assert_eq!(store.peek_state_of(&alice()), Some(Locked.into()));
     assert!(store.is_listening());
 }
 
@@ -225,7 +243,10 @@ async fn rule_19_a_table_that_another_has_replaced_is_read_anew_with_the_next_pr
         .connect()
         .await
         .unwrap();
-    store.restrict(&alice(), Locked.into()).await.unwrap();
+    store
+        .set_restriction(&alice(), Locked.into())
+        .await
+        .unwrap();
     let dump = cluster.folder().join(url.rsplit_once('=').unwrap().1);
     let program = |name: &str| {
         let mut command = cluster.program(name);
@@ -237,7 +258,10 @@ async fn rule_19_a_table_that_another_has_replaced_is_read_anew_with_the_next_pr
     let mut dumps = program("pg_dump");
     dumps.args(["-Fc", "-f"]).arg(&dump).arg(&database);
     postgres::expect_success(&mut dumps);
-    store.lift(&alice(), Locked).await.unwrap();
+    store
+        .lift_restriction(&alice(), Locked, &change())
+        .await
+        .unwrap();
     until_peeked(&store, &alice(), &AccountState::ACTIVE).await;
 
     let mut restores = program("pg_restore");
@@ -266,16 +290,19 @@ async fn rule_19_a_change_that_stalls_holds_no_other_up() {
     proxy.stall_at("SELECT kind, reason, until FROM");
     let change = tokio::spawn({
         let (store, bob) = (store.clone(), bob.clone());
-        async move { store.restrict(&bob, Locked.into()).await }
+        async move { store.set_restriction(&bob, Locked.into()).await }
     });
     proxy.until_one_stalls().await;
     let since = Instant::now();
-    other.restrict(&alice(), Locked.into()).await.unwrap();
+    other
+        .set_restriction(&alice(), Locked.into())
+        .await
+        .unwrap();
     until_peeked(&store, &alice(), &Locked.into()).await;
     assert!(store.is_listening());
     change.await.unwrap().expect("it was made");
     assert!(since.elapsed() < SOON, "{:?}", since.elapsed());
-    assert_ne!(store.peek_state(&bob), Some(AccountState::ACTIVE));
+    assert_ne!(store.peek_state_of(&bob), Some(AccountState::ACTIVE));
 }
 
 #[tokio::test]
@@ -296,10 +323,13 @@ async fn rule_19_what_changes_while_the_set_is_read_anew_is_asked_for() {
     let other = PostgresStore::connect(&url).await.unwrap();
     proxy.stall_at("ORDER BY user_id, kind LIMIT");
     proxy.until_one_stalls().await;
-    other.restrict(&alice(), Locked.into()).await.unwrap();
+    other
+        .set_restriction(&alice(), Locked.into())
+        .await
+        .unwrap();
     until_not_active(&store, &alice()).await;
     let bob = UserId::from("@bob:example.org");
-    assert_eq!(store.peek_state(&bob), Some(AccountState::ACTIVE));
+    assert_eq!(store.peek_state_of(&bob), Some(AccountState::ACTIVE));
     proxy.go_on();
     until_peeked(&store, &alice(), &Locked.into()).await;
 }
@@ -336,10 +366,16 @@ async fn rule_19_a_server_that_new_connections_do_not_lead_to_is_left() {
         .unwrap();
     // The old primary goes on answering on the connections that lead to it.
     proxy.lead_to(new.port());
-    on_new.restrict(&alice(), Locked.into()).await.unwrap();
+    on_new
+        .set_restriction(&alice(), Locked.into())
+        .await
+        .unwrap();
     until_peeked(&store, &alice(), &Locked.into()).await;
     // And from now on it hears of the new one's changes.
-    on_new.lift(&alice(), Locked).await.unwrap();
+    on_new
+        .lift_restriction(&alice(), Locked, &change())
+        .await
+        .unwrap();
     until_peeked(&store, &alice(), &AccountState::ACTIVE).await;
     timeout(SOON, store.until_listening(true)).await.unwrap();
 }

@@ -16,7 +16,7 @@ use tower_account_status::{
     AccountState,
     RestrictionKind::{Locked, Suspended},
     RestrictionStore as _, UserId,
-    store::{SqliteStore, sqlite::SqliteOptions},
+    store::{ChangeRecord, Channel, SqliteStore, sqlite::SqliteOptions},
 };
 
 /// Far more than the store promises: a machine may be busy.
@@ -46,6 +46,10 @@ async fn open(path: &Path) -> SqliteStore {
         .unwrap()
 }
 
+fn change() -> ChangeRecord {
+    ChangeRecord::through(Channel::SERVER)
+}
+
 /// The file and what is beside it.
 fn all_of(path: &Path) -> [PathBuf; 3] {
     ["", "-wal", "-shm"].map(|suffix| PathBuf::from(format!("{}{suffix}", path.display())))
@@ -71,13 +75,19 @@ async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
 /// Nothing is answered and nothing changed, and the error says what to do.
 async fn fails(store: &SqliteStore) {
     until("it is noticed", async || {
-        store.peek_state(&alice()).is_none()
+        store.peek_state_of(&alice()).is_none()
     })
     .await;
     for error in [
-        store.state(&alice()).await.unwrap_err(),
-        store.restrict(&alice(), Locked.into()).await.unwrap_err(),
-        store.lift(&alice(), Locked).await.unwrap_err(),
+        store.state_of(&alice()).await.unwrap_err(),
+        store
+            .set_restriction(&alice(), Locked.into())
+            .await
+            .unwrap_err(),
+        store
+            .lift_restriction(&alice(), Locked, &change())
+            .await
+            .unwrap_err(),
         store.record(&alice(), Locked).await.map(drop).unwrap_err(),
         store.restricted(None, 10).await.map(drop).unwrap_err(),
     ] {
@@ -89,15 +99,21 @@ async fn fails(store: &SqliteStore) {
 async fn rule_21_a_file_that_is_deleted_is_noticed_and_used_again_when_it_is_back() {
     let place = place();
     let store = open(&place.path).await;
-    store.restrict(&alice(), Locked.into()).await.unwrap();
+    store
+        .set_restriction(&alice(), Locked.into())
+        .await
+        .unwrap();
     let aside = place.folder.path().join("aside");
     move_all(&place.path, &aside);
     fails(&store).await;
     move_all(&aside, &place.path);
-    let back = async || store.peek_state(&alice()) == Some(Locked.into());
+    let back = async || store.peek_state_of(&alice()) == Some(Locked.into());
     until("the set is trusted again", back).await;
-    store.lift(&alice(), Locked).await.unwrap();
-    assert!(store.state(&alice()).await.unwrap().is_active());
+    store
+        .lift_restriction(&alice(), Locked, &change())
+        .await
+        .unwrap();
+    assert!(store.state_of(&alice()).await.unwrap().is_active());
 }
 
 #[tokio::test]
@@ -109,21 +125,33 @@ async fn rule_21_a_change_to_a_deleted_file_is_never_acknowledged() {
     for file in all_of(&place.path) {
         fs::remove_file(file).unwrap();
     }
-    store.restrict(&alice(), Locked.into()).await.unwrap_err();
+    store
+        .set_restriction(&alice(), Locked.into())
+        .await
+        .unwrap_err();
     store.reopen().await.unwrap();
-    store.restrict(&alice(), Locked.into()).await.unwrap();
+    store
+        .set_restriction(&alice(), Locked.into())
+        .await
+        .unwrap();
     let other = SqliteStore::open(&place.path).await.unwrap();
-    assert_eq!(other.state(&alice()).await.unwrap(), Locked.into());
+    assert_eq!(other.state_of(&alice()).await.unwrap(), Locked.into());
 }
 
 #[tokio::test]
 async fn rule_20_another_file_is_never_adopted_by_itself() {
     let place = place();
     let store = open(&place.path).await;
-    store.restrict(&alice(), Locked.into()).await.unwrap();
+    store
+        .set_restriction(&alice(), Locked.into())
+        .await
+        .unwrap();
     let other_path = place.folder.path().join("other");
     let other = SqliteStore::open(&other_path).await.unwrap();
-    other.restrict(&alice(), Suspended.into()).await.unwrap();
+    other
+        .set_restriction(&alice(), Suspended.into())
+        .await
+        .unwrap();
     drop(other);
     until("the other file is closed", async || {
         !all_of(&other_path)[1].exists()
@@ -137,10 +165,10 @@ async fn rule_20_another_file_is_never_adopted_by_itself() {
     }
     store.reopen().await.unwrap();
     for _ in 0..4 {
-        assert_eq!(store.state(&alice()).await.unwrap(), Suspended.into());
+        assert_eq!(store.state_of(&alice()).await.unwrap(), Suspended.into());
     }
     until("the set is trusted", async || {
-        store.peek_state(&alice()) == Some(Suspended.into())
+        store.peek_state_of(&alice()) == Some(Suspended.into())
     })
     .await;
 }
@@ -150,7 +178,10 @@ async fn rule_21_the_log_beside_the_file_is_watched_as_well() {
     for beside in [1, 2] {
         let place = place();
         let store = open(&place.path).await;
-        store.restrict(&alice(), Locked.into()).await.unwrap();
+        store
+            .set_restriction(&alice(), Locked.into())
+            .await
+            .unwrap();
         fs::remove_file(&all_of(&place.path)[beside]).unwrap();
         fails(&store).await;
     }
@@ -168,7 +199,7 @@ async fn rule_20_reopening_what_cannot_be_opened_fails_and_so_does_the_store() {
     fails(&store).await;
     fs::remove_file(&place.path).unwrap();
     store.reopen().await.unwrap();
-    assert!(store.state(&alice()).await.unwrap().is_active());
+    assert!(store.state_of(&alice()).await.unwrap().is_active());
 }
 
 #[tokio::test]
@@ -176,16 +207,22 @@ async fn rule_19_a_callback_that_panics_does_not_end_the_thread() {
     let place = place();
     let store = open(&place.path).await;
     let _panics = store
-        .changes()
+        .restriction_changes()
         .unwrap()
         .listen(|_| panic!("a callback's own mistake"));
     let other = SqliteStore::open(&place.path).await.unwrap();
     for _ in 0..2 {
-        store.restrict(&alice(), Locked.into()).await.unwrap();
-        assert_eq!(store.peek_state(&alice()), Some(Locked.into()));
-        other.lift(&alice(), Locked).await.unwrap();
+        store
+            .set_restriction(&alice(), Locked.into())
+            .await
+            .unwrap();
+        assert_eq!(store.peek_state_of(&alice()), Some(Locked.into()));
+        other
+            .lift_restriction(&alice(), Locked, &change())
+            .await
+            .unwrap();
         until("another's change is heard", async || {
-            store.peek_state(&alice()) == Some(AccountState::ACTIVE)
+            store.peek_state_of(&alice()) == Some(AccountState::ACTIVE)
         })
         .await;
     }
@@ -199,26 +236,29 @@ async fn rule_19_the_set_is_not_believed_while_the_thread_stands_still() {
     // The announcement is made by the thread that looks at the file, which this holds.
     let (go_on, held) = std::sync::mpsc::channel::<()>();
     let held = std::sync::Mutex::new(held);
-    let holds = store.changes().unwrap().listen(move |_| {
+    let holds = store.restriction_changes().unwrap().listen(move |_| {
         let _ = held.lock().unwrap().recv();
     });
     other
-        .restrict(&"@bob:x".into(), Locked.into())
+        .set_restriction(&"@bob:x".into(), Locked.into())
         .await
         .unwrap();
     until("the thread is held", async || {
-        store.peek_state(&"@bob:x".into()) == Some(Locked.into())
+        store.peek_state_of("@bob:x") == Some(Locked.into())
     })
     .await;
-    other.restrict(&alice(), Locked.into()).await.unwrap();
+    other
+        .set_restriction(&alice(), Locked.into())
+        .await
+        .unwrap();
     until("the set is not believed", async || {
-        store.peek_state(&alice()).is_none()
+        store.peek_state_of(&alice()).is_none()
     })
     .await;
-    assert_eq!(store.state(&alice()).await.unwrap(), Locked.into());
+    assert_eq!(store.state_of(&alice()).await.unwrap(), Locked.into());
     drop(go_on);
     until("it is again", async || {
-        store.peek_state(&alice()) == Some(Locked.into())
+        store.peek_state_of(&alice()) == Some(Locked.into())
     })
     .await;
     drop(holds);
@@ -231,15 +271,15 @@ async fn rule_21_a_change_that_nobody_waits_for_any_longer_is_not_made() {
     let raw = rusqlite::Connection::open(&place.path).unwrap();
     raw.execute_batch("BEGIN IMMEDIATE").unwrap();
     let user = alice();
-    let change = store.restrict(&user, Locked.into());
+    let change = store.set_restriction(&user, Locked.into());
     timeout(Duration::from_millis(200), change)
         .await
         .unwrap_err();
     raw.execute_batch("COMMIT").unwrap();
     // Behind it in the queue.
     store
-        .restrict(&"@bob:x".into(), Locked.into())
+        .set_restriction(&"@bob:x".into(), Locked.into())
         .await
         .unwrap();
-    assert!(store.state(&alice()).await.unwrap().is_active());
+    assert!(store.state_of(&alice()).await.unwrap().is_active());
 }

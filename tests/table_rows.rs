@@ -16,7 +16,7 @@ use tower_account_status::{
 };
 
 async fn in_force(store: &impl RestrictionStore, user: &str) -> Option<RestrictionKind> {
-    let Ok(state) = store.state(&user.into()).await else {
+    let Ok(state) = store.state_of(user).await else {
         panic!("{user} cannot be read");
     };
     state.in_force(SystemTime::now()).map(Restriction::kind)
@@ -97,10 +97,13 @@ async fn an_end_that_the_table_cannot_hold_is_stored_as_one_that_has_passed_alik
     for seconds in [1, 1000, 90_000_000] {
         let end = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
         let lock = Restriction::new(RestrictionKind::Locked).with_until(end);
-        store.restrict(&"@a:x".into(), lock.into()).await.unwrap();
+        store
+            .set_restriction(&"@a:x".into(), lock.into())
+            .await
+            .unwrap();
         assert_eq!(in_force(&store, "@a:x").await, None);
         assert_ne!(
-            store.state(&"@a:x".into()).await.unwrap(),
+            store.state_of("@a:x").await.unwrap(),
             AccountState::ACTIVE
         );
     }
@@ -111,11 +114,11 @@ async fn an_empty_user_id_is_refused_and_the_error_says_so() {
     let cluster = Cluster::shared();
     let lock = || RestrictionKind::Locked.into();
     let store = PostgresStore::connect(&cluster.database().await).await;
-    let error = store.unwrap().restrict(&"".into(), lock()).await;
+    let error = store.unwrap().set_restriction(&"".into(), lock()).await;
     let text = error.unwrap_err().to_string();
     assert!(text.contains("user id empty"), "{text}");
     let store = SqliteStore::open_in_memory().await.unwrap();
-    let text = store.restrict(&"".into(), lock()).await;
+    let text = store.set_restriction(&"".into(), lock()).await;
     let text = text.unwrap_err().to_string();
     assert!(text.contains("user id empty"), "{text}");
 }

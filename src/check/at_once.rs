@@ -6,7 +6,7 @@ use crate::{
     request::{credentials::HeadCredentials, endpoint},
     settings::StoreFailure,
     shared::Shared,
-    store::{AccountStateStore, Peek},
+    store::{AccountStateStore, Peek, ask::Known},
 };
 
 /// What is known of a request without waiting.
@@ -19,11 +19,18 @@ pub(crate) enum AtOnce {
 
 impl<S: AccountStateStore> Shared<S> {
     /// Notes in `passage` what it finds on the way.
-    pub(crate) fn decide_at_once(&self, head: &Head<'_>, passage: &mut Passage) -> AtOnce {
+    ///
+    /// `glanced` is what the store has said of the only token in the head.
+    pub(crate) fn decide_at_once(
+        &self,
+        head: &Head<'_>,
+        glanced: Option<Peek>,
+        passage: &mut Passage,
+    ) -> AtOnce {
         let settings = &self.settings;
         let naming = endpoint::naming(head.method, &head.path);
         let peeked = match &head.credentials() {
-            Ok(credentials) => self.peek_all(head, credentials, passage),
+            Ok(credentials) => self.peek_all(head, credentials, glanced, passage),
             Err(_) => AtOnce::Deny(settings.denial(DenialCause::TooManyCredentials)),
         };
         // The usual case first: nobody is restricted, and no body names anyone.
@@ -50,29 +57,38 @@ impl<S: AccountStateStore> Shared<S> {
         &self,
         head: &Head<'_>,
         credentials: &HeadCredentials<'_>,
+        glanced: Option<Peek>,
         passage: &mut Passage,
     ) -> AtOnce {
         let mut has_to_ask = false;
-        let denied = credentials.iter().try_for_each(|credential| {
-            match self.peek(credential) {
-                Ok(Peek::Account(account)) => {
-                    match self.settings.judge(&account, head) {
-                        Judged::Clear => {}
-                        Judged::LeaveToHandler => passage.hands_on_guard = true,
-                        Judged::Denied(refusal) => {
-                            return Err(self.settings.refuse(account, refusal));
-                        }
-                        Judged::Depends(_) => has_to_ask = true,
-                    }
-                    // There are no more accounts than credentials.
-                    passage.accounts.push(account).unwrap_or_default();
+        let mut glanced = glanced.filter(|_| credentials.is_only());
+        let denied = credentials
+            .iter()
+            .enumerate()
+            .try_for_each(|(turn, access)| {
+                let known = self.peek(access.into(), glanced.take());
+                if let Ok(known) = &known {
+                    passage.answers.keep(turn, known);
                 }
-                Ok(Peek::Nobody) => {}
-                Ok(Peek::Ask) => has_to_ask = true,
-                Err(failure) => self.failed(failure, passage)?,
-            }
-            Ok(())
-        });
+                match known {
+                    Ok(Known::Account(account)) => {
+                        match self.settings.judge(&account, head) {
+                            Judged::Clear => {}
+                            Judged::LeaveToHandler => passage.hands_on_guard = true,
+                            Judged::Denied(refusal) => {
+                                return Err(self.settings.refuse(account, refusal));
+                            }
+                            Judged::Depends(_) => has_to_ask = true,
+                        }
+                        // There are no more accounts than credentials.
+                        passage.accounts.push(account).unwrap_or_default();
+                    }
+                    Ok(Known::Unknown) => {}
+                    Ok(Known::Await(_)) => has_to_ask = true,
+                    Err(failure) => self.failed(failure, passage)?,
+                }
+                Ok(())
+            });
         match denied {
             Err(denial) => AtOnce::Deny(denial),
             Ok(()) if has_to_ask => AtOnce::Ask,

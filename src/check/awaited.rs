@@ -7,18 +7,19 @@ use http_body::Body;
 use tokio::time::Instant;
 
 use super::{
-    Failure, Head, Judged, Passage, Refusal, Watch, body::Held, deadline, watch::ToBeWatched,
+    Answers, Failure, Head, Judged, Passage, Refusal, Watch, body::Held, deadline,
+    watch::ToBeWatched,
 };
 use crate::{
     account::{Account, RestrictionKind, UserId},
     body::RequestBodies,
-    credential::Credential,
+    credential::Claim,
     denial::{Denial, DenialCause},
     judge::Verdict,
     request::{
         endpoint::{self, Naming, NamingEndpoint},
         few::Few,
-        named_account::{self, NamedAccount},
+        named_account,
     },
     shared::Shared,
     store::AccountStateStore,
@@ -33,6 +34,7 @@ use crate::{
 pub(crate) fn inquire<S, B, M, F>(
     shared: Arc<Shared<S>>,
     request: Request<B>,
+    answers: Answers,
     watched: Option<ToBeWatched>,
     hand_on: F,
 ) -> impl Future<Output = Result<(Request<M::Body>, Option<Watch>), Denial>> + use<S, B, M, F>
@@ -46,6 +48,7 @@ where
     let mut body = Held::Untouched(body);
     async move {
         let mut passage = Passage::free();
+        passage.answers = answers;
         let answer = {
             let head = Head::of_parts(&parts, &shared.settings);
             shared.decide(&head, &parts, &mut body, &mut passage).await
@@ -114,8 +117,11 @@ impl<S: AccountStateStore> Shared<S> {
         let Ok(credentials) = head.credentials() else {
             return Err(self.settings.denial(DenialCause::TooManyCredentials));
         };
-        let credential = |turn| credentials.iter().nth(turn);
-        let asked = self.ask_all(credential, &mut passage.accounts).await;
+        let claim = |turn| credentials.iter().nth(turn).map(Claim::from);
+        let mut answers = std::mem::take(&mut passage.answers);
+        let asked = self
+            .ask_all(claim, &mut answers, &mut passage.accounts)
+            .await;
         passage.waited(asked.time);
         let Some(failure) = asked.failure else {
             return Ok(());
@@ -149,8 +155,13 @@ impl<S: AccountStateStore> Shared<S> {
             return Ok(());
         }
         let mut accounts = Few::new();
-        let credential = |turn| named.iter().nth(turn).map(NamedAccount::credential);
-        let asked = self.ask_all(credential, &mut accounts).await;
+        let claim = |turn| {
+            let named = named.iter().nth(turn);
+            named.map(|named| Claim::from(named.credential()))
+        };
+        let asked = self
+            .ask_all(claim, &mut Answers::none(), &mut accounts)
+            .await;
         passage.waited(asked.time);
         // Those that are known to be restricted are refused, whatever became of the others.
         for account in &accounts {
@@ -220,14 +231,16 @@ impl<S: AccountStateStore> Shared<S> {
     /// together, for all of this stands in a future that waits.
     async fn ask_all<'c>(
         &self,
-        credential: impl Fn(usize) -> Option<Credential<'c>>,
+        claim: impl Fn(usize) -> Option<Claim<'c>>,
+        answers: &mut Answers,
         accounts: &mut Few<Account>,
     ) -> Asked {
         let started = Instant::now();
         let deadline = deadline(started, self.settings.store_timeout);
         let (mut turn, mut failure) = (0, None);
-        while let Some(credential) = credential(turn) {
-            match self.account_before(deadline, credential).await {
+        while let Some(claim) = claim(turn) {
+            let known = answers.take(turn);
+            match self.account_before(deadline, claim, known).await {
                 // There are no more accounts than credentials.
                 Ok(Some(account)) => accounts.push(account).unwrap_or_default(),
                 Ok(None) => {}

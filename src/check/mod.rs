@@ -17,6 +17,7 @@ mod limits;
 mod report;
 mod watch;
 
+pub(crate) use ask::{Answers, FastPath};
 pub(crate) use at_once::AtOnce;
 pub(crate) use awaited::inquire;
 pub(crate) use limits::Failure;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::Method;
 
-use super::Failure;
+use super::{Answers, Failure};
 use crate::{
     denial::Denial,
     outcome::{Decision, Outcome},
@@ -23,6 +23,8 @@ pub(crate) struct Passage {
     pub(crate) lookup_time: Option<Duration>,
     /// Why the store gave no answer.
     pub(crate) failure: Option<Failure>,
+    /// What the store has said at once.
+    pub(crate) answers: Answers,
 }
 
 impl Passage {
@@ -32,6 +34,7 @@ impl Passage {
             hands_on_guard: false,
             lookup_time: None,
             failure: None,
+            answers: Answers::none(),
         }
     }
 

@@ -7,8 +7,8 @@ use super::{
 };
 use crate::{
     account::{Account, AccountState, Restriction, UserId},
-    credential::{AccessToken, Credential},
-    store::{AccountStateStore, Peek},
+    credential::Credential,
+    store::{AccountStateStore, Peek, StoreError, ask},
 };
 
 /// Checks the promises of an [`AccountStateStore`].
@@ -95,7 +95,7 @@ impl<F: Fixture> Run<'_, F> {
         what: &str,
         credential: Credential<'_>,
     ) -> Option<Option<UserId>> {
-        match wait::answer(self.fixture.store().account(credential)).await {
+        match wait::answer(ask::owner(self.fixture.store(), credential)).await {
             Ok(owner) => Some(owner),
             Err(error) => {
                 self.findings
@@ -108,35 +108,37 @@ impl<F: Fixture> Run<'_, F> {
     /// Asks in all ways that there are, and compares them with each other.
     pub(super) async fn ways_agree(&mut self, what: &str, credential: Credential<'_>) {
         let store = self.fixture.store();
-        let joint = wait::answer(store.account_and_state(credential)).await;
         let apart = wait::answer(async {
-            let Some(user) = store.account(credential).await? else {
-                return Ok::<_, <F::Store as AccountStateStore>::Error>(None);
+            let Some(user) = ask::owner(store, credential).await? else {
+                return Ok::<_, StoreError>(None);
             };
             let state = store.state(&user).await?;
             Ok(Some(Account::new(user, state)))
         })
         .await;
-        let question = format_args!("`account_and_state` of {what}");
-        self.findings
-            .same(Promise::BothQuestionsAgree, question, &joint, &apart);
-
+        if let Credential::AccessToken(_) = credential {
+            let joint = wait::answer(ask::account(store, credential)).await;
+            let question = format_args!("`access_token_and_state` of {what}");
+            self.findings
+                .same(Promise::BothQuestionsAgree, question, &joint, &apart);
+        }
         let peek = store.peek(credential);
-        let expected = match &apart {
-            Ok(Some(account)) => Peek::Account(account.clone()),
-            Ok(None) => Peek::Nobody,
-            Err(_) => return,
+        let Ok(expected) = apart.map(Peek::from) else {
+            return;
         };
         if peek != Peek::Ask {
             let question = format_args!("`peek` of {what}");
             self.findings
                 .same(Promise::PeekAgrees, question, &peek, &expected);
         }
-        let is_active = matches!(&peek, Peek::Account(account) if account.state.is_active());
-        let question = format_args!("`is_active` of {what}");
-        let answered = store.is_active(credential);
+        let glanced = store.glance(credential);
+        let expected = match &peek {
+            Peek::Account(account) if account.state.is_active() => None,
+            other => Some(other.clone()),
+        };
+        let question = format_args!("`glance` of {what}");
         self.findings
-            .same(Promise::PeekAgrees, question, &answered, &is_active);
+            .same(Promise::PeekAgrees, question, &glanced, &expected);
     }
 
     /// Puts `user` into `state` and compares every part that the server can store, under the
@@ -196,5 +198,5 @@ impl<F: Fixture> Run<'_, F> {
 
 /// The credential of an access token.
 pub(super) fn access(token: &str) -> Credential<'_> {
-    Credential::AccessToken(AccessToken::new(token))
+    Credential::AccessToken(token.into())
 }

@@ -5,7 +5,7 @@ use super::{
     accounts::{Run, access},
     wait,
 };
-use crate::credential::{AccessToken, Credential, LoginIdentifier, LoginToken};
+use crate::credential::{Credential, LoginToken, ThirdParty};
 
 pub(super) async fn check<F: Fixture>(run: &mut Run<'_, F>) {
     unknown(run).await;
@@ -25,7 +25,7 @@ async fn unknown<F: Fixture>(run: &mut Run<'_, F>) {
         ("an unknown access token of 64 KiB", access(&long)),
         (
             "an access token that is not UTF-8",
-            Credential::AccessToken(AccessToken::new(odd.as_slice())),
+            Credential::AccessToken(odd.as_slice().into()),
         ),
         (
             "an unknown refresh token",
@@ -37,7 +37,7 @@ async fn unknown<F: Fixture>(run: &mut Run<'_, F>) {
         ),
         (
             "an e-mail address that no one has",
-            Credential::LoginIdentifier(LoginIdentifier::ThirdParty {
+            Credential::ThirdParty(ThirdParty::Address {
                 medium: "email",
                 address: &plain,
             }),
@@ -79,21 +79,16 @@ async fn owners<F: Fixture>(run: &mut Run<'_, F>) {
     }
 }
 
+/// A token of a person that passed for an application service's could assert anyone.
 async fn asserted_user<F: Fixture>(run: &mut Run<'_, F>) {
     let promise = Promise::AssertedUserIsNotBelieved;
-    let (user, other) = (run.names.user("asserting"), run.names.user("asserted"));
+    let user = run.names.user("asserting");
     let token = run.token_of(promise, &user).await;
-    run.token_of(promise, &other).await;
-    let credential =
-        Credential::AccessToken(AccessToken::new(token.as_str()).with_asserted_user(&other));
-    let what = "a person's token with a `user_id` parameter";
+    let credential = Credential::ApplicationService(token.as_str().into());
+    let what = "a person's token, as an application service's,";
     if let Some(owner) = run.owner(promise, what, credential).await {
-        run.findings.same(
-            promise,
-            format_args!("whose {what} is"),
-            &owner.as_ref(),
-            &Some(&user),
-        );
+        run.findings
+            .same(promise, format_args!("whose {what} is"), &owner, &None);
     }
     run.ways_agree(what, credential).await;
 }

@@ -1,14 +1,11 @@
 //! How the checks reach into what a store is made from.
 
-use std::{error::Error, future::Future};
+use std::future::Future;
 
 use crate::{
     account::{AccountState, RestrictionKind, UserId},
-    store::AccountStateStore,
+    store::{AccountStateStore, StoreError},
 };
-
-/// What went wrong in a fixture.
-pub type BoxError = Box<dyn Error + Send + Sync>;
 
 /// A store under test, and the way to fill it.
 ///
@@ -26,7 +23,7 @@ pub trait Fixture: Sync {
         &self,
         token: &str,
         user: &UserId,
-    ) -> impl Future<Output = Result<(), BoxError>> + Send;
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// Puts the account of `user` into `state`, which replaces the state that it was in. What the
     /// server does beside, as announcing the change, belongs here.
@@ -34,7 +31,7 @@ pub trait Fixture: Sync {
         &self,
         user: &UserId,
         state: AccountState,
-    ) -> impl Future<Output = Result<(), BoxError>> + Send;
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// Makes `token` a refresh token of `user`, or says `false` where the server has none, as the
     /// default does.
@@ -42,7 +39,7 @@ pub trait Fixture: Sync {
         &self,
         token: &str,
         user: &UserId,
-    ) -> impl Future<Output = Result<bool, BoxError>> + Send {
+    ) -> impl Future<Output = Result<bool, StoreError>> + Send {
         let _ = (token, user);
         async { Ok(false) }
     }
@@ -53,7 +50,7 @@ pub trait Fixture: Sync {
         &self,
         token: &str,
         user: &UserId,
-    ) -> impl Future<Output = Result<bool, BoxError>> + Send {
+    ) -> impl Future<Output = Result<bool, StoreError>> + Send {
         let _ = (token, user);
         async { Ok(false) }
     }

@@ -1,38 +1,26 @@
 //! Waiting for answers: together, once, and not for ever.
 
 use std::{
-    error::Error,
-    fmt::Write as _,
     future::poll_fn,
     pin::{Pin, pin},
     task::Poll,
     time::Duration,
 };
 
-use crate::changes::Subscription;
+use crate::{changes::Subscription, store::StoreError};
 
 /// How long a question may take before the store counts as hanging.
 const LIMIT: Duration = Duration::from_secs(10);
 
 /// The answer, or what to report in its place.
-pub(super) async fn answer<T, E: Into<Box<dyn Error + Send + Sync>>>(
+pub(super) async fn answer<T, E: Into<StoreError>>(
     question: impl Future<Output = Result<T, E>>,
 ) -> Result<T, String> {
     match tokio::time::timeout(LIMIT, question).await {
         Ok(Ok(answer)) => Ok(answer),
-        Ok(Err(error)) => Err(with_sources(&*error.into())),
+        Ok(Err(error)) => Err(format!("it failed: {}", error.into())),
         Err(_) => Err(format!("no answer within {LIMIT:?}")),
     }
-}
-
-fn with_sources(error: &(dyn Error + 'static)) -> String {
-    let mut text = format!("it failed: {error}");
-    let mut source = error.source();
-    while let Some(error) = source {
-        let _ = write!(text, ": {error}");
-        source = error.source();
-    }
-    text
 }
 
 /// Whether news come in time.

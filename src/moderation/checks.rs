@@ -1,6 +1,6 @@
 //! Who may do what to whom: the checks in their order, and the change.
 
-use std::{error::Error, future::Future};
+use std::future::Future;
 
 use http::request::Parts;
 
@@ -10,15 +10,12 @@ use super::{
 use crate::{
     account::{Restriction, RestrictionKind, UserId},
     check::within_limits,
-    credential::Credential,
     request::credentials::HeadCredentials,
-    store::{RestrictionRecord, RestrictionStore},
+    store::{ChangeRecord, Channel, RestrictionRecord, RestrictionStore, StoreError},
 };
 
-type BoxError = Box<dyn Error + Send + Sync>;
-
 /// A failure is an `Err` outside, a refusal inside.
-type Answer<T> = Result<Result<T, Refusal>, BoxError>;
+type Answer<T> = Result<Result<T, Refusal>, StoreError>;
 
 /// A request that passed all checks.
 pub(super) struct Authorised {
@@ -64,7 +61,11 @@ impl<D: AccountDirectory, R: RestrictionStore> Shared<D, R> {
         if !self.directory.exists(&user).await.map_err(Into::into)? {
             return Ok(Err(Refusal::NotFound));
         }
-        let state = self.restrictions.state(&user).await.map_err(Into::into)?;
+        let state = self
+            .restrictions
+            .state_of(&user)
+            .await
+            .map_err(Into::into)?;
         let now = self.settings.now();
         let stands = |kind| {
             state
@@ -88,10 +89,7 @@ impl<D: AccountDirectory, R: RestrictionStore> Shared<D, R> {
             return Ok(Err(Refusal::AmbiguousToken));
         };
         let mut requester = Err(Refusal::MissingToken);
-        for credential in credentials.iter().collect::<Vec<_>>() {
-            let Credential::AccessToken(access) = credential else {
-                continue;
-            };
+        for access in credentials.iter().collect::<Vec<_>>() {
             let authentication = self.directory.authenticate(access).await;
             match (authentication.map_err(Into::into)?, &requester) {
                 (Authentication::User(user), Ok(other)) if user != *other => {
@@ -108,7 +106,7 @@ impl<D: AccountDirectory, R: RestrictionStore> Shared<D, R> {
         Ok(requester)
     }
 
-    async fn is_administrator(&self, user: &UserId) -> Result<bool, BoxError> {
+    async fn is_administrator(&self, user: &UserId) -> Result<bool, StoreError> {
         let answer = self.directory.is_administrator(user).await;
         answer.map_err(Into::into)
     }
@@ -127,7 +125,11 @@ impl<D: AccountDirectory, R: RestrictionStore> Shared<D, R> {
             match wanted {
                 true => self.restrict(requester, user, kind).await?,
                 false => {
-                    let lifted = self.restrictions.lift(user, kind).await;
+                    let change = self.change_by(requester);
+                    let lifted = self
+                        .restrictions
+                        .lift_restriction(user, kind, &change)
+                        .await;
                     lifted.map_err(Into::into)?;
                 }
             }
@@ -143,7 +145,7 @@ impl<D: AccountDirectory, R: RestrictionStore> Shared<D, R> {
         requester: &UserId,
         user: &UserId,
         kind: RestrictionKind,
-    ) -> Result<(), BoxError> {
+    ) -> Result<(), StoreError> {
         let now = self.settings.now();
         let record = self.restrictions.record(user, kind).await;
         let standing = record
@@ -154,11 +156,16 @@ impl<D: AccountDirectory, R: RestrictionStore> Shared<D, R> {
             Some(record) => record.restriction().clone(),
             None => kind.into(),
         };
-        let record = RestrictionRecord::new(restriction)
-            .with_set_by(requester.clone())
-            .with_set_at(now);
-        let restricted = self.restrictions.restrict(user, record).await;
+        let record = RestrictionRecord::new(restriction).with_change(self.change_by(requester));
+        let restricted = self.restrictions.set_restriction(user, record).await;
         restricted.map_err(Into::into)
+    }
+
+    /// Who changes a restriction, and that it is by these endpoints. They take no note.
+    fn change_by(&self, requester: &UserId) -> ChangeRecord {
+        ChangeRecord::through(Channel::ADMIN_ENDPOINT)
+            .with_actor(requester.clone())
+            .with_time(self.settings.now())
     }
 
     async fn within_limits<T>(

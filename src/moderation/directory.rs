@@ -1,8 +1,8 @@
 //! What only the server knows: who asks, who is an administrator, and which users there are.
 
-use std::{error::Error, future::Future, sync::Arc};
+use std::{future::Future, sync::Arc};
 
-use crate::{account::UserId, credential::AccessToken};
+use crate::{account::UserId, credential::AccessToken, store::StoreError};
 
 /// Answers the questions of the [moderation layer](crate::AccountModerationLayer) about the
 /// server's users.
@@ -67,7 +67,7 @@ use crate::{account::UserId, credential::AccessToken};
 pub trait AccountDirectory: Send + Sync + 'static {
     /// Why a question could not be answered. It is shown to operators and never to clients; it
     /// must not hold a credential.
-    type Error: Into<Box<dyn Error + Send + Sync>> + Send;
+    type Error: Into<StoreError> + Send;
 
     /// Whose request it is that carries this token.
     ///

@@ -11,7 +11,7 @@ use http::{HeaderMap, Uri, header::AUTHORIZATION};
 use percent_encoding::percent_decode;
 
 use super::few::{Few, MAX_PER_REQUEST, TooMany};
-use crate::credential::{AccessToken, Credential};
+use crate::credential::AccessToken;
 
 #[cfg(test)]
 mod plain_token;
@@ -34,13 +34,18 @@ impl<'a> HeadCredentials<'a> {
     }
 
     /// Every token with every asserted user, and alone where some server may see none.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = Credential<'_>> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = AccessToken<'_>> {
         let (only, collected) = match self {
             Self::Only(token) => (Some(AccessToken::new(*token)), None),
             Self::Collected(collected) => (None, Some(collected)),
         };
-        let only = only.into_iter().map(Credential::AccessToken);
-        only.chain(collected.into_iter().flat_map(Collected::iter))
+        only.into_iter()
+            .chain(collected.into_iter().flat_map(Collected::iter))
+    }
+
+    /// Whether there is nothing but one token in one plain header.
+    pub(crate) fn is_only(&self) -> bool {
+        matches!(self, Self::Only(_))
     }
 
     /// Whether there is one token, which no server overlooks: a single `Bearer` header as the
@@ -103,14 +108,13 @@ impl<'a> Collected<'a> {
         self.asserted_users.len() + usize::from(self.may_assert_nobody)
     }
 
-    fn iter(&self) -> impl Iterator<Item = Credential<'_>> {
+    fn iter(&self) -> impl Iterator<Item = AccessToken<'_>> {
         self.tokens.iter().flat_map(|token| {
             let alone = AccessToken::new(&**token);
             self.asserted_users
                 .iter()
                 .map(move |user| alone.with_asserted_user(user))
                 .chain(self.may_assert_nobody.then_some(alone))
-                .map(Credential::AccessToken)
         })
     }
 
@@ -282,7 +286,7 @@ mod tests {
     use http::{Request, header::AUTHORIZATION};
 
     use super::{HeadCredentials, TooMany};
-    use crate::credential::Credential;
+    use crate::credential::AccessToken;
 
     type Found = Result<Vec<(String, Option<String>)>, TooMany>;
 
@@ -293,12 +297,11 @@ mod tests {
         }
         let (head, ()) = request.body(()).unwrap().into_parts();
         let found = HeadCredentials::read(&head.headers, &head.uri)?;
-        let text = |credential| match credential {
-            Credential::AccessToken(access) => (
+        let text = |access: AccessToken<'_>| {
+            (
                 String::from_utf8_lossy(access.token().expose()).into_owned(),
                 access.asserted_user().map(str::to_owned),
-            ),
-            other => panic!("not an access token: {other:?}"),
+            )
         };
         Ok(found.iter().map(text).collect())
     }

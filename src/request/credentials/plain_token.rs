@@ -12,18 +12,17 @@ use proptest::{
 };
 
 use super::{HeadCredentials, the_only_token};
-use crate::{credential::Credential, request::few::TooMany};
+use crate::{credential::AccessToken, request::few::TooMany};
 
 /// Tokens with the users that they assert, and whether there is one that nobody overlooks.
 type Found = (Vec<(Vec<u8>, Option<String>)>, bool);
 
 fn found(credentials: &HeadCredentials<'_>) -> Found {
-    let pair = |credential| match credential {
-        Credential::AccessToken(access) => (
+    let pair = |access: AccessToken<'_>| {
+        (
             access.token().expose().to_vec(),
             access.asserted_user().map(str::to_owned),
-        ),
-        other => panic!("not an access token: {other:?}"),
+        )
     };
     let pairs = credentials.iter().map(pair).collect();
     (pairs, credentials.is_unmistakable())

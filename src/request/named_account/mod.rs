@@ -16,7 +16,7 @@ use serde::de::DeserializeSeed;
 use self::fields::{Found, Object};
 
 use super::{endpoint::NamingEndpoint, few::Few};
-use crate::credential::{Credential, LoginIdentifier, LoginToken, Secret};
+use crate::credential::{Credential, LoginToken, Secret, ThirdParty};
 
 /// Why a body does not say whom it names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,12 +51,12 @@ pub(crate) enum NamedAccount {
 impl NamedAccount {
     pub(crate) fn credential(&self) -> Credential<'_> {
         match self {
-            Self::User(user) => Credential::LoginIdentifier(LoginIdentifier::User(user)),
+            Self::User(user) => Credential::LoginName(user),
             Self::ThirdParty { medium, address } => {
-                Credential::LoginIdentifier(LoginIdentifier::ThirdParty { medium, address })
+                Credential::ThirdParty(ThirdParty::Address { medium, address })
             }
             Self::Phone { country, phone } => {
-                Credential::LoginIdentifier(LoginIdentifier::Phone { country, phone })
+                Credential::ThirdParty(ThirdParty::Phone { country, phone })
             }
             Self::LoginToken { token, login_type } => {
                 Credential::LoginToken(LoginToken::new(&**token, login_type.as_deref()))

@@ -1,7 +1,6 @@
 //! Asking the store: how many at once, for how long, and what a panic means.
 
 use std::{
-    error::Error,
     future::{Future, poll_fn},
     panic::{AssertUnwindSafe, catch_unwind},
     pin::pin,
@@ -10,6 +9,7 @@ use std::{
 };
 
 use super::{CachedStoreError, settings::Settings, stats::Counters};
+use crate::store::StoreError;
 
 /// Counts the look-ups under way.
 #[derive(Default)]
@@ -17,19 +17,18 @@ pub(super) struct Lookups(AtomicUsize);
 
 impl Lookups {
     /// Asks the store, if one more look-up may be under way.
-    pub(super) async fn ask<F, T, E>(
+    pub(super) async fn ask<F, T>(
         &self,
         settings: Settings,
         counters: &Counters,
         load: impl FnOnce() -> F,
-    ) -> Result<T, CachedStoreError>
+    ) -> Result<T, StoreError>
     where
-        F: Future<Output = Result<T, E>>,
-        E: Into<Box<dyn Error + Send + Sync>>,
+        F: Future<Output = Result<T, StoreError>>,
     {
         let Some(_place) = self.enter(settings.max_lookups) else {
             counters.overloads.count();
-            return Err(CachedStoreError::overloaded(settings.max_lookups));
+            return Err(CachedStoreError::overloaded(settings.max_lookups).into());
         };
         counters.loads.count();
         let load = catching_panics(async { load().await });
@@ -37,7 +36,7 @@ impl Lookups {
             None => load.await,
             Some(limit) => tokio::time::timeout(limit, load)
                 .await
-                .unwrap_or_else(|_| Err(CachedStoreError::timed_out(limit))),
+                .unwrap_or_else(|_| Err(CachedStoreError::timed_out(limit).into())),
         };
         if answer.is_err() {
             counters.failures.count();
@@ -62,18 +61,15 @@ impl Drop for Place<'_> {
 
 /// A panic of the store is a failure like any other. Unwinding through whoever happens to ask
 /// would leave those who wait with him to run into it one by one.
-async fn catching_panics<T, E: Into<Box<dyn Error + Send + Sync>>>(
-    load: impl Future<Output = Result<T, E>>,
-) -> Result<T, CachedStoreError> {
+async fn catching_panics<T>(
+    load: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, StoreError> {
     let mut load = pin!(load);
     poll_fn(|context| {
         // A future that has panicked is dropped and never polled again.
         match catch_unwind(AssertUnwindSafe(|| load.as_mut().poll(context))) {
-            Ok(Poll::Pending) => Poll::Pending,
-            Ok(Poll::Ready(answer)) => {
-                Poll::Ready(answer.map_err(|error| CachedStoreError::store(error.into())))
-            }
-            Err(_) => Poll::Ready(Err(CachedStoreError::panicked())),
+            Ok(answer) => answer,
+            Err(_) => Poll::Ready(Err(CachedStoreError::panicked().into())),
         }
     })
     .await

@@ -28,7 +28,7 @@ use self::{
     schema::Schema,
 };
 pub use self::{error::PostgresStoreError, options::PostgresOptions};
-use super::{RestrictionRecord, RestrictionStore, restricted_set::RestrictedSet};
+use super::{ChangeRecord, RestrictionRecord, RestrictionStore, restricted_set::RestrictedSet};
 use crate::{
     account::{AccountState, RestrictionKind, UserId},
     changes::Changes,
@@ -68,7 +68,7 @@ use crate::{
 ///
 /// Triggers notify with `NOTIFY`, in the transaction of the change, whoever makes it: another
 /// process, or a person with psql. Each store has a connection that listens, and
-/// [announces](RestrictionStore::changes) what it hears, usually within a millisecond of the
+/// [announces](RestrictionStore::restriction_changes) what it hears, usually within a millisecond of the
 /// commit.
 ///
 /// News may be lost while that connection is down, or where something in between takes the
@@ -175,12 +175,12 @@ impl PostgresStore {
 impl RestrictionStore for PostgresStore {
     type Error = PostgresStoreError;
 
-    async fn state(&self, user: &UserId) -> Result<AccountState, PostgresStoreError> {
+    async fn state_of(&self, user: &str) -> Result<AccountState, PostgresStoreError> {
         self.heal();
         Ok(self.0.queries.state(user).await?)
     }
 
-    async fn restrict(
+    async fn set_restriction(
         &self,
         user: &UserId,
         record: RestrictionRecord,
@@ -190,7 +190,12 @@ impl RestrictionStore for PostgresStore {
         Ok(())
     }
 
-    async fn lift(&self, user: &UserId, kind: RestrictionKind) -> Result<bool, PostgresStoreError> {
+    async fn lift_restriction(
+        &self,
+        user: &UserId,
+        kind: RestrictionKind,
+        _: &ChangeRecord,
+    ) -> Result<bool, PostgresStoreError> {
         let lifted = self.0.queries.lift(user, kind).await?;
         if lifted {
             self.changed(user).await;
@@ -214,11 +219,11 @@ impl RestrictionStore for PostgresStore {
         Ok(self.0.queries.restricted(after, limit).await?)
     }
 
-    fn peek_state(&self, user: &UserId) -> Option<AccountState> {
+    fn peek_state_of(&self, user: &str) -> Option<AccountState> {
         self.0.set.as_ref()?.peek(user)
     }
 
-    fn changes(&self) -> Option<Changes> {
+    fn restriction_changes(&self) -> Option<Changes> {
         Some(self.0.changes.clone())
     }
 }
