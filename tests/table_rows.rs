@@ -102,10 +102,7 @@ async fn an_end_that_the_table_cannot_hold_is_stored_as_one_that_has_passed_alik
             .await
             .unwrap();
         assert_eq!(in_force(&store, "@a:x").await, None);
-        assert_ne!(
-            store.state_of("@a:x").await.unwrap(),
-            AccountState::ACTIVE
-        );
+        assert_ne!(store.state_of("@a:x").await.unwrap(), AccountState::ACTIVE);
     }
 }
 

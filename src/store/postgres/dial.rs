@@ -21,7 +21,10 @@ use tokio_postgres::{
     tls::{MakeTlsConnect, TlsConnect},
 };
 
-use super::{error::Cause, line::random};
+use super::{
+    error::{Cause, Fault as _},
+    line::random,
+};
 
 pub(super) type Dialled = (Client, Box<dyn Messages>);
 type Dialling<'a> = Pin<Box<dyn Future<Output = Result<Dialled, Error>> + Send + 'a>>;
@@ -150,18 +153,30 @@ impl Hosts {
         if self.is_random {
             order.sort_by_cached_key(|_| random());
         }
-        let mut last = Cause::ConnectionLost;
+        let mut last = Err(Cause::ConnectionLost);
         for one in order {
             for config in self.addresses_of(one).await {
-                let dialled = timeout(self.limit_of_each, self.dial.dial(&config)).await;
-                last = match dialled {
-                    Ok(Ok(dialled)) => return Ok(dialled),
-                    Ok(Err(error)) => Cause::Connect(error),
-                    Err(_) => Cause::HostSilent(self.limit_of_each),
+                last = match self.dial_once(&config).await {
+                    // It was ended before it was made, as by a time limit for idle ones.
+                    Err(Cause::Connect(error)) if !error.is_final() => {
+                        self.dial_once(&config).await
+                    }
+                    dialled => dialled,
                 };
+                if last.is_ok() {
+                    return last;
+                }
             }
         }
-        Err(last)
+        last
+    }
+
+    async fn dial_once(&self, config: &Config) -> Result<Dialled, Cause> {
+        match timeout(self.limit_of_each, self.dial.dial(config)).await {
+            Ok(Ok(dialled)) => Ok(dialled),
+            Ok(Err(error)) => Err(Cause::Connect(error)),
+            Err(_) => Err(Cause::HostSilent(self.limit_of_each)),
+        }
     }
 
     async fn addresses_of(&self, one: &One) -> Vec<Config> {
