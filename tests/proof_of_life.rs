@@ -184,6 +184,47 @@ async fn rule_19_a_session_that_replicates_fires_the_triggers_too() {
 }
 
 #[tokio::test]
+async fn rule_19_what_logical_replication_applies_is_heard() {
+    let cluster = Cluster::start();
+    cluster.set("wal_level = logical");
+    let (origin_url, url) = (cluster.database().await, cluster.database().await);
+    let origin = PostgresStore::connect(&origin_url).await.unwrap();
+    let store = with_set(&url)
+        .with_heartbeat(HOUR)
+        .with_reread_interval(HOUR)
+        .connect()
+        .await
+        .unwrap();
+    let client = cluster.client(&origin_url).await;
+    let publish = "CREATE PUBLICATION p FOR TABLE account_status.restrictions";
+    client.batch_execute(publish).await.unwrap();
+    let slot = "SELECT pg_create_logical_replication_slot('s', 'pgoutput')";
+    client.batch_execute(slot).await.unwrap();
+    // What is there already is copied, and what comes later applied.
+    origin
+        .set_restriction(&"@bob:x".into(), Locked.into())
+        .await
+        .unwrap();
+    let client = cluster.client(&url).await;
+    let subscribe = format!(
+        "CREATE SUBSCRIPTION s CONNECTION '{origin_url}' PUBLICATION p \
+         WITH (create_slot = false, slot_name = 's')"
+    );
+    client.batch_execute(&subscribe).await.unwrap();
+    until_peeked(&store, &"@bob:x".into(), &Locked.into()).await;
+    origin
+        .set_restriction(&alice(), Locked.into())
+        .await
+        .unwrap();
+    until_peeked(&store, &alice(), &Locked.into()).await;
+    origin
+        .lift_restriction(&alice(), Locked, &change())
+        .await
+        .unwrap();
+    until_peeked(&store, &alice(), &AccountState::ACTIVE).await;
+}
+
+#[tokio::test]
 async fn rule_19_without_its_triggers_the_table_gives_no_proof() {
     let cluster = Cluster::shared();
     let url = cluster.database().await;

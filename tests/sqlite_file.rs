@@ -283,3 +283,21 @@ async fn rule_21_a_change_that_nobody_waits_for_any_longer_is_not_made() {
         .unwrap();
     assert!(store.state_of(&alice()).await.unwrap().is_active());
 }
+
+#[tokio::test]
+async fn rule_21_a_change_that_another_writer_keeps_from_being_made_fails_and_is_not_made() {
+    let place = place();
+    let store = open(&place.path).await;
+    let raw = rusqlite::Connection::open(&place.path).unwrap();
+    raw.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let user = alice();
+    let change = timeout(SOON, store.set_restriction(&user, Locked.into()));
+    let error = change.await.expect("it has a limit").unwrap_err();
+    assert!(error.to_string().contains("another process"), "{error}");
+    raw.execute_batch("COMMIT").unwrap();
+    store
+        .set_restriction(&"@bob:x".into(), Locked.into())
+        .await
+        .unwrap();
+    assert!(store.state_of(&alice()).await.unwrap().is_active());
+}

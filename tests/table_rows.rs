@@ -119,3 +119,30 @@ async fn an_empty_user_id_is_refused_and_the_error_says_so() {
     let text = text.unwrap_err().to_string();
     assert!(text.contains("user id empty"), "{text}");
 }
+
+#[tokio::test]
+async fn the_documentations_statements_do_what_it_says() {
+    let docs = include_str!("../docs/stores.md");
+    let block = docs.split_once("```sql\n").unwrap().1;
+    let (block, _) = block.split_once("```").unwrap();
+    let (postgres, sqlite) = block.split_once("-- SQLite").unwrap();
+    let (insert, delete) = postgres.split_once("DELETE").unwrap();
+    let alice = "@alice:example.org";
+
+    let cluster = Cluster::shared();
+    let url = cluster.database().await;
+    let store = PostgresStore::connect(&url).await.unwrap();
+    let client = cluster.client(&url).await;
+    client.batch_execute(insert).await.unwrap();
+    assert!(in_force(&store, alice).await.is_some());
+    let delete = format!("DELETE{delete}");
+    client.batch_execute(&delete).await.unwrap();
+    assert!(in_force(&store, alice).await.is_none());
+
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("restrictions.db");
+    let store = SqliteStore::open(&path).await.unwrap();
+    let raw = Connection::open(&path).unwrap();
+    raw.execute_batch(sqlite).unwrap();
+    assert!(in_force(&store, alice).await.is_some());
+}

@@ -99,14 +99,20 @@ impl Cluster {
         openssl.arg("-keyout").arg(data.join("server.key"));
         openssl.arg("-out").arg(data.join("server.crt"));
         expect_success(&mut openssl);
-        let mut setting = fs::File::options()
+        self.set("ssl = on");
+        data.join("server.crt")
+    }
+
+    /// Restarts the server with another line in its configuration.
+    pub fn set(&self, line: &str) {
+        let data = self.folder.path().join("data");
+        let mut file = fs::File::options()
             .append(true)
             .open(data.join("postgresql.conf"))
             .unwrap();
-        std::io::Write::write_all(&mut setting, b"\nssl = on\n").unwrap();
+        std::io::Write::write_all(&mut file, format!("\n{line}\n").as_bytes()).unwrap();
         self.stop();
         self.launch();
-        data.join("server.crt")
     }
 
     /// Starts the server where it does not run, and returns when it answers.
