@@ -12,12 +12,14 @@ use http::{Method, Request, Response};
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use crate::{body::ResponseBodies, check::Watch, denial::Denial};
+use crate::{
+    body::ResponseBodies,
+    check::{Awaited, Watch},
+    denial::Denial,
+};
 
-/// What an inquiry comes to: the request for the inner service, and what is to end it while it
-/// waits; or a denial.
-pub(crate) type Inquiry<ReqB> =
-    Pin<Box<dyn Future<Output = Result<(Request<ReqB>, Option<Watch>), Denial>> + Send>>;
+/// A check that has to wait.
+pub(crate) type Check<ReqB> = Pin<Box<dyn Future<Output = Awaited<ReqB>> + Send>>;
 
 pin_project! {
     /// The future that [`AccountStatus`](crate::AccountStatus) answers with.
@@ -58,7 +60,7 @@ enum Detour<S, F, ReqB> {
     /// The store is asked. The inner service waits beside it, ready, and is not kept any longer
     /// than that.
     Lookup {
-        inquiry: Inquiry<ReqB>,
+        check: Check<ReqB>,
         service: Option<S>,
         is_head: bool,
     },
@@ -120,9 +122,9 @@ where
         })
     }
 
-    pub(crate) fn look_up(inquiry: Inquiry<ReqB>, service: S, is_head: bool) -> Self {
+    pub(crate) fn look_up(check: Check<ReqB>, service: S, is_head: bool) -> Self {
         Self::detour(Detour::Lookup {
-            inquiry,
+            check,
             service: Some(service),
             is_head,
         })
@@ -179,10 +181,10 @@ where
             };
             let (denial, is_head) = match detour {
                 Detour::Lookup {
-                    inquiry,
+                    check,
                     service,
                     is_head,
-                } => match ready!(inquiry.as_mut().poll(context)) {
+                } => match ready!(check.as_mut().poll(context)) {
                     Ok((request, watch)) => {
                         let mut service = service.take().expect("taken only once");
                         let inner = service.call(request);

@@ -8,7 +8,7 @@ use hyper::{Request, Response, body::Body as HttpBody};
 use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_account_status::{
     AccountModerationLayer, AccountStatusLayer, CachedStore, Combined, Decision, NamedAccountCheck,
-    Outcome,
+    NamedIn, Outcome,
 };
 
 use crate::{
@@ -71,15 +71,15 @@ where
     let moderation = AccountModerationLayer::new(directory, restrictions).with_wrapped_bodies();
     let mut status = AccountStatusLayer::new(store)
         .with_wrapped_bodies()
-        .with_login_check(NamedAccountCheck::BeforeHandler)
+        .with_named_account_check(NamedIn::Login, NamedAccountCheck::BeforeHandler)
         // Only the homeserver knows whose a refresh token is. The new access token is refused.
-        .with_refresh_check(NamedAccountCheck::Off)
+        .with_named_account_check(NamedIn::Refresh, NamedAccountCheck::Off)
         .with_observer(report);
     if args.exempt_versions {
         status = status.with_exempt_versions();
     }
     for prefix in &args.exclude {
-        status = status.with_excluded_prefix(prefix.as_str());
+        status = status.add_excluded_prefix(prefix.as_str());
     }
     let layered = status.layer(moderation.layer(proxy));
 
@@ -120,9 +120,9 @@ fn store(
 fn report(outcome: &Outcome<'_>) {
     match (outcome.decision(), outcome.denial(), outcome.account()) {
         (Decision::Refused | Decision::Ended, Some(denial), Some(user)) => {
-            let (decision, method) = (outcome.decision(), outcome.method());
+            let (decision, endpoint) = (outcome.decision(), outcome.endpoint());
             server::note(format_args!(
-                "{decision} {method} of {user:?}: {:?}",
+                "{decision} {endpoint} of {user:?}: {:?}",
                 denial.cause()
             ));
         }

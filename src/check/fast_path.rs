@@ -20,7 +20,7 @@ impl<S: AccountStateStore> Shared<S> {
     /// it can be lent from.
     #[inline(always)]
     pub(crate) fn passes_on_the_fast_path<B>(&self, request: &Request<B>) -> bool {
-        if self.settings.always_examines {
+        if self.settings.always_examines() {
             return false;
         }
         // Not `Uri::path` and `Uri::query`, which find the border between the two each time.
@@ -60,8 +60,7 @@ impl<S: AccountStateStore> Shared<S> {
     #[inline(never)]
     fn may_name_accounts<B>(&self, request: &Request<B>) -> bool {
         // Its path may be quite another one than the URI's.
-        self.settings.rewrites_paths()
-            || endpoint::naming(request.method(), request.uri().path()).is_some()
+        self.settings.path.is_another() || endpoint::may_name_accounts(request.uri().path())
     }
 }
 

@@ -1,12 +1,7 @@
-//! Rows whose verdict depends on a parameter of the path: the room, the event type, the state
-//! key.
+//! Events, by their room, their type and their state key.
 
 use super::{
-    BodyQuestion, Judgement, SuspensionPolicy,
-    body::Membership,
-    index::{Endpoint, Scheduling},
-    path::{Part, is},
-    redaction, scheduled,
+    BodyQuestion, Judgement, SuspensionPolicy, membership::Membership, path::Part, redaction,
 };
 use crate::{account::UserId, action::Action};
 
@@ -22,58 +17,6 @@ const CALL_MEMBERS: &[&str] = &[
     "org.matrix.msc3401.call.member",
     "org.matrix.msc4143.rtc.member",
 ];
-
-/// Account data that an endpoint of its own sets as well.
-const SET_ELSEWHERE: &[(&str, Action)] = &[
-    ("m.fully_read", Action::SendReceipt),
-    ("m.push_rules", Action::SetPushRule),
-    ("m.tag", Action::SetTag),
-];
-
-/// What becomes of a request of `endpoint`, with these segments for the template's parts.
-pub(super) fn judge<'p>(
-    policy: &SuspensionPolicy,
-    endpoint: &Endpoint,
-    segments: &[&'p str],
-    user: &UserId,
-) -> Judgement<'p> {
-    let named = |name| endpoint.parameter(segments, name).unwrap_or_default();
-    let room = || match named("roomId") {
-        "" => Part::Segment(named("roomIdOrAlias")),
-        room => Part::Segment(room),
-    };
-    match (endpoint.action(), endpoint.scheduling()) {
-        (Action::SendMessage, Some(Scheduling::Send)) => scheduled::send(policy),
-        (Action::SendMessage, Some(Scheduling::AsTheBodySays)) => scheduled::change(policy),
-        (Action::SendMessage, Some(Scheduling::New)) => {
-            scheduled::add(policy, room(), Part::Segment(named("eventType")))
-        }
-        (Action::SendMessage, None) => send(policy, room, Part::Segment(named("eventType"))),
-        (Action::JoinRoom | Action::SetTyping, _) if policy.is_appeal_room(room) => {
-            Judgement::Permit
-        }
-        (Action::SendState, _) => {
-            let key = Part::Segment(named("stateKey"));
-            state(
-                policy,
-                Part::Segment(named("eventType")),
-                StateKey::of(key, user),
-            )
-        }
-        (Action::RedactEvent, _) => match named("userId") {
-            "" => {
-                let (room, event) = (room(), named("eventId"));
-                redaction::judge_head(policy, BodyQuestion::RedactionOf { room, event })
-            }
-            // All events of a person.
-            sender if is(sender, user) => Judgement::by(policy, Action::RedactOwnEvent),
-            _ => Judgement::by(policy, Action::RedactEvent),
-        },
-        (Action::SetAccountData, _) => account_data(policy, Part::Segment(named("type"))),
-        (Action::CreateRoom, _) => create_room(policy),
-        (action, _) => Judgement::by(policy, action),
-    }
-}
 
 /// A message event, in a room for appeals perhaps.
 pub(super) fn send<'p>(
@@ -160,29 +103,9 @@ pub(super) fn state<'p>(
     }
 }
 
-fn account_data<'p>(policy: &SuspensionPolicy, data_type: Part<'_>) -> Judgement<'p> {
-    let data = Judgement::by(policy, Action::SetAccountData);
-    match SET_ELSEWHERE.iter().find(|(of, _)| data_type.is(of)) {
-        Some(&(special, action)) => {
-            as_spelled(data_type, special, Judgement::by(policy, action), data)
-        }
-        None => data,
-    }
-}
-
-/// A new room invites people, has an alias and is in the directory, if its body says so.
-fn create_room<'p>(policy: &SuspensionPolicy) -> Judgement<'p> {
-    let create = Judgement::by(policy, Action::CreateRoom);
-    let others = [Action::Invite, Action::SetRoomAlias, Action::PublishRoom];
-    match create == Judgement::Permit && !others.iter().all(|&action| policy.permits(action)) {
-        true => Judgement::ReadBody(BodyQuestion::NewRoom),
-        false => create,
-    }
-}
-
 /// A type that is special only once it is decoded is, for a handler that does not decode, any
 /// other type.
-fn as_spelled<'p>(
+pub(super) fn as_spelled<'p>(
     sent: Part<'_>,
     special: &str,
     judgement: Judgement<'p>,

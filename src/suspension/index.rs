@@ -95,6 +95,10 @@ impl Endpoint {
         self.scheduling
     }
 
+    pub(super) fn template(&self) -> &'static str {
+        self.row.1
+    }
+
     /// Where in the table it stands.
     pub(super) fn place(&self) -> usize {
         self.place

@@ -7,11 +7,14 @@
 mod body;
 mod event;
 mod index;
+mod judgement;
+mod membership;
 mod path;
 mod policy;
 mod reading;
 mod redaction;
 mod room;
+mod rows;
 mod scheduled;
 mod table;
 #[cfg(test)]
@@ -21,11 +24,11 @@ use std::iter;
 
 use http::Method;
 
-pub(crate) use body::{BodyQuestion, judge_body};
+pub(crate) use body::judge_body;
+pub(crate) use judgement::{BodyQuestion, Judgement, Redaction};
 pub use policy::{SuspensionPolicy, UnattributedRedactions};
-pub(crate) use redaction::{Redaction, judge_redaction};
-#[allow(unused_imports, reason = "for the guard")]
-pub(crate) use scheduled::{Event, judge_event};
+pub(crate) use redaction::judge_redaction;
+pub(crate) use rows::judge_event;
 
 use self::{
     index::{Endpoint, MAX_PARTS},
@@ -34,41 +37,6 @@ use self::{
     table::TABLE,
 };
 use crate::{account::UserId, action::Action};
-
-/// What becomes of a suspended account's request.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Judgement<'p> {
-    /// It passes.
-    Permit,
-    /// It passes, and the handler has to look whose event is redacted, for nobody else knows. The
-    /// guard tells it so.
-    PermitUnattributed,
-    /// It is refused, as this action.
-    Refuse(Action),
-    /// The body says what it is: [`judge_body`].
-    ReadBody(BodyQuestion<'p>),
-    /// It depends on who sent the event: [`judge_redaction`].
-    RedactionOf(Redaction<'p>),
-}
-
-impl<'p> Judgement<'p> {
-    fn by(policy: &SuspensionPolicy, action: Action) -> Self {
-        match policy.permits(action) {
-            true => Self::Permit,
-            false => Self::Refuse(action),
-        }
-    }
-
-    /// The stricter of two. Two questions at once are one too many.
-    fn and(self, other: Self) -> Self {
-        match (self, other) {
-            (Self::Refuse(action), _) | (_, Self::Refuse(action)) => Self::Refuse(action),
-            (Self::Permit, other) => other,
-            (this, Self::Permit) => this,
-            _ => Self::Refuse(Action::Unknown),
-        }
-    }
-}
 
 /// What becomes of a request of `user`, who is suspended. `path` is the whole path, as it was sent
 /// and without a query.
@@ -102,6 +70,16 @@ pub(crate) fn judge<'p>(
     request
         .endpoint(&readings)
         .unwrap_or_else(|| request.unknown(&readings))
+}
+
+/// The template of the endpoint that `path`, a whole path as it was sent, is an instance of.
+pub(crate) fn template(path: &str) -> Option<&'static str> {
+    let segments: Vec<&str> = path.strip_prefix('/')?.split('/').collect();
+    let (root, tail) = mounted(&segments)?;
+    index::candidates(tail)
+        .iter()
+        .find(|endpoint| endpoint.root() == root && endpoint.fit(tail) == Some(Fit::Exact))
+        .map(Endpoint::template)
 }
 
 /// Whether every read is permitted that the path may be to some server.
@@ -229,7 +207,7 @@ impl<'a> Request<'a> {
     }
 
     fn judge<'p>(&self, endpoint: &Endpoint, segments: &[&'p str]) -> Judgement<'p> {
-        event::judge(self.policy, endpoint, segments, self.user)
+        rows::judge(self.policy, endpoint, segments, self.user)
     }
 
     /// What becomes of a reading that no client needs: whatever is not simply permitted is refused.

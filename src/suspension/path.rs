@@ -4,6 +4,8 @@ use std::borrow::Cow;
 
 use percent_encoding::percent_decode_str;
 
+use crate::request::version::unversioned;
+
 /// Where an endpoint is mounted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Root {
@@ -92,21 +94,6 @@ pub(super) fn mounted<'s, 'p>(segments: &'s [&'p str]) -> Option<(Root, &'s [&'p
         ["_synapse" | "_dendrite", "admin", rest @ ..] => Some((Root::Administration, rest)),
         [".well-known", "matrix", rest @ ..] => Some((Root::WellKnown, rest)),
         _ => None,
-    }
-}
-
-/// What stands behind the version: `r0`, `v1` and so on, the two from before r0, `unstable`, and
-/// `unstable` with the name of a feature, which has a dot in it where no endpoint begins with one.
-fn unversioned<'s, 'p>(segments: &'s [&'p str]) -> Option<&'s [&'p str]> {
-    match segments {
-        ["unstable", feature, rest @ ..] if feature.contains('.') => Some(rest),
-        ["unstable" | "r0" | "v2_alpha", rest @ ..] | ["api", "v1", rest @ ..] => Some(rest),
-        [version, rest @ ..] => {
-            let number = version.strip_prefix('v')?;
-            let digits = !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit());
-            digits.then_some(rest)
-        }
-        [] => None,
     }
 }
 

@@ -1,10 +1,9 @@
-//! Events that are sent later (MSC4140), by whichever endpoint, and events without a request.
+//! Events that are sent later (MSC4140), by whichever endpoint.
 //!
 //! An event is the same act when it is scheduled, when it falls due, and when it is sent at once.
 
 use super::{
-    BodyQuestion, Judgement, SuspensionPolicy, event, event::StateKey, judge_body, path::Part,
-    room::is_empty,
+    BodyQuestion, Judgement, SuspensionPolicy, event, event::StateKey, path::Part, room::is_empty,
 };
 use crate::{
     account::UserId,
@@ -28,36 +27,6 @@ const ANY_EVENT: &[Action] = &[
     Action::RedactOwnEvent,
     Action::RedactEvent,
 ];
-
-/// An event that is to be sent in someone's name, without a request to judge.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Event<'a> {
-    pub(crate) room_id: &'a str,
-    pub(crate) event_type: &'a str,
-    /// `None` for a message event.
-    pub(crate) state_key: Option<&'a str>,
-    /// A JSON object. That of a redaction has the event's id in `redacts`.
-    pub(crate) content: &'a [u8],
-}
-
-/// What becomes of an event of `user`, who is suspended: the same as of the request that sends it
-/// at once.
-#[allow(dead_code, reason = "for the guard")]
-pub(crate) fn judge_event<'a>(
-    policy: &SuspensionPolicy,
-    event: &Event<'a>,
-    user: &UserId,
-) -> Judgement<'a> {
-    let (room, event_type) = (Part::Plain(event.room_id), Part::Plain(event.event_type));
-    let judgement = match event.state_key.map(Part::Plain) {
-        None => event::send(policy, || room, event_type),
-        Some(key) => event::state(policy, event_type, StateKey::of(key, user)),
-    };
-    match judgement {
-        Judgement::ReadBody(question) => judge_body(policy, question, event.content, user),
-        judgement => judgement,
-    }
-}
 
 /// Sends an event that is scheduled, or puts it off. Which one that is, the request does not say.
 pub(super) fn send<'p>(policy: &SuspensionPolicy) -> Judgement<'p> {
@@ -128,6 +97,7 @@ pub(super) fn judge_new<'p>(
     event_type: Part<'p>,
     body: &[u8],
     user: &UserId,
+    judge_content: impl Fn(BodyQuestion<'p>, &[u8]) -> Judgement<'p>,
 ) -> Judgement<'p> {
     let (mut keys, mut contents) = (Vec::new(), Vec::new());
     let read = entries(body, |key, json| {
@@ -165,9 +135,7 @@ pub(super) fn judge_new<'p>(
     for head in heads {
         for content in &contents {
             let judged = match head.clone() {
-                Judgement::ReadBody(question) => {
-                    judge_body(policy, question, content.as_bytes(), user)
-                }
+                Judgement::ReadBody(question) => judge_content(question, content.as_bytes()),
                 judged => judged,
             };
             judgement = judgement.and(judged);

@@ -1,6 +1,6 @@
 //! The tokens of one `Authorization` header.
 
-use super::TooMany;
+use crate::request::few::TooMany;
 
 /// Hands every token in the value of a header to `push`, which pieces of it apart.
 pub(super) fn each_token<'a>(

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use percent_encoding::{percent_decode, percent_decode_str};
 
-use super::TooMany;
+use crate::request::few::TooMany;
 
 /// More parameters than any client sends. Parsers have limits of their own, from a thousand on,
 /// past which they see none.

@@ -1,7 +1,7 @@
 //! What the body decides: memberships and redactions.
 
 use super::{
-    super::{UnattributedRedactions, body::BodyQuestion, judge_body, judge_redaction},
+    super::{BodyQuestion, UnattributedRedactions, judge_body, judge_redaction},
     Judgement, SuspensionPolicy, assert_permitted, assert_refused, judge_line, user,
 };
 use crate::action::Action;
