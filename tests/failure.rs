@@ -210,6 +210,12 @@ async fn rule_12_on_refresh_a_failure_passes_and_on_login_it_does_not() {
             (PASSWORD, unavailable()),
             (REFRESH, passed()),
             ("/_matrix/client/r0/refresh", passed()),
+            ("/_matrix/client/v1/refresh", passed()),
+            ("/_matrix/client/unstable/refresh", passed()),
+            (
+                "/_matrix/client/unstable/org.matrix.msc2918/refresh",
+                passed(),
+            ),
         ] {
             let mut request = named(if path.ends_with("refresh") {
                 REFRESH
