@@ -44,12 +44,14 @@ const FAILURES: [(&str, Change); 11] = [
     ("state panics later", |store| {
         store.state = Script::PanicLater;
     }),
-    ("peek panics", |store| store.peek = Script::Panic),
+    ("glance and peek panic", |store| {
+        (store.glance, store.peek) = (Script::Panic, Script::Panic);
+    }),
     ("all fail", |store| {
         (store.account, store.state) = (Script::Fail, Script::Fail);
     }),
-    ("is_active and account panic", |store| {
-        (store.is_active, store.account) = (Script::Panic, Script::Panic);
+    ("glance and account panic", |store| {
+        (store.glance, store.account) = (Script::Panic, Script::Panic);
     }),
 ];
 
@@ -277,7 +279,7 @@ async fn rule_12_passing_everywhere_is_a_setting() {
 #[tokio::test]
 async fn rule_12_a_shortcut_that_panics_is_no_answer_and_the_store_is_asked() {
     quiet();
-    let store = scripted(|store| (store.is_active, store.peek) = (Script::Panic, Script::Answer));
+    let store = scripted(|store| (store.glance, store.peek) = (Script::Panic, Script::Answer));
     let layer = AccountStatusLayer::new(store);
     assert_eq!(
         ask(&layer, alices(Method::GET, SYNC)).await.verdict(),

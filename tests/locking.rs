@@ -245,7 +245,7 @@ async fn rule_4_lifting_a_lock_leaves_a_suspension_standing() {
     let store = store_with(RestrictionKind::Suspended);
     store.restrict(ALICE, RestrictionKind::Locked);
     store.lift(ALICE, RestrictionKind::Locked);
-    let state = store.state(&ALICE.into()).await.unwrap();
+    let state = store.state(ALICE).await.unwrap();
     assert_eq!(state, AccountState::from(RestrictionKind::Suspended));
 }
 

@@ -68,7 +68,10 @@ async fn every_connection_is_encrypted_as_the_user_configures_it() {
         .connect()
         .await
         .unwrap();
-    store.restrict(&alice(), Locked.into()).await.unwrap();
+    store
+        .set_restriction(&alice(), Locked.into())
+        .await
+        .unwrap();
     let client = cluster.client(&url).await;
     let encrypted = "SELECT bool_and(ssl), count(*) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) \
                      WHERE application_name = 'tower-account-status'";
@@ -90,7 +93,7 @@ async fn its_connections_end_with_the_last_clone() {
     let url = cluster.database().await;
     let client = cluster.client(&url).await;
     let store = with_set(&url).await;
-    store.state(&alice()).await.unwrap();
+    store.state_of(&alice()).await.unwrap();
     let count = "SELECT count(*) FROM pg_stat_activity \
                  WHERE application_name = 'tower-account-status' AND datname = current_database()";
     let count = async || client.query_one(count, &[]).await.unwrap().get::<_, i64>(0);
@@ -144,14 +147,21 @@ async fn t30_a_connection_that_died_without_a_word_is_noticed_and_made_again() {
         .await
         .unwrap();
     let other = PostgresStore::connect(&url).await.unwrap();
-    let mut news = store.changes().unwrap().subscribe(&alice());
+    let mut news = store.restriction_changes().unwrap().subscribe(&alice());
 
     freeze.send_replace(true);
-    other.restrict(&alice(), Locked.into()).await.unwrap();
+    other
+        .set_restriction(&alice(), Locked.into())
+        .await
+        .unwrap();
     timeout(SOON, store.until_listening(false))
         .await
         .expect("it is noticed");
-    assert_eq!(store.peek_state(&alice()), None, "nothing stale is trusted");
+    assert_eq!(
+        store.peek_state_of(&alice()),
+        None,
+        "nothing stale is trusted"
+    );
     freeze.send_replace(false);
     timeout(SOON, news.changed())
         .await

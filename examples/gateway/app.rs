@@ -17,7 +17,7 @@ use crate::{
     checks,
     directory::Directory,
     logouts::Logouts,
-    owner::{Persons, UpstreamOwner},
+    owner::UpstreamOwner,
     proxy::Proxy,
     restrictions::Restrictions,
     server,
@@ -107,7 +107,6 @@ fn store(
         restrictions: Arc::clone(restrictions),
         server_name: server_name.to_owned(),
         tokens,
-        persons: Persons::default(),
     };
     CachedStore::new(Combined::new(owner, Arc::clone(restrictions)))
         .with_owner_ttl(OWNER_TTL)

@@ -17,8 +17,8 @@ impl AccountDirectory for Directory {
     type Error = UpstreamError;
 
     /// Asks each time: a token that was revoked gives nobody an administrator's powers.
-    async fn authenticate(&self, access: AccessToken<'_>) -> Result<Authentication, UpstreamError> {
-        match self.upstream.whoami(access).await? {
+    async fn authenticate(&self, token: &str) -> Result<Authentication, UpstreamError> {
+        match self.upstream.whoami(AccessToken::new(token)).await? {
             Whoami::User { user, .. } => Ok(Authentication::User(user)),
             Whoami::Refused {
                 errcode,

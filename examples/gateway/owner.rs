@@ -1,17 +1,14 @@
 //! Whose a credential is, as the homeserver says: the first question of the layer.
 
-use std::{
-    collections::HashSet,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::sync::Arc;
 
-use sha2::{Digest, Sha256};
 use tower_account_status::{
-    AccessToken, Credential, CredentialOwner, LoginIdentifier, RestrictionStore, Secret, UserId,
+    AccessToken, AccountStateStore, RestrictionStore, UserId,
+    store::{Answer, StoreError},
+    without,
 };
 
 use crate::{
-    answer::BoxError,
     restrictions::Restrictions,
     tokens::Tokens,
     upstream::{Upstream, Whoami},
@@ -23,18 +20,20 @@ pub(crate) struct UpstreamOwner {
     pub(crate) restrictions: Arc<Restrictions>,
     pub(crate) server_name: String,
     pub(crate) tokens: Arc<Tokens>,
-    pub(crate) persons: Persons,
 }
 
 impl UpstreamOwner {
-    async fn owner_of_token(&self, access: AccessToken<'_>) -> Result<Option<UserId>, BoxError> {
-        match self.upstream.whoami(access).await? {
-            Whoami::User { user, has_device } => {
-                let ignored = access.asserted_user().is_some_and(|named| user != *named);
-                if has_device && ignored {
-                    self.persons.add(access.token());
-                }
-                self.tokens.add(&user, access.token());
+    async fn whoami(&self, access: AccessToken<'_>) -> Result<Whoami, StoreError> {
+        let answer = self.upstream.whoami(access).await;
+        answer.map_err(StoreError::boxed)
+    }
+}
+
+impl AccountStateStore for UpstreamOwner {
+    async fn access_token(&self, token: &str) -> Answer {
+        match self.whoami(AccessToken::new(token)).await? {
+            Whoami::User { user, .. } => {
+                self.tokens.add(&user, token.into());
                 Ok(Some(user))
             }
             // Unknown, expired, or restricted by the homeserver itself: it says so when it gets
@@ -43,9 +42,31 @@ impl UpstreamOwner {
         }
     }
 
+    /// Only the homeserver knows which tokens are application services'. They have no device, and
+    /// the homeserver heeds a `user_id` parameter beside them: it answers with that user, or
+    /// refuses one that is none of theirs. Beside a person's token it ignores the parameter.
+    async fn application_service(&self, token: &str) -> Answer {
+        let access = AccessToken::new(token);
+        let Whoami::User {
+            user,
+            has_device: false,
+        } = self.whoami(access).await?
+        else {
+            return Ok(None);
+        };
+        let nobody = format!("@tower-account-status-asks:{}", self.server_name);
+        match self.whoami(access.with_asserted_user(&nobody)).await? {
+            Whoami::User { user: answered, .. } if answered == user => Ok(None),
+            _ => {
+                self.tokens.add(&user, token.into());
+                Ok(Some(user))
+            }
+        }
+    }
+
     /// The account that a login names. Some homeservers find it in any case, so a restricted
     /// account of the same name in lower case is meant rather than none.
-    async fn named(&self, name: &str) -> Result<UserId, BoxError> {
+    async fn login_name(&self, name: &str) -> Answer {
         let full = |name: &str| match name.strip_prefix('@') {
             Some(rest) if rest.contains(':') => UserId::from(name),
             // A localpart, even one that begins with `@`.
@@ -53,66 +74,13 @@ impl UpstreamOwner {
         };
         let named = full(name);
         let lower = full(&name.to_lowercase());
-        if named != lower && self.restrictions.state(&named).await?.is_active() {
-            return Ok(lower);
+        if named != lower && self.restrictions.state_of(&named).await?.is_active() {
+            return Ok(Some(lower));
         }
-        Ok(named)
-    }
-}
-
-impl CredentialOwner for UpstreamOwner {
-    type Error = BoxError;
-
-    async fn owner(&self, credential: Credential<'_>) -> Result<Option<UserId>, BoxError> {
-        match credential {
-            Credential::AccessToken(access) => self.owner_of_token(access).await,
-            Credential::LoginIdentifier(LoginIdentifier::User(name)) => {
-                self.named(name).await.map(Some)
-            }
-            // Refresh and login tokens, addresses and phone numbers: only the homeserver knows
-            // whose they are. What it gives out for them is checked when it is used.
-            _ => Ok(None),
-        }
+        Ok(Some(named))
     }
 
-    fn is_application_service(&self, token: Secret<'_>) -> bool {
-        !self.persons.contains(token)
-    }
-}
-
-/// The tokens of people, as opposed to those of application services, as far as that is known.
-///
-/// A `user_id` parameter means something beside an application service's token only, and only the
-/// homeserver knows which tokens are such. So it is asked with the parameter. A token for which it
-/// ignores the parameter, **and** names a device, is a person's: application services have none.
-/// From then on the parameter counts for nothing beside that token, and nobody can fill the cache
-/// with made-up names. Any other token is taken to be an application service's, which costs a
-/// question for each name and lets nobody through.
-///
-/// Held as digests, and bounded: when it is full it begins anew, and learns again.
-#[derive(Default)]
-pub(crate) struct Persons(Mutex<HashSet<[u8; 32]>>);
-
-impl Persons {
-    const CAPACITY: usize = 10_000;
-
-    fn add(&self, token: Secret<'_>) {
-        let mut known = self.known();
-        if known.len() >= Self::CAPACITY {
-            known.clear();
-        }
-        known.insert(digest(token));
-    }
-
-    fn contains(&self, token: Secret<'_>) -> bool {
-        self.known().contains(&digest(token))
-    }
-
-    fn known(&self) -> MutexGuard<'_, HashSet<[u8; 32]>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-fn digest(token: Secret<'_>) -> [u8; 32] {
-    Sha256::digest(token.expose()).into()
+    // Refresh and login tokens, addresses and phone numbers: only the homeserver knows whose they
+    // are. What it gives out for them is checked when it is used. The states stand elsewhere.
+    without! { third_party, login_token, refresh_token, state, changes }
 }

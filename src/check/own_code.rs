@@ -9,7 +9,7 @@ use crate::{
     account::{Account, AccountState, UserId},
     body::Collected,
     denial::{Denial, DenialCause},
-    request::{act::Act, class::Class},
+    request::{act::Act, class::Class, endpoint::CountedTokens},
     shared::Shared,
     store::AccountStateStore,
 };
@@ -45,7 +45,8 @@ impl<S: AccountStateStore> Shared<S> {
     ) -> Result<(), Denial> {
         let class = Class::of(act, &self.settings.exemptions);
         // Where no token counts and no body names anyone, the request is not the user's.
-        if class.passes || (class.ignores_tokens && class.naming.is_none()) {
+        let has_no_owner = class.tokens != CountedTokens::All && class.naming.is_none();
+        if class.passes || has_no_owner {
             return Ok(());
         }
         let started = Instant::now();

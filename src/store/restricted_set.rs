@@ -16,7 +16,7 @@ pub(super) struct RestrictedSet(RwLock<Option<HashMap<UserId, AccountState>>>);
 
 impl RestrictedSet {
     /// The state of `user`, unless the set may miss a change. Who is not in it is active.
-    pub(super) fn peek(&self, user: &UserId) -> Option<AccountState> {
+    pub(super) fn peek(&self, user: &str) -> Option<AccountState> {
         let accounts = self.0.read().unwrap_or_else(PoisonError::into_inner);
         Some(accounts.as_ref()?.get(user).cloned().unwrap_or_default())
     }

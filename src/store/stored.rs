@@ -51,7 +51,8 @@ pub(super) fn restriction(
 
 fn kind_named(name: &str) -> Option<RestrictionKind> {
     RestrictionKind::ALL
-        .into_iter()
+        .iter()
+        .copied()
         .find(|kind| kind.as_str() == name)
 }
 

@@ -32,16 +32,16 @@ pub async fn with_set(url: &str) -> PostgresStore {
 
 /// Waits until what is answered at once is `expected`, which is announced each time it may be.
 pub async fn until_peeked(store: &PostgresStore, user: &UserId, expected: &AccountState) {
-    let mut news = store.changes().unwrap().subscribe(user);
+    let mut news = store.restriction_changes().unwrap().subscribe(user);
     let seen = timeout(SOON, async {
-        while store.peek_state(user).as_ref() != Some(expected) {
+        while store.peek_state_of(user).as_ref() != Some(expected) {
             news.changed().await;
         }
     });
     if seen.await.is_err() {
         panic!(
             "{user:?}: {:?}, and not {expected:?}",
-            store.peek_state(user)
+            store.peek_state_of(user)
         );
     }
 }

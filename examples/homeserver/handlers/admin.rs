@@ -57,7 +57,10 @@ pub(crate) async fn set_lock(
     Path(user): Path<Target>,
     Json(body): Json<SetLock>,
 ) -> Answer {
-    let user = target(&server, admin, user.0, Access::Change).await?.user;
+    let user = target(&server, admin, user.0, Access::Change)
+        .await?
+        .into_parts()
+        .0;
     let lock = body.locked.then_some(Lock {
         reason: body.reason,
         until: body.until,
@@ -80,7 +83,10 @@ pub(crate) async fn set_suspended(
     Path(user): Path<Target>,
     Json(body): Json<SetSuspended>,
 ) -> Answer {
-    let user = target(&server, admin, user.0, Access::Change).await?.user;
+    let user = target(&server, admin, user.0, Access::Change)
+        .await?
+        .into_parts()
+        .0;
     let account = change(&server, user, move |connection, user| {
         accounts::set_suspended(connection, user, body.suspended)
     })
@@ -141,6 +147,6 @@ async fn change(
 
 fn is_in_force(account: &Account, kind: RestrictionKind) -> bool {
     let now = SystemTime::now();
-    let restriction = account.state.restriction(kind);
+    let restriction = account.state().restriction(kind);
     restriction.is_some_and(|restriction| restriction.is_in_force(now))
 }

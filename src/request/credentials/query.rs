@@ -137,7 +137,7 @@ pub(super) fn asserts_one_user_plainly(query: &str) -> bool {
 fn is_well_formed(pair: &str) -> bool {
     let is_odd =
         |byte: u8| !byte.is_ascii_graphic() || matches!(byte, b';' | b'"' | b'<' | b'>' | b'\\');
-    if pair.bytes().any(is_odd) {
+    if !pair.contains('=') || pair.bytes().any(is_odd) {
         return false;
     }
     let is_digit = |byte: Option<u8>| byte.is_some_and(|byte| byte.is_ascii_hexdigit());

@@ -21,7 +21,7 @@ use super::{
     few::Few,
     json::{Json, JsonError},
 };
-use crate::credential::{AccessToken, Credential, LoginIdentifier, LoginToken, Secret};
+use crate::credential::{Credential, LoginToken, Secret, ThirdParty};
 
 /// Why a body does not say whom it names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,14 +62,12 @@ pub(crate) enum NamedAccount<'b> {
 impl NamedAccount<'_> {
     pub(crate) fn credential(&self) -> Credential<'_> {
         match self {
-            Self::User(user) => Credential::LoginIdentifier(LoginIdentifier::User(user.as_str())),
-            Self::ThirdParty { medium, address } => {
-                Credential::LoginIdentifier(LoginIdentifier::ThirdParty {
-                    medium: medium.as_str(),
-                    address: address.as_str(),
-                })
-            }
-            Self::Phone { country, phone } => Credential::LoginIdentifier(LoginIdentifier::Phone {
+            Self::User(user) => Credential::LoginName(user.as_str()),
+            Self::ThirdParty { medium, address } => Credential::ThirdParty(ThirdParty::Address {
+                medium: medium.as_str(),
+                address: address.as_str(),
+            }),
+            Self::Phone { country, phone } => Credential::ThirdParty(ThirdParty::Phone {
                 country: country.as_str(),
                 phone: phone.as_str(),
             }),
@@ -78,7 +76,7 @@ impl NamedAccount<'_> {
                 login_type.as_ref().map(Name::as_str),
             )),
             Self::RefreshToken(token) => Credential::RefreshToken(Secret::from(token.as_str())),
-            Self::GuestToken(token) => Credential::AccessToken(AccessToken::new(token.as_str())),
+            Self::GuestToken(token) => Credential::AccessToken(Secret::from(token.as_str())),
         }
     }
 }

@@ -18,7 +18,7 @@ use self::{
     queries::Queries,
     schema::Schema,
 };
-use super::{RestrictionRecord, RestrictionStore};
+use super::{ChangeRecord, RestrictionRecord, RestrictionStore};
 use crate::{
     account::{AccountState, RestrictionKind, UserId},
     changes::Changes,
@@ -31,11 +31,15 @@ use crate::{
 /// use tower_account_status::{Combined, store::PostgresStore};
 ///
 /// let restrictions = PostgresStore::connect("postgres://homeserver@localhost/matrix").await?;
-/// let store = Combined::by_token(
-///     |token| async move { owner_in_my_database(&token).await },
-///     restrictions.clone(),
-/// );
-/// # async fn owner_in_my_database(_: &str) -> Result<Option<String>, std::fmt::Error> { Ok(None) }
+/// // `Homeserver` is your `AccountStateStore`, which says whose a credential is.
+/// let store = Combined::new(Homeserver, restrictions.clone());
+/// # struct Homeserver;
+/// # impl tower_account_status::AccountStateStore for Homeserver {
+/// #     async fn access_token(&self, _: &str) -> tower_account_status::store::Answer { Ok(None) }
+/// #     tower_account_status::without! {
+/// #         application_service, login_name, third_party, login_token, refresh_token, state, changes
+/// #     }
+/// # }
 /// # drop(store);
 /// # Ok(())
 /// # }
@@ -58,7 +62,7 @@ use crate::{
 ///
 /// Triggers notify with `NOTIFY`, in the transaction of the change, whoever makes it: another
 /// process, or a person with psql. Each store has a connection that listens, and
-/// [announces](RestrictionStore::changes) what it hears, usually within a millisecond of the
+/// [announces](RestrictionStore::restriction_changes) what it hears, usually within a millisecond of the
 /// commit.
 ///
 /// News may be lost only while that connection is down. It is made again, after 0.1 seconds and
@@ -130,11 +134,11 @@ impl PostgresStore {
 impl RestrictionStore for PostgresStore {
     type Error = PostgresStoreError;
 
-    async fn state(&self, user: &UserId) -> Result<AccountState, PostgresStoreError> {
+    async fn state_of(&self, user: &str) -> Result<AccountState, PostgresStoreError> {
         Ok(self.0.queries.state(user).await?)
     }
 
-    async fn restrict(
+    async fn set_restriction(
         &self,
         user: &UserId,
         record: RestrictionRecord,
@@ -144,7 +148,12 @@ impl RestrictionStore for PostgresStore {
         Ok(())
     }
 
-    async fn lift(&self, user: &UserId, kind: RestrictionKind) -> Result<bool, PostgresStoreError> {
+    async fn lift_restriction(
+        &self,
+        user: &UserId,
+        kind: RestrictionKind,
+        _: &ChangeRecord,
+    ) -> Result<bool, PostgresStoreError> {
         let lifted = self.0.queries.lift(user, kind).await?;
         if lifted {
             self.changed(user).await;
@@ -168,11 +177,11 @@ impl RestrictionStore for PostgresStore {
         Ok(self.0.queries.restricted(after, limit).await?)
     }
 
-    fn peek_state(&self, user: &UserId) -> Option<AccountState> {
+    fn peek_state_of(&self, user: &str) -> Option<AccountState> {
         self.0.set.as_ref()?.accounts.peek(user)
     }
 
-    fn changes(&self) -> Option<Changes> {
+    fn restriction_changes(&self) -> Option<Changes> {
         Some(self.0.changes.clone())
     }
 }

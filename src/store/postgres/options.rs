@@ -111,7 +111,7 @@ impl PostgresOptions {
     }
 
     /// Holds the states of all restricted accounts in memory, so that
-    /// [`peek_state`](crate::RestrictionStore::peek_state) answers for every account, at once.
+    /// [`peek_state`](crate::RestrictionStore::peek_state_of) answers for every account, at once.
     ///
     /// A restricted account takes about 270 bytes, and its reason; others take nothing. The set is
     /// loaded when the store is connected and whenever the listener was away. This process's

@@ -72,11 +72,11 @@ impl Queries {
         }
     }
 
-    pub(super) async fn state(&self, user: &UserId) -> Result<AccountState> {
+    pub(super) async fn state(&self, user: &str) -> Result<AccountState> {
         if has_nul(user) {
             return Ok(AccountState::ACTIVE); // it cannot have been restricted
         }
-        let rows = self.rows(&self.state, &[&user.as_str()]).await?;
+        let rows = self.rows(&self.state, &[&user]).await?;
         let restrictions = rows.iter().map(|row| read_restriction(row, 0));
         restrictions.collect::<Result<_>>()
     }

@@ -21,7 +21,7 @@ use self::{
     schema::Location,
     threads::{Change, Read, Task},
 };
-use super::{RestrictionRecord, RestrictionStore, restricted_set::RestrictedSet};
+use super::{ChangeRecord, RestrictionRecord, RestrictionStore, restricted_set::RestrictedSet};
 use crate::{
     account::{AccountState, RestrictionKind, UserId},
     changes::Changes,
@@ -34,11 +34,15 @@ use crate::{
 /// use tower_account_status::{Combined, store::SqliteStore};
 ///
 /// let restrictions = SqliteStore::open("/var/lib/homeserver/restrictions.db").await?;
-/// let store = Combined::by_token(
-///     |token| async move { owner_in_my_database(&token).await },
-///     restrictions.clone(),
-/// );
-/// # async fn owner_in_my_database(_: &str) -> Result<Option<String>, std::fmt::Error> { Ok(None) }
+/// // `Homeserver` is your `AccountStateStore`, which says whose a credential is.
+/// let store = Combined::new(Homeserver, restrictions.clone());
+/// # struct Homeserver;
+/// # impl tower_account_status::AccountStateStore for Homeserver {
+/// #     async fn access_token(&self, _: &str) -> tower_account_status::store::Answer { Ok(None) }
+/// #     tower_account_status::without! {
+/// #         application_service, login_name, third_party, login_token, refresh_token, state, changes
+/// #     }
+/// # }
 /// # drop(store);
 /// # Ok(())
 /// # }
@@ -51,8 +55,8 @@ use crate::{
 /// # Durability
 ///
 /// The file has a write-ahead log (two files beside it, `-wal` and `-shm`) and is written with
-/// `synchronous=FULL`: what [`restrict`](RestrictionStore::restrict) and
-/// [`lift`](RestrictionStore::lift) have acknowledged survives a killed process, and a power
+/// `synchronous=FULL`: what [`restrict`](RestrictionStore::set_restriction) and
+/// [`lift`](RestrictionStore::lift_restriction) have acknowledged survives a killed process, and a power
 /// failure as far as the disk tells the truth. It has to be on a local file system, and must not
 /// be replaced by another file while it is open.
 ///
@@ -63,11 +67,11 @@ use crate::{
 ///
 /// # Changes made by other processes
 ///
-/// [`state`](RestrictionStore::state) reads the file and sees them at once. To tell those who
+/// [`state`](RestrictionStore::state_of) reads the file and sees them at once. To tell those who
 /// wait, and to keep [the set in memory](SqliteOptions::with_restricted_set_in_memory) current,
 /// the file is looked at every 100 ms
 /// ([a setting](SqliteOptions::with_poll_interval)); a change is then
-/// [announced](RestrictionStore::changes) for all accounts, since the file does not say whose it
+/// [announced](RestrictionStore::restriction_changes) for all accounts, since the file does not say whose it
 /// was. The look costs microseconds.
 ///
 /// A change waits at most 5 seconds for another process that is writing, and fails then.
@@ -109,7 +113,7 @@ impl SqliteOptions {
     }
 
     /// Holds the states of all restricted accounts in memory, so that
-    /// [`peek_state`](RestrictionStore::peek_state) answers for every account, at once.
+    /// [`peek_state`](RestrictionStore::peek_state_of) answers for every account, at once.
     ///
     /// A restricted account takes about 270 bytes, and its reason; others take nothing. The set is
     /// loaded when the store is opened. This process's changes are in it before they are
@@ -220,13 +224,13 @@ impl SqliteStore {
 impl RestrictionStore for SqliteStore {
     type Error = SqliteStoreError;
 
-    async fn state(&self, user: &UserId) -> Result<AccountState, SqliteStoreError> {
-        let user = user.clone();
+    async fn state_of(&self, user: &str) -> Result<AccountState, SqliteStoreError> {
+        let user = UserId::from(user);
         self.read(move |connection| queries::state(connection, &user))
             .await
     }
 
-    async fn restrict(
+    async fn set_restriction(
         &self,
         user: &UserId,
         record: RestrictionRecord,
@@ -235,7 +239,12 @@ impl RestrictionStore for SqliteStore {
         Ok(())
     }
 
-    async fn lift(&self, user: &UserId, kind: RestrictionKind) -> Result<bool, SqliteStoreError> {
+    async fn lift_restriction(
+        &self,
+        user: &UserId,
+        kind: RestrictionKind,
+        _: &ChangeRecord,
+    ) -> Result<bool, SqliteStoreError> {
         self.change(user, Change::Lift(kind)).await
     }
 
@@ -259,11 +268,11 @@ impl RestrictionStore for SqliteStore {
             .await
     }
 
-    fn peek_state(&self, user: &UserId) -> Option<AccountState> {
+    fn peek_state_of(&self, user: &str) -> Option<AccountState> {
         self.0.set.as_ref()?.peek(user)
     }
 
-    fn changes(&self) -> Option<Changes> {
+    fn restriction_changes(&self) -> Option<Changes> {
         Some(self.0.changes.clone())
     }
 }
