@@ -74,7 +74,7 @@ impl<F: Fixture> Run<'_, F> {
         match wait::answer(store.state(user)).await {
             Ok(state) => {
                 if let Some(peeked) = store.peek_state(user) {
-                    let question = format_args!("`peek_state` of {user:?}");
+                    let question = format!("`peek_state` of {user:?}");
                     self.findings
                         .same(Promise::PeekAgrees, question, &peeked, &state);
                 }
@@ -117,7 +117,7 @@ impl<F: Fixture> Run<'_, F> {
             Ok(Some(Account::new(user, state)))
         })
         .await;
-        let question = format_args!("`account_and_state` of {what}");
+        let question = format!("`account_and_state` of {what}");
         self.findings
             .same(Promise::BothQuestionsAgree, question, &joint, &apart);
 
@@ -128,12 +128,12 @@ impl<F: Fixture> Run<'_, F> {
             Err(_) => return,
         };
         if peek != Peek::Ask {
-            let question = format_args!("`peek` of {what}");
+            let question = format!("`peek` of {what}");
             self.findings
                 .same(Promise::PeekAgrees, question, &peek, &expected);
         }
         let is_active = matches!(&peek, Peek::Account(account) if account.state.is_active());
-        let question = format_args!("`is_active` of {what}");
+        let question = format!("`is_active` of {what}");
         let answered = store.is_active(credential);
         self.findings
             .same(Promise::PeekAgrees, question, &answered, &is_active);
@@ -167,7 +167,7 @@ impl<F: Fixture> Run<'_, F> {
         let kinds = |state: &AccountState| -> Vec<_> {
             state.restrictions().map(Restriction::kind).collect()
         };
-        let question = format_args!("the restrictions of {user:?}");
+        let question = format!("the restrictions of {user:?}");
         self.findings
             .same(promise, question, &kinds(answered), &kinds(expected));
         for expected in expected.restrictions() {
@@ -177,7 +177,7 @@ impl<F: Fixture> Run<'_, F> {
             let what = format!("of {user:?}, {}", expected.kind());
             if scope.has_reasons() {
                 let (answered, expected) = (answered.reason(), expected.reason());
-                let question = format_args!("the reason {what}");
+                let question = format!("the reason {what}");
                 self.findings
                     .same(Promise::ReasonComesBack, question, &answered, &expected);
             }
@@ -185,7 +185,7 @@ impl<F: Fixture> Run<'_, F> {
                 let end = |restriction: &Restriction| -> Option<SystemTime> {
                     restriction.until().map(super::samples::to_millis)
                 };
-                let question = format_args!("the end {what}");
+                let question = format!("the end {what}");
                 let (answered, expected) = (end(answered), end(expected));
                 self.findings
                     .same(Promise::EndComesBack, question, &answered, &expected);

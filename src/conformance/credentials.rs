@@ -51,7 +51,7 @@ async fn unknown<F: Fixture>(run: &mut Run<'_, F>) {
     }
     let promise = Promise::UnknownUserIsActive;
     if let Some(state) = run.state(promise, &user).await {
-        let question = format_args!("the state of {user:?}, who was never heard of");
+        let question = format!("the state of {user:?}, who was never heard of");
         run.findings
             .same(promise, question, &state.is_active(), &true);
     }
@@ -129,7 +129,7 @@ async fn nothing_is_consumed<F: Fixture>(run: &mut Run<'_, F>) {
         for time in ["first", "second", "third"] {
             let what = format!("{what} that is asked for the {time} time");
             if let Some(owner) = run.owner(promise, &what, credential).await {
-                let question = format_args!("whose {what} is");
+                let question = format!("whose {what} is");
                 run.findings
                     .same(promise, question, &owner.as_ref(), &Some(&user));
             }
