@@ -9,7 +9,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use http::{Method, Request, Response};
+use http::{Request, Response};
 use http_body::Body;
 use tower_service::Service;
 
@@ -106,6 +106,7 @@ impl<S: Clone, Store: AccountStateStore, Req, Res> AccountStatus<S, Store, Req, 
     {
         let head = Head::of(&request, &self.shared.settings);
         let watched = self.shared.to_be_watched(&head);
+        let form = head.answer_form();
         let mut passage = Passage::free();
         match self.shared.decide_at_once(&head, &mut passage) {
             AtOnce::Pass => self.shared.passed(&passage, request.method()),
@@ -114,18 +115,17 @@ impl<S: Clone, Store: AccountStateStore, Req, Res> AccountStatus<S, Store, Req, 
                 if let Err(denial) = refused {
                     // Whatever the inner service reserved in becoming ready, it gives back.
                     drop(self.take_ready());
-                    return ResponseFuture::deny(denial, request.method());
+                    return ResponseFuture::deny(denial, form);
                 }
             }
             AtOnce::Ask => {
-                let is_head = request.method() == Method::HEAD;
                 let inquiry = inquire::<_, B, Req, _>(
                     Arc::clone(&self.shared),
                     request,
                     watched,
                     Shared::hand_on,
                 );
-                return ResponseFuture::look_up(Box::pin(inquiry), self.take_ready(), is_head);
+                return ResponseFuture::look_up(Box::pin(inquiry), self.take_ready(), form);
             }
         }
         self.shared.hand_on(&passage, &mut request);

@@ -11,16 +11,24 @@
     reason = "the bench uses its part of the gateway; its panics are seen by who runs it"
 )]
 
+#[path = "../src/accounts.rs"]
+mod accounts;
 #[path = "../src/answer.rs"]
 mod answer;
 #[path = "../src/app.rs"]
 mod app;
 #[path = "../src/args.rs"]
 mod args;
+#[path = "../src/asker.rs"]
+mod asker;
 #[path = "../src/checks.rs"]
 mod checks;
+#[path = "../src/content_type.rs"]
+mod content_type;
 #[path = "../src/directory.rs"]
 mod directory;
+#[path = "../src/events.rs"]
+mod events;
 #[path = "../src/headers.rs"]
 mod headers;
 #[path = "../src/logouts.rs"]
@@ -37,6 +45,8 @@ mod server;
 mod tokens;
 #[path = "../src/upstream.rs"]
 mod upstream;
+#[path = "../src/whoami.rs"]
+mod whoami;
 
 use std::{
     convert::Infallible,

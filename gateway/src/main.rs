@@ -1,14 +1,18 @@
 //! A reverse proxy that sets account locking and suspension in front of any Matrix homeserver.
 //!
 //! The homeserver behind it may be written in any language and need not be changed: it is asked
-//! whose a token is (`upstream.rs`), and this process knows who is restricted. `README.md` has a
+//! whose a token is (`whoami.rs`), and this process knows who is restricted. `README.md` has a
 //! walk-through.
 
+mod accounts;
 mod answer;
 mod app;
 mod args;
+mod asker;
 mod checks;
+mod content_type;
 mod directory;
+mod events;
 mod headers;
 mod logouts;
 mod owner;
@@ -19,6 +23,7 @@ mod server;
 mod tests;
 mod tokens;
 mod upstream;
+mod whoami;
 
 use std::{error::Error, sync::Arc};
 

@@ -1,7 +1,7 @@
 //! Whose a credential is, as the homeserver says: the first question of the layer.
 
 use std::{
-    collections::HashSet,
+    collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -12,9 +12,11 @@ use tower_account_status::{
 
 use crate::{
     answer::BoxError,
+    asker::Asker,
     restrictions::Restrictions,
     tokens::Tokens,
-    upstream::{Upstream, Whoami},
+    upstream::{Upstream, UpstreamError},
+    whoami::Whoami,
 };
 
 /// Asks the homeserver.
@@ -23,23 +25,43 @@ pub(crate) struct UpstreamOwner {
     pub(crate) restrictions: Arc<Restrictions>,
     pub(crate) server_name: String,
     pub(crate) tokens: Arc<Tokens>,
-    pub(crate) persons: Persons,
+    pub(crate) kinds: Kinds,
 }
 
 impl UpstreamOwner {
     async fn owner_of_token(&self, access: AccessToken<'_>) -> Result<Option<UserId>, BoxError> {
-        match self.upstream.whoami(access).await? {
-            Whoami::User { user, has_device } => {
-                let ignored = access.asserted_user().is_some_and(|named| user != *named);
-                if has_device && ignored {
-                    self.persons.add(access.token());
+        let (token, asserted) = (access.token(), access.asserted_user());
+        let refused = match self.upstream.whoami(token, asserted).await? {
+            Whoami::User { user, .. } => {
+                if asserted.is_some_and(|asserted| user != *asserted) {
+                    self.learn_kind(token).await;
                 }
-                self.tokens.add(&user, access.token());
-                Ok(Some(user))
+                self.tokens.add(&user, token);
+                return Ok(Some(user));
             }
-            // Unknown, expired, or restricted by the homeserver itself: it says so when it gets
+            // Unknown, expired, or restricted by the homeserver itself, which says so when it gets
             // the request.
-            Whoami::Refused { .. } => Ok(None),
+            Whoami::Unknown { .. } | Whoami::Restricted { .. } => return Ok(None),
+            Whoami::Refused { errcode } => UpstreamError::Refused(errcode),
+        };
+        let Some(asserted) = asserted else {
+            return Err(refused.into());
+        };
+        match self.upstream.whoami(token, None).await? {
+            // An application service that may not act for this user, or not yet: if the
+            // homeserver lets it in the end, this is who acts.
+            Whoami::User { .. } => Ok(Some(asserted.into())),
+            Whoami::Unknown { .. } | Whoami::Restricted { .. } => Ok(None),
+            Whoami::Refused { .. } => Err(refused.into()),
+        }
+    }
+
+    /// Finds out, once, whether a token beside which the homeserver ignores an assertion is a
+    /// person's. What cannot be found out costs a question for each name from then on.
+    async fn learn_kind(&self, token: Secret<'_>) {
+        if self.kinds.is_persons(token).is_none() {
+            let is_persons = self.upstream.is_persons(token, &self.server_name).await;
+            self.kinds.add(token, is_persons.unwrap_or(false));
         }
     }
 
@@ -75,40 +97,45 @@ impl CredentialOwner for UpstreamOwner {
         }
     }
 
+    /// Asks with the credentials of whoever redacts it: they see what they have sent.
+    async fn event_sender(&self, room: &str, event: &str) -> Result<Option<UserId>, BoxError> {
+        let asker = Asker::current();
+        Ok(self.upstream.sender(room, event, &asker).await?)
+    }
+
     fn is_application_service(&self, token: Secret<'_>) -> bool {
-        !self.persons.contains(token)
+        self.kinds.is_persons(token) != Some(true)
     }
 }
 
-/// The tokens of people, as opposed to those of application services, as far as that is known.
+/// Which tokens are people's, as opposed to those of application services, as far as that is known.
 ///
 /// A `user_id` parameter means something beside an application service's token only, and only the
-/// homeserver knows which tokens are such. So it is asked with the parameter. A token for which it
-/// ignores the parameter, **and** names a device, is a person's: application services have none.
-/// From then on the parameter counts for nothing beside that token, and nobody can fill the cache
-/// with made-up names. Any other token is taken to be an application service's, which costs a
-/// question for each name and lets nobody through.
+/// homeserver knows which tokens are such. So it is asked with the parameter, unless the token is
+/// [proved](Upstream::is_persons) to be a person's: from then on the parameter counts for nothing
+/// beside that token, and nobody can fill the cache with made-up names. Any other token is taken to
+/// be an application service's, which costs a question for each name and lets nobody through.
 ///
 /// Held as digests, and bounded: when it is full it begins anew, and learns again.
 #[derive(Default)]
-pub(crate) struct Persons(Mutex<HashSet<[u8; 32]>>);
+pub(crate) struct Kinds(Mutex<HashMap<[u8; 32], bool>>);
 
-impl Persons {
+impl Kinds {
     const CAPACITY: usize = 10_000;
 
-    fn add(&self, token: Secret<'_>) {
+    fn add(&self, token: Secret<'_>, is_persons: bool) {
         let mut known = self.known();
         if known.len() >= Self::CAPACITY {
             known.clear();
         }
-        known.insert(digest(token));
+        known.insert(digest(token), is_persons);
     }
 
-    fn contains(&self, token: Secret<'_>) -> bool {
-        self.known().contains(&digest(token))
+    fn is_persons(&self, token: Secret<'_>) -> Option<bool> {
+        self.known().get(&digest(token)).copied()
     }
 
-    fn known(&self) -> MutexGuard<'_, HashSet<[u8; 32]>> {
+    fn known(&self) -> MutexGuard<'_, HashMap<[u8; 32], bool>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

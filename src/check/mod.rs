@@ -33,7 +33,7 @@ use http::{HeaderMap, Method, Uri, request::Parts};
 use crate::{
     account::{Account, Restriction, RestrictionKind},
     action::Action,
-    denial::{Denial, DenialCause},
+    denial::{AnswerForm, Denial, DenialCause},
     judge::{Verdict, verdict},
     request::{
         credentials::HeadCredentials,
@@ -68,6 +68,10 @@ impl<'a> Head<'a> {
             headers: &parts.headers,
             path: settings.path(&parts.uri, &parts.extensions),
         }
+    }
+
+    pub(crate) fn answer_form(&self) -> AnswerForm {
+        AnswerForm::of(self.method, &self.path)
     }
 
     fn credentials(&self) -> Result<HeadCredentials<'a>, TooMany> {

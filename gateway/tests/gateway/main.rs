@@ -7,13 +7,19 @@
 
 mod application_services;
 mod away;
+#[path = "../../src/content_type.rs"]
+mod content_type;
+mod content_types;
+mod faults;
 mod gateway;
 #[path = "../../../tests/support/homeserver.rs"]
 mod homeserver;
+mod names;
 #[path = "../../../tests/support/postgres.rs"]
 mod postgres;
 mod process;
 mod proxying;
+mod redactions;
 mod restrictions;
 mod shared;
 mod streaming;
