@@ -3,15 +3,24 @@
 use std::{
     fmt,
     hash::{BuildHasher, RandomState},
-    sync::{Arc, atomic::Ordering},
+    sync::{Arc, Weak, atomic::Ordering},
+    time::Instant,
 };
+
+#[cfg(not(shuttle))]
+use std::panic;
 
 use tokio::sync::Notify;
 
 use crate::locks::{AtomicU64, Mutex, MutexGuard, lock};
 
+use self::proof::Proof;
+
 #[cfg(all(test, shuttle))]
 mod model;
+mod proof;
+#[cfg(test)]
+mod tests;
 
 /// Says to whoever waits that an account's state may have changed.
 ///
@@ -20,8 +29,25 @@ mod model;
 /// somebody else's change and asks in vain. A clone is the same hub.
 ///
 /// Announce a change only when every look-up that begins from then on sees it.
+///
+/// # What is believed
+///
+/// What somebody holds in memory because its changes are announced here is right only as long as
+/// announcements arrive. A hub that is told within its own process ([`new`](Self::new)) needs no
+/// proof of that. One that is told by a network or another process
+/// ([`needing_proof`](Self::needing_proof)) is [believed](Self::is_believed) only until the time
+/// that the last proof of life has set, whether or not anything runs that could withdraw it.
 #[derive(Clone)]
 pub struct Changes(Arc<Hub>);
+
+/// Whose state may have changed, as [`Changes::listen`] tells it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Announcement<'a> {
+    /// The account of this user.
+    Account(&'a str),
+    /// Any account, or all of them: what was announced before it may be incomplete.
+    AllAccounts,
+}
 
 struct Hub {
     hasher: RandomState,
@@ -29,6 +55,9 @@ struct Hub {
     announcements: AtomicU64,
     buckets: Box<[Bucket]>,
     listeners: Mutex<Listeners>,
+    proof: Proof,
+    /// Keep this hub told of other hubs' announcements.
+    sources: Vec<ChangeListener>,
 }
 
 #[derive(Default)]
@@ -37,7 +66,7 @@ struct Listeners {
     callbacks: Vec<(u64, Callback)>,
 }
 
-type Callback = Arc<dyn Fn(Option<&str>) + Send + Sync>;
+type Callback = Arc<dyn Fn(Announcement<'_>) + Send + Sync>;
 
 #[derive(Default)]
 struct Bucket {
@@ -54,52 +83,102 @@ impl Changes {
     #[cfg(shuttle)]
     const BUCKETS: usize = 2;
 
-    /// A hub that nobody listens to yet.
+    /// A hub that nobody listens to yet, for announcements made within this process.
     #[must_use]
     pub fn new() -> Self {
-        Self(Arc::new(Hub {
-            hasher: RandomState::new(),
-            announcements: AtomicU64::new(0),
-            buckets: (0..Self::BUCKETS).map(|_| Bucket::default()).collect(),
-            listeners: Mutex::default(),
+        Self(Arc::new(Hub::new(Proof::NotNeeded)))
+    }
+
+    /// A hub whose announcements come from outside this process, such as over a network. It is
+    /// believed from the first [`believe_until`](Self::believe_until) on.
+    #[must_use]
+    pub fn needing_proof() -> Self {
+        Self(Arc::new(Hub::new(Proof::absent())))
+    }
+
+    /// A hub that announces what each of `sources` announces, for a store that wraps others. It is
+    /// believed as long as all of them are.
+    ///
+    /// When a source's [`announce`](Self::announce) returns, this hub's listeners have been
+    /// called. The sources do not keep this hub alive.
+    #[must_use]
+    pub fn relaying(sources: impl IntoIterator<Item = Self>) -> Self {
+        Self(Arc::new_cyclic(|hub: &Weak<Hub>| {
+            let relay = |source: Self| {
+                let hub = hub.clone();
+                source.listen(move |announcement| {
+                    if let Some(hub) = hub.upgrade() {
+                        hub.announce(announcement);
+                    }
+                })
+            };
+            Hub {
+                sources: sources.into_iter().map(relay).collect(),
+                ..Hub::new(Proof::NotNeeded)
+            }
         }))
     }
 
     /// The state of `user` may have changed.
     pub fn announce(&self, user: &str) {
-        self.0.tell_listeners(Some(user));
-        self.0.announcements.fetch_add(1, Ordering::SeqCst);
-        self.0.buckets[self.0.bucket_of(user)].announce();
+        self.0.announce(Announcement::Account(user));
     }
 
     /// The state of any account may have changed, as after a time in which news were lost.
     pub fn announce_all(&self) {
-        self.0.tell_listeners(None);
-        self.0.announcements.fetch_add(1, Ordering::SeqCst);
-        self.0.buckets.iter().for_each(Bucket::announce);
+        self.0.announce(Announcement::AllAccounts);
+    }
+
+    /// Says that announcements arrived a moment ago, so that what rests on them is believed until
+    /// `end`. Nothing happens to a hub that needs no proof.
+    ///
+    /// Set `end` by the time at which the proof was *sent*, not by the time at which it arrived.
+    pub fn believe_until(&self, end: Instant) {
+        self.0.proof.extend(end);
+    }
+
+    /// Says that announcements may be lost from now on. Nothing happens to a hub that needs no
+    /// proof.
+    pub fn distrust(&self) {
+        self.0.proof.withdraw();
+    }
+
+    /// Whether what rests on these announcements may be believed now. Reads the clock where the
+    /// hub needs a proof, and does nothing else.
+    #[inline]
+    #[must_use]
+    pub fn is_believed(&self) -> bool {
+        self.0.is_believed()
+    }
+
+    /// Until when [`is_believed`](Self::is_believed) says so, unless another proof comes; `None`
+    /// is for ever.
+    #[must_use]
+    pub fn believed_until(&self) -> Option<Instant> {
+        self.0.believed_until()
     }
 
     /// How many announcements there have been.
     ///
     /// Whoever reads it, looks a state up, subscribes, and finds the same number again, has
     /// missed nothing in between and need not look the state up a second time.
-    #[must_use]
-    pub fn announcements(&self) -> u64 {
+    pub(crate) fn announcements(&self) -> u64 {
         self.0.announcements.load(Ordering::SeqCst)
     }
 
-    /// Calls `listener` with every change, for as long as the returned [`ChangeListener`] lives:
-    /// with the user's name, or with `None` where it may be anyone's.
+    /// Calls `listener` with every announcement, as long as the returned [`ChangeListener`] lives.
     ///
     /// The call is made by [`announce`](Self::announce) itself, in its thread, and before any
     /// subscriber hears of the change. So this is the place for what has to be done by then: a
-    /// cache drops its entry here, and a store that wraps another passes the news on to its own
-    /// hub. When `announce` returns, all of that is done, through any number of wrappers.
+    /// cache drops its entry here. When `announce` returns, all of that is done, through any number
+    /// of wrappers. A store that wraps others has [`relaying`](Self::relaying).
     ///
     /// The listener must not block, and it must not own this hub, or neither would ever be freed.
+    /// A panic of it is caught, and told to `tracing` under the feature of that name; the other
+    /// listeners and the subscribers hear of the change all the same.
     pub fn listen(
         &self,
-        listener: impl Fn(Option<&str>) + Send + Sync + 'static,
+        listener: impl Fn(Announcement<'_>) + Send + Sync + 'static,
     ) -> ChangeListener {
         let mut listeners = self.0.listeners();
         let id = listeners.next_id;
@@ -126,6 +205,39 @@ impl Changes {
 }
 
 impl Hub {
+    fn new(proof: Proof) -> Self {
+        Self {
+            hasher: RandomState::new(),
+            announcements: AtomicU64::new(0),
+            buckets: (0..Changes::BUCKETS).map(|_| Bucket::default()).collect(),
+            listeners: Mutex::default(),
+            proof,
+            sources: Vec::new(),
+        }
+    }
+
+    #[inline]
+    fn is_believed(&self) -> bool {
+        self.proof.is_believed() && self.sources.iter().all(|source| source.hub.is_believed())
+    }
+
+    fn believed_until(&self) -> Option<Instant> {
+        let of_sources = self.sources.iter();
+        of_sources
+            .filter_map(|source| source.hub.believed_until())
+            .chain(self.proof.until())
+            .min()
+    }
+
+    fn announce(&self, announcement: Announcement<'_>) {
+        self.tell_listeners(announcement);
+        self.announcements.fetch_add(1, Ordering::SeqCst);
+        match announcement {
+            Announcement::Account(user) => self.buckets[self.bucket_of(user)].announce(),
+            Announcement::AllAccounts => self.buckets.iter().for_each(Bucket::announce),
+        }
+    }
+
     fn bucket_of(&self, user: &str) -> usize {
         let buckets = Changes::BUCKETS as u64;
         usize::try_from(self.hasher.hash_one(user) % buckets).unwrap_or_default()
@@ -135,11 +247,19 @@ impl Hub {
         lock(&self.listeners)
     }
 
-    fn tell_listeners(&self, user: Option<&str>) {
+    fn tell_listeners(&self, announcement: Announcement<'_>) {
         // Called without the lock, so that a listener may itself listen or stop listening.
         let callbacks = self.listeners().callbacks.clone();
         for (_, callback) in callbacks {
-            callback(user);
+            // The thread that announces is a store's own, and others wait for the news.
+            let call = || callback(announcement);
+            #[cfg(not(shuttle))]
+            if panic::catch_unwind(panic::AssertUnwindSafe(call)).is_err() {
+                #[cfg(feature = "tracing")]
+                tracing::error!("a listener of account changes panicked");
+            }
+            #[cfg(shuttle)] // the model checker looks for panics
+            call();
         }
     }
 }
@@ -223,97 +343,5 @@ impl Subscription {
 impl fmt::Debug for Subscription {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Subscription").finish_non_exhaustive()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::{
-        pin::pin,
-        sync::{Arc, Mutex},
-        task::Poll,
-    };
-
-    use super::Changes;
-
-    #[tokio::test]
-    async fn rule_17_a_change_between_subscribing_and_waiting_is_heard() {
-        let changes = Changes::new();
-        let mut subscription = changes.subscribe("@alice:localhost");
-        changes.announce("@alice:localhost");
-        subscription.changed().await;
-    }
-
-    #[tokio::test]
-    async fn a_waiting_subscriber_is_woken_once_per_announcement() {
-        let changes = Changes::new();
-        let mut subscription = changes.subscribe("@alice:localhost");
-        for _ in 0..3 {
-            let mut changed = pin!(subscription.changed());
-            assert!(futures_poll(&mut changed).is_pending());
-            changes.announce_all();
-            assert!(futures_poll(&mut changed).is_ready());
-        }
-    }
-
-    #[test]
-    fn an_announcement_wakes_few_of_the_many_who_wait() {
-        let changes = Changes::new();
-        let user = |number: usize| format!("@{number}:localhost");
-        let subscribe = |number| changes.subscribe(&user(number));
-        let mut subscriptions: Vec<_> = (0..10_000).map(subscribe).collect();
-        changes.announce(&user(17));
-        let mut woken = Vec::new();
-        for (number, subscription) in subscriptions.iter_mut().enumerate() {
-            if futures_poll(&mut pin!(subscription.changed())).is_ready() {
-                woken.push(number);
-            }
-        }
-        assert!(woken.contains(&17), "{woken:?}");
-        assert!(woken.len() < 20, "{woken:?}");
-    }
-
-    #[tokio::test]
-    async fn rule_14_a_dropped_wait_loses_no_news() {
-        let changes = Changes::new();
-        let mut subscription = changes.subscribe("@alice:localhost");
-        {
-            let mut changed = pin!(subscription.changed());
-            assert!(futures_poll(&mut changed).is_pending());
-            changes.announce("@alice:localhost");
-        }
-        subscription.changed().await;
-    }
-
-    #[test]
-    fn rule_17_a_listener_is_called_before_announce_returns_and_until_it_is_dropped() {
-        let changes = Changes::new();
-        let outer = Changes::new();
-        let heard = Arc::new(Mutex::new(Vec::new()));
-        let _inner = changes.listen({
-            let outer = outer.clone();
-            move |user| user.map_or_else(|| outer.announce_all(), |user| outer.announce(user))
-        });
-        let listener = outer.listen({
-            let heard = Arc::clone(&heard);
-            move |user| heard.lock().unwrap().push(user.map(str::to_owned))
-        });
-        let subscription = outer.subscribe("@alice:localhost");
-        changes.announce("@alice:localhost");
-        assert_eq!(
-            *heard.lock().unwrap(),
-            [Some("@alice:localhost".to_owned())]
-        );
-        assert!(futures_poll(&mut pin!({ subscription }.changed())).is_ready());
-        changes.announce_all();
-        assert_eq!(heard.lock().unwrap().last(), Some(&None));
-        drop(listener);
-        changes.announce_all();
-        assert_eq!(heard.lock().unwrap().len(), 2);
-    }
-
-    fn futures_poll<F: Future>(future: &mut std::pin::Pin<&mut F>) -> Poll<F::Output> {
-        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
-        future.as_mut().poll(&mut context)
     }
 }

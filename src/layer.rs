@@ -121,8 +121,8 @@ impl<S, Req, Res> AccountStatusLayer<S, Req, Res> {
     /// which must never answer with a Matrix error. (An OAuth client that is refused a refresh
     /// signs out.)
     ///
-    /// The other Matrix APIs (`/_matrix/federation/` and so on) and `/.well-known/` are excluded
-    /// already. A prefix ends where a segment ends: `/oauth2` excludes `/oauth2` and
+    /// `/.well-known/` is excluded already. The other Matrix APIs (`/_matrix/federation/` and so
+    /// on) need not be: they carry no access token. A prefix ends where a segment ends: `/oauth2` excludes `/oauth2` and
     /// `/oauth2/token`, not `/oauth2x`. What some router might not take to be below it, because
     /// of a dot segment, an empty segment or a backslash, encoded or not, is not excluded.
     ///

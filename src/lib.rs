@@ -35,7 +35,7 @@ pub use action::Action;
 pub use body::{
     KeptBodies, RequestBodies, RequestBody, ResponseBodies, ResponseBody, WrappedBodies,
 };
-pub use changes::{ChangeListener, Changes, Subscription};
+pub use changes::{Announcement, ChangeListener, Changes, Subscription};
 pub use credential::{AccessToken, Credential, LoginIdentifier, LoginToken, Secret};
 pub use denial::{Denial, DenialCause};
 pub use future::ResponseFuture;

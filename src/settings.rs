@@ -145,7 +145,7 @@ impl Settings {
                 .exempt
                 .iter()
                 .any(|(exempt, exact)| exempt == method && **exact == *path)
-            || endpoint::is_other_api(path)
+            || endpoint::is_well_known(path)
             || self
                 .excluded_prefixes
                 .iter()

@@ -221,7 +221,7 @@ async fn what_a_request_costs_is_bounded_by_its_length() {
     let cases: Vec<(&str, Request<Full<Bytes>>)> = vec![
         (
             "nested encodings of a slash",
-            long("/_matrix/federation/%", "25", "2f"),
+            long("/.well-known/%", "25", "2f"),
         ),
         (
             "nested encodings before a login",

@@ -157,6 +157,7 @@ async fn rule_6_whatever_is_no_endpoint_at_all_is_refused_too() {
         "/_matrix/client/unstable/org.matrix.simplified_msc3575/sync",
         "/_matrix/client/unstable/org.matrix.msc3814.v1/dehydrated_device",
         "/_matrix/federation",
+        "/_matrix/federation/v1/publicRooms",
         "/_matrix/media/v1/create",
         "/_synapse/admin/v2/users",
         "/_tuwunel/server_version",
@@ -179,19 +180,38 @@ async fn rule_6_whatever_is_no_endpoint_at_all_is_refused_too() {
     }
 }
 
+/// The specification has no access token there. Some servers take one.
 #[tokio::test]
-async fn rule_6_the_other_matrix_apis_are_not_ours() {
-    let app = router(&store_with(RestrictionKind::Locked));
+async fn rule_6_a_token_counts_on_the_other_matrix_apis() {
+    let store = store_with(RestrictionKind::Locked);
+    let app = router(&store);
     for path in [
         "/_matrix/federation/v1/version",
+        "/_matrix/federation/v1/media/download/abc",
+        "/_matrix/federation/v1/openid/userinfo?access_token=openid",
         "/_matrix/key/v2/server",
         "/_matrix/app/v1/ping",
         "/_matrix/identity/v2/account",
         "/_matrix/push/v1/notify",
         "/_matrix/policy/v1/sign",
     ] {
-        let response = call(app.clone(), request(&Method::GET, path, false)).await;
-        assert_eq!(response.verdict(), passed(), "{path}");
+        let refused = request(&Method::GET, path, false);
+        assert_eq!(
+            call(app.clone(), refused).await.verdict(),
+            locked(),
+            "{path}"
+        );
+        let mut signed = request(&Method::GET, path, false);
+        let value = "X-Matrix origin=\"a\",key=\"ed25519:a\",sig=\"b\"";
+        let value = value.parse().expect("a header");
+        signed
+            .headers_mut()
+            .insert(http::header::AUTHORIZATION, value);
+        assert_eq!(
+            call(app.clone(), signed).await.verdict(),
+            passed(),
+            "{path}"
+        );
     }
 }
 

@@ -205,6 +205,59 @@ async fn a_redaction_of_ones_own_event_passes_and_of_another_does_not() {
 }
 
 #[tokio::test]
+async fn what_a_suspended_account_may_do_carries_nothing_else() {
+    let layer = AccountStatusLayer::new(WithEvents);
+    let redact = format!("{ROOM}/redact/$own/1");
+    let send = format!("{ROOM}/send/m.room.redaction/1");
+    let leave = format!("{ROOM}/state/m.room.member/{ALICE}");
+    for (path, body, status) in [
+        (&redact, r#"{"reason":"typo"}"#, StatusCode::OK),
+        (&redact, "", StatusCode::OK),
+        (
+            &redact,
+            r#"{"body":"hello","msgtype":"m.text"}"#,
+            StatusCode::FORBIDDEN,
+        ),
+        (
+            &redact,
+            r#"{"org.matrix.msc3912.with_relations":["*"]}"#,
+            StatusCode::FORBIDDEN,
+        ),
+        (
+            &send,
+            r#"{"redacts":"$own","reason":"typo"}"#,
+            StatusCode::OK,
+        ),
+        (
+            &send,
+            r#"{"redacts":"$own","body":"hello","msgtype":"m.text"}"#,
+            StatusCode::FORBIDDEN,
+        ),
+        (
+            &leave,
+            r#"{"membership":"leave","reason":"bye"}"#,
+            StatusCode::OK,
+        ),
+        (
+            &leave,
+            r#"{"membership":"leave","body":"hello"}"#,
+            StatusCode::FORBIDDEN,
+        ),
+        (
+            &leave,
+            r#"{"membership":"leave","displayname":"buy here"}"#,
+            StatusCode::FORBIDDEN,
+        ),
+    ] {
+        let response = answer(&layer, request(Method::PUT, path, body)).await;
+        assert_eq!(response.status(), status, "{path} {body}");
+        if status == StatusCode::OK {
+            assert_eq!(text(response).await, body);
+        }
+    }
+}
+
+#[tokio::test]
 async fn where_nobody_knows_whose_an_event_is_the_handler_finds_the_guard() {
     type Guard = AccountGuard<Arc<MemoryStore>>;
     let handler = service_fn(|request: Request<Body>| async move {

@@ -1,59 +1,63 @@
 //! The body of a `PUT`.
 
-use std::{fmt, str};
-
-use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
-use serde_json::Value;
-
 use super::Refusal;
+use crate::request::json::{Json, JsonError, Value};
 
 /// The boolean under `key`.
 ///
 /// Other keys are somebody's extensions. A key that comes twice has to say the same both times,
-/// for JSON parsers differ in which of them they take.
-pub(super) fn read(data: &[u8], key: &'static str) -> Result<bool, Refusal> {
-    let text = str::from_utf8(data).map_err(|_| Refusal::BodyNotJson)?;
-    serde_json::from_str::<IgnoredAny>(text).map_err(|_| Refusal::BodyNotJson)?;
-    let mut json = serde_json::Deserializer::from_str(text);
-    let read = ValuesOf(key).deserialize(&mut json);
-    let values = read.map_err(|_| Refusal::BodyBadJson)?;
-    let Some(first) = values.first() else {
-        return Err(Refusal::MissingParameter);
-    };
-    match first {
-        Value::Bool(value) if values.iter().all(|other| other == first) => Ok(*value),
-        _ => Err(Refusal::BodyBadJson),
-    }
-}
-
-/// Every value that an object has under one key.
-struct ValuesOf(&'static str);
-
-impl<'de> DeserializeSeed<'de> for ValuesOf {
-    type Value = Vec<Value>;
-
-    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<Vec<Value>, D::Error> {
-        json.deserialize_map(self)
-    }
-}
-
-impl<'de> Visitor<'de> for ValuesOf {
-    type Value = Vec<Value>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Vec<Value>, A::Error> {
-        let mut values = Vec::new();
-        while let Some(key) = map.next_key::<String>()? {
-            if key == self.0 {
-                values.push(map.next_value()?);
-            } else {
-                map.next_value::<IgnoredAny>()?;
+/// because JSON parsers differ in which of them they take.
+pub(super) fn read(data: &[u8], key: &str) -> Result<bool, Refusal> {
+    let mut json = Json::new(data)?;
+    let mut found = Found::Nothing;
+    match json.value()? {
+        Value::Object => {
+            while let Some(name) = json.key()? {
+                let value = json.value()?;
+                if name.says(key) {
+                    found = found.and(value);
+                }
+                json.skip(value)?;
             }
         }
-        Ok(values)
+        other => {
+            json.skip(other)?;
+            found = Found::Other;
+        }
+    }
+    json.end()?;
+    match found {
+        Found::Nothing => Err(Refusal::MissingParameter),
+        Found::Bool(value) => Ok(value),
+        Found::Other => Err(Refusal::BodyBadJson),
+    }
+}
+
+/// What the occurrences of a key say together.
+#[derive(Clone, Copy)]
+enum Found {
+    Nothing,
+    Bool(bool),
+    /// What is no boolean, or two that differ.
+    Other,
+}
+
+impl Found {
+    fn and(self, value: Value<'_>) -> Self {
+        match (self, value) {
+            (Self::Nothing, Value::Bool(value)) => Self::Bool(value),
+            (Self::Bool(before), Value::Bool(value)) if before == value => self,
+            _ => Self::Other,
+        }
+    }
+}
+
+impl From<JsonError> for Refusal {
+    fn from(error: JsonError) -> Self {
+        match error {
+            JsonError::NotJson => Self::BodyNotJson,
+            JsonError::Refused => Self::BodyBadJson,
+        }
     }
 }
 
@@ -92,6 +96,10 @@ mod tests {
             (r#"{"locked":true,"locked":false}"#, Refusal::BodyBadJson),
             (r#"{"locked":true,"locked":1}"#, Refusal::BodyBadJson),
             (&deep, Refusal::BodyBadJson),
+            (
+                r#"{"locked":true,"$serde_json::private::RawValue":"{}"}"#,
+                Refusal::BodyBadJson,
+            ),
             ("{}", Refusal::MissingParameter),
             (r#"{"Locked":true}"#, Refusal::MissingParameter),
             (r#"{"suspended":true}"#, Refusal::MissingParameter),

@@ -4,6 +4,7 @@
 pub(crate) mod credentials;
 pub(crate) mod endpoint;
 pub(crate) mod few;
+pub(crate) mod json;
 pub(crate) mod json_key;
 pub(crate) mod long_poll;
 pub(crate) mod named_account;

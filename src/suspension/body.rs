@@ -1,15 +1,14 @@
-//! What the body of an event says: which membership, which event is redacted.
+//! What the body of an event says: which membership, which event is redacted, and what stands
+//! beside that and would reach the room with it.
 //!
 //! JSON may repeat a key, and parsers differ in which occurrence they keep, so every one counts.
-//! Keys are compared without regard to case, for there are parsers that do.
+//! Keys are compared without regard to case, because there are parsers that do.
 
-use std::fmt;
-
-use serde::de::{Deserializer as _, MapAccess, Visitor};
-use serde_json::Value;
-
-use super::{Judgement, Redaction, SuspensionPolicy};
-use crate::{action::Action, request::json_key};
+use super::{Judgement, Redaction, SuspensionPolicy, redaction::without_asking};
+use crate::{
+    action::Action,
+    request::json::{Json, JsonError, Text, Value},
+};
 
 /// What the body has to tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,10 +18,17 @@ pub(crate) enum BodyQuestion<'p> {
         /// Whether the state key is the suspended person's own user id.
         own: bool,
     },
-    /// Which event `redacts` names.
+    /// Which event `redacts` names, and whether anything else is said.
     Redaction {
         /// The room, as it stands in the path.
         room: &'p str,
+    },
+    /// Whether anything is said beside the reason for a redaction, whose event the path names.
+    RedactionOf {
+        /// The room, as it stands in the path.
+        room: &'p str,
+        /// The event, as it stands in the path.
+        event: &'p str,
     },
 }
 
@@ -34,25 +40,128 @@ pub(crate) fn judge_body<'p>(
 ) -> Judgement<'p> {
     match question {
         BodyQuestion::Membership { own } => {
-            let memberships = values(body, "membership");
-            let refused = match memberships.as_deref() {
-                None | Some([]) => Some(Action::SendState),
-                Some(all) => all
-                    .iter()
-                    .find_map(|value| Membership::from(value).refused(policy, own)),
-            };
+            let refused = refused_membership(policy, own, body);
             refused.map_or(Judgement::Permit, Judgement::Refuse)
         }
         BodyQuestion::Redaction { room } => {
-            let events = values(body, "redacts").unwrap_or_default();
-            match events.split_first() {
-                Some((Value::String(event), others)) if others.iter().all(|o| o == event) => {
-                    Judgement::RedactionOf(Redaction::in_body(room, event.clone()))
+            let content = Content::read(body)
+                .ok()
+                .filter(|content| !content.is_unclear);
+            let event = content
+                .as_ref()
+                .and_then(|content| content.redacts?.unescaped());
+            match (content, event) {
+                (Some(content), Some(event)) => {
+                    content.judge(policy, Redaction::in_body(room, event))
+                }
+                _ => Judgement::Refuse(Action::RedactEvent),
+            }
+        }
+        BodyQuestion::RedactionOf { room, event } => {
+            let redaction = Redaction::in_path(room, event);
+            // A reason is optional, and so, for some servers, is the object around it.
+            let content = match body {
+                b"" => Ok(Content::default()),
+                body => Content::read(body),
+            };
+            let names_another = |text: Text<'_>| !text.says(&redaction.event_id());
+            match content {
+                Ok(content)
+                    if !content.is_unclear && !content.redacts.is_some_and(names_another) =>
+                {
+                    content.judge(policy, redaction)
                 }
                 _ => Judgement::Refuse(Action::RedactEvent),
             }
         }
     }
+}
+
+/// What the content of a redaction says.
+#[derive(Default)]
+struct Content<'b> {
+    redacts: Option<Text<'b>>,
+    /// Whether it names several events, or one by what is no text.
+    is_unclear: bool,
+    /// Whether there is anything but that and a reason.
+    has_more: bool,
+}
+
+impl<'b> Content<'b> {
+    fn read(body: &'b [u8]) -> Result<Self, JsonError> {
+        let mut content = Self::default();
+        each_entry(body, |key, value| match value {
+            Value::Text(text) if key.is_key("redacts") => {
+                let first = *content.redacts.get_or_insert(text);
+                content.is_unclear |= !first.says_what(text);
+            }
+            _ if key.is_key("redacts") => content.is_unclear = true,
+            Value::Text(_) | Value::Null if key.is_key("reason") => {}
+            _ => content.has_more = true,
+        })?;
+        Ok(content)
+    }
+
+    fn judge<'p>(&self, policy: &SuspensionPolicy, redaction: Redaction<'p>) -> Judgement<'p> {
+        // What else it says may be a message, or name other events to some server.
+        let needed = [Action::SendMessage, Action::RedactEvent];
+        let refused = needed.into_iter().find(|&action| !policy.permits(action));
+        match refused.filter(|_| self.has_more) {
+            Some(action) => Judgement::Refuse(action),
+            None => without_asking(policy).unwrap_or(Judgement::RedactionOf(redaction)),
+        }
+    }
+}
+
+/// As what a membership is refused, if it is: each that the body names counts, and whatever else
+/// would stand in the room's state.
+fn refused_membership(policy: &SuspensionPolicy, own: bool, body: &[u8]) -> Option<Action> {
+    let mut is_there = false;
+    let mut refused = None;
+    let read = each_entry(body, |key, value| {
+        let action = if key.is_key("membership") {
+            is_there = true;
+            Membership::from(value).refused(policy, own)
+        } else {
+            needed_beside(key, value).filter(|&action| !policy.permits(action))
+        };
+        refused = refused.or(action);
+    });
+    match read {
+        Ok(()) if is_there => refused,
+        _ => Some(Action::SendState),
+    }
+}
+
+/// What somebody does who writes this beside a membership, if anything.
+fn needed_beside(key: Text<'_>, value: Value<'_>) -> Option<Action> {
+    let is = |name| key.is_key(name);
+    match value {
+        Value::Null | Value::Text(_) if is("reason") => None,
+        Value::Null if is("displayname") || is("avatar_url") => None,
+        Value::Text(_) if is("displayname") || is("avatar_url") => Some(Action::SetProfile),
+        Value::Bool(_) if is("is_direct") => None,
+        Value::Object if is("third_party_invite") => Some(Action::Invite),
+        Value::Text(_) if is("join_authorised_via_users_server") => Some(Action::JoinRoom),
+        _ => Some(Action::SendState),
+    }
+}
+
+/// Hands each entry of the object `body` to `entry`.
+fn each_entry<'b>(
+    body: &'b [u8],
+    mut entry: impl FnMut(Text<'b>, Value<'b>),
+) -> Result<(), JsonError> {
+    let mut json = Json::new(body)?;
+    if json.value()? != Value::Object {
+        return Err(JsonError::Refused);
+    }
+    while let Some(key) = json.key()? {
+        let value = json.value()?;
+        entry(key, value);
+        json.skip(value)?;
+    }
+    json.end()
 }
 
 /// The memberships that there are, and what is none.
@@ -96,44 +205,19 @@ impl Membership {
     }
 }
 
-impl From<&Value> for Membership {
-    fn from(value: &Value) -> Self {
-        match value.as_str() {
-            Some("join") => Self::Join,
-            Some("knock") => Self::Knock,
-            Some("invite") => Self::Invite,
-            Some("leave") => Self::Leave,
-            Some("ban") => Self::Ban,
-            _ => Self::Other,
-        }
-    }
-}
-
-/// Every value that stands under `key` in the JSON object `body`, or `None` if it is not one.
-fn values(body: &[u8], key: &'static str) -> Option<Vec<Value>> {
-    let mut deserializer = serde_json::Deserializer::from_slice(body);
-    let values = deserializer.deserialize_map(Under(key)).ok()?;
-    deserializer.end().ok()?;
-    Some(values)
-}
-
-struct Under(&'static str);
-
-impl<'de> Visitor<'de> for Under {
-    type Value = Vec<Value>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut values = Vec::new();
-        while let Some(key) = map.next_key::<String>()? {
-            let value = map.next_value::<Value>()?;
-            if json_key::is(&key, self.0) {
-                values.push(value);
-            }
-        }
-        Ok(values)
+impl From<Value<'_>> for Membership {
+    fn from(value: Value<'_>) -> Self {
+        let Value::Text(text) = value else {
+            return Self::Other;
+        };
+        let known = [
+            ("join", Self::Join),
+            ("knock", Self::Knock),
+            ("invite", Self::Invite),
+            ("leave", Self::Leave),
+            ("ban", Self::Ban),
+        ];
+        let said = known.into_iter().find(|(name, _)| text.says(name));
+        said.map_or(Self::Other, |(_, membership)| membership)
     }
 }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use percent_encoding::percent_decode_str;
 
-use super::{Judgement, SuspensionPolicy, UnattributedRedactions};
+use super::{BodyQuestion, Judgement, SuspensionPolicy, UnattributedRedactions};
 use crate::action::Action;
 
 /// An event that is to be redacted, and its room. Nothing is decoded until it is asked for.
@@ -56,6 +56,20 @@ pub(crate) fn judge_redaction(policy: &SuspensionPolicy, own: Option<bool>) -> J
         (None, UnattributedRedactions::Permit) => Judgement::PermitUnattributed,
         (None, UnattributedRedactions::Refuse) => Judgement::Refuse(Action::RedactEvent),
     }
+}
+
+/// What becomes of a redaction before its body is known. Where redacting is refused whatever it
+/// is, or where anything may be said in a redaction, that is no question.
+pub(super) fn judge_head<'p>(
+    policy: &SuspensionPolicy,
+    question: BodyQuestion<'p>,
+) -> Judgement<'p> {
+    match without_asking(policy) {
+        Some(Judgement::Permit) if !policy.permits(Action::SendMessage) => {}
+        Some(judgement) => return judgement,
+        None => {}
+    }
+    Judgement::ReadBody(question)
 }
 
 /// The verdict, where it is the same whoever has sent the event.

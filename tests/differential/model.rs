@@ -43,10 +43,7 @@ fn passes_whoever_asks(method: &Method, path: &str) -> bool {
     if method == "OPTIONS" || (posts && (is("logout") || is("logout/all"))) {
         return true;
     }
-    let mut prefixes: Vec<String> = ["federation", "key", "app", "identity", "push", "policy"]
-        .map(|api| format!("/_matrix/{api}/"))
-        .into();
-    prefixes.extend(["/.well-known/".to_owned(), format!("{EXCLUDED}/")]);
+    let prefixes = ["/.well-known/".to_owned(), format!("{EXCLUDED}/")];
     if path == EXCLUDED {
         return true;
     }

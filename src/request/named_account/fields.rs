@@ -1,9 +1,9 @@
 //! Where in a body accounts are named, and whom the texts there can mean together.
 
-use super::{BodyError, NamedAccount};
+use super::{BodyError, Name, NamedAccount};
 use crate::request::{
-    few::{Few, TooMany},
-    json_key,
+    few::{Few, MAX_PER_REQUEST, TooMany},
+    json,
 };
 
 /// The objects in which an account may be named.
@@ -13,7 +13,7 @@ pub(super) enum Object {
     Identifier,
     Refresh,
     Reauthentication,
-    /// The body of one of the three, nobody knows which.
+    /// The body of one of the three; the path leaves it open which.
     Any,
     Auth,
 }
@@ -23,6 +23,8 @@ pub(super) enum Object {
 pub(super) enum Field {
     Text(Text),
     Nested(Object),
+    /// It has to be null, or not to be there at all.
+    Null,
 }
 
 #[derive(Clone, Copy)]
@@ -39,13 +41,20 @@ pub(super) enum Text {
 
 impl Object {
     /// What stands under `key`; `None` if nobody is named there.
-    pub(super) fn field(self, key: &str) -> Option<Field> {
+    pub(super) fn field(self, key: json::Text<'_>) -> Option<Field> {
         let is_any = |objects: &[Self]| self == Self::Any || objects.contains(&self);
-        let names = |name| json_key::is(key, name);
+        let names = |name| key.is_key(name);
         let logs_in = is_any(&[Self::Login, Self::Auth]);
         let names_user = logs_in || self == Self::Identifier;
-        let text = if names("auth") && is_any(&[Self::Reauthentication]) {
-            return Some(Field::Nested(Self::Auth));
+        let text = if names("auth") {
+            match self {
+                Self::Reauthentication => return Some(Field::Nested(Self::Auth)),
+                // Neither `/login` nor `/refresh` has user-interactive authentication. A server
+                // that keeps the first body of a session and fills up later ones with it would
+                // find names there that nobody sees here.
+                Self::Login | Self::Refresh | Self::Any => return Some(Field::Null),
+                Self::Identifier | Self::Auth => return None,
+            }
         } else if names("identifier") && logs_in {
             return Some(Field::Nested(Self::Identifier));
         } else if names("refresh_token") && is_any(&[Self::Refresh]) {
@@ -72,40 +81,57 @@ impl Object {
     }
 }
 
-pub(super) struct Found {
-    pub(super) accounts: Few<NamedAccount>,
-    pub(super) problem: Option<BodyError>,
+pub(super) struct Found<'b> {
+    accounts: Few<NamedAccount<'b>>,
+    problem: Option<BodyError>,
 }
 
-impl Found {
-    pub(super) fn bad(&mut self) {
-        self.problem.get_or_insert(BodyError::BadJson);
+impl<'b> Found<'b> {
+    pub(super) fn new() -> Self {
+        Self {
+            accounts: Few::new(),
+            problem: None,
+        }
     }
 
-    pub(super) fn too_many(&mut self, _: TooMany) {
-        self.problem.get_or_insert(BodyError::TooMany);
+    /// Notes why the body is refused; of several reasons the first counts.
+    pub(super) fn problem(&mut self, problem: BodyError) {
+        self.problem.get_or_insert(problem);
     }
 
-    fn push(&mut self, account: NamedAccount) {
+    pub(super) fn into_accounts(self) -> Result<Few<NamedAccount<'b>>, BodyError> {
+        match self.problem {
+            Some(problem) => Err(problem),
+            None => Ok(self.accounts),
+        }
+    }
+
+    fn too_many(&mut self, TooMany: TooMany) {
+        self.problem(BodyError::TooMany);
+    }
+
+    fn push(&mut self, account: NamedAccount<'b>) {
         self.accounts
             .push(account)
             .unwrap_or_else(|too_many| self.too_many(too_many));
     }
 }
 
+type FewTexts<'b> = Few<Name<'b>>;
+
 /// The texts of one object, each with every value that its key was given.
-pub(super) struct Texts {
-    types: Few<String>,
-    users: Few<String>,
-    mediums: Few<String>,
-    addresses: Few<String>,
-    countries: Few<String>,
-    phones: Few<String>,
-    tokens: Few<String>,
-    refresh_tokens: Few<String>,
+pub(super) struct Texts<'b> {
+    types: FewTexts<'b>,
+    users: FewTexts<'b>,
+    mediums: FewTexts<'b>,
+    addresses: FewTexts<'b>,
+    countries: FewTexts<'b>,
+    phones: FewTexts<'b>,
+    tokens: FewTexts<'b>,
+    refresh_tokens: FewTexts<'b>,
 }
 
-impl Texts {
+impl<'b> Texts<'b> {
     pub(super) fn new() -> Self {
         Self {
             types: Few::new(),
@@ -119,8 +145,8 @@ impl Texts {
         }
     }
 
-    pub(super) fn of(&mut self, text: Text) -> &mut Few<String> {
-        match text {
+    pub(super) fn push(&mut self, field: Text, text: Name<'b>, found: &mut Found<'b>) {
+        let texts = match field {
             Text::Type => &mut self.types,
             Text::User => &mut self.users,
             Text::Medium => &mut self.mediums,
@@ -129,48 +155,51 @@ impl Texts {
             Text::Phone => &mut self.phones,
             Text::Token => &mut self.tokens,
             Text::RefreshToken => &mut self.refresh_tokens,
-        }
+        };
+        texts
+            .push(text)
+            .unwrap_or_else(|too_many| found.too_many(too_many));
     }
 
     /// Everyone whom these texts can name in any combination.
-    pub(super) fn name_accounts(self, found: &mut Found) {
+    pub(super) fn name_accounts(self, found: &mut Found<'b>) {
         for user in self.users {
             found.push(NamedAccount::User(user));
         }
-        for (medium, address) in pairs(&self.mediums, &self.addresses) {
-            found.push(NamedAccount::ThirdParty { medium, address });
-        }
-        for (country, phone) in pairs(&self.countries, &self.phones) {
-            found.push(NamedAccount::Phone { country, phone });
-        }
-        for token in self.tokens {
-            for login_type in self.types.iter() {
-                found.push(NamedAccount::LoginToken {
-                    token: token.clone(),
-                    login_type: Some(login_type.clone()),
-                });
-            }
-            if self.types.is_empty() {
-                found.push(NamedAccount::LoginToken {
-                    token,
-                    login_type: None,
-                });
-            }
-        }
+        combine(&self.mediums, self.addresses, found, |medium, address| {
+            let medium = medium.unwrap_or(Name::EMPTY);
+            NamedAccount::ThirdParty { medium, address }
+        });
+        combine(&self.countries, self.phones, found, |country, phone| {
+            let country = country.unwrap_or(Name::EMPTY);
+            NamedAccount::Phone { country, phone }
+        });
+        combine(&self.types, self.tokens, found, |login_type, token| {
+            NamedAccount::LoginToken { token, login_type }
+        });
         for token in self.refresh_tokens {
             found.push(NamedAccount::RefreshToken(token));
         }
     }
 }
 
-/// Every value with every kind; with an empty kind where none is given.
-fn pairs(kinds: &Few<String>, values: &Few<String>) -> Vec<(String, String)> {
-    let kinds: Vec<&str> = match kinds.is_empty() {
-        true => vec![""],
-        false => kinds.iter().map(String::as_str).collect(),
-    };
-    values
-        .iter()
-        .flat_map(|value| kinds.iter().map(|&kind| (kind.to_owned(), value.clone())))
-        .collect()
+/// Every value with every kind, or with none where none is given. Combinations that are too many
+/// are not made.
+fn combine<'b>(
+    kinds: &FewTexts<'b>,
+    values: FewTexts<'b>,
+    found: &mut Found<'b>,
+    account: impl Fn(Option<Name<'b>>, Name<'b>) -> NamedAccount<'b>,
+) {
+    if kinds.len() * values.len() > MAX_PER_REQUEST {
+        return found.too_many(TooMany);
+    }
+    for value in values {
+        for kind in kinds {
+            found.push(account(Some(kind.clone()), value.clone()));
+        }
+        if kinds.is_empty() {
+            found.push(account(None, value));
+        }
+    }
 }

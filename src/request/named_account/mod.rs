@@ -5,17 +5,22 @@
 //! what stands where a name should be but is none is refused, never let through unseen.
 
 mod fields;
-mod json;
+mod name;
 #[cfg(test)]
 mod tests;
+mod walk;
 
 use std::fmt;
 
-use serde::de::DeserializeSeed;
-
-use self::fields::{Found, Object};
-
-use super::{endpoint::NamingEndpoint, few::Few};
+use self::{
+    fields::{Found, Object},
+    name::Name,
+};
+use super::{
+    endpoint::NamingEndpoint,
+    few::Few,
+    json::{Json, JsonError},
+};
 use crate::credential::{Credential, LoginIdentifier, LoginToken, Secret};
 
 /// Why a body does not say whom it names.
@@ -23,7 +28,8 @@ use crate::credential::{Credential, LoginIdentifier, LoginToken, Secret};
 pub(crate) enum BodyError {
     /// It is not JSON.
     NotJson,
-    /// It is JSON, but an account is named by something other than a string.
+    /// It is JSON, but an account is named by something other than a string, or some parser may
+    /// read it otherwise than it says.
     BadJson,
     /// It names more accounts than are looked up for one request.
     TooMany,
@@ -31,55 +37,59 @@ pub(crate) enum BodyError {
 
 /// An account as a body names it.
 #[derive(PartialEq, Eq)]
-pub(crate) enum NamedAccount {
-    User(String),
+pub(crate) enum NamedAccount<'b> {
+    User(Name<'b>),
     ThirdParty {
-        medium: String,
-        address: String,
+        medium: Name<'b>,
+        address: Name<'b>,
     },
     Phone {
-        country: String,
-        phone: String,
+        country: Name<'b>,
+        phone: Name<'b>,
     },
     LoginToken {
-        token: String,
-        login_type: Option<String>,
+        token: Name<'b>,
+        login_type: Option<Name<'b>>,
     },
-    RefreshToken(String),
+    RefreshToken(Name<'b>),
 }
 
-impl NamedAccount {
+impl NamedAccount<'_> {
     pub(crate) fn credential(&self) -> Credential<'_> {
         match self {
-            Self::User(user) => Credential::LoginIdentifier(LoginIdentifier::User(user)),
+            Self::User(user) => Credential::LoginIdentifier(LoginIdentifier::User(user.as_str())),
             Self::ThirdParty { medium, address } => {
-                Credential::LoginIdentifier(LoginIdentifier::ThirdParty { medium, address })
+                Credential::LoginIdentifier(LoginIdentifier::ThirdParty {
+                    medium: medium.as_str(),
+                    address: address.as_str(),
+                })
             }
-            Self::Phone { country, phone } => {
-                Credential::LoginIdentifier(LoginIdentifier::Phone { country, phone })
-            }
-            Self::LoginToken { token, login_type } => {
-                Credential::LoginToken(LoginToken::new(&**token, login_type.as_deref()))
-            }
-            Self::RefreshToken(token) => Credential::RefreshToken(Secret::from(&**token)),
+            Self::Phone { country, phone } => Credential::LoginIdentifier(LoginIdentifier::Phone {
+                country: country.as_str(),
+                phone: phone.as_str(),
+            }),
+            Self::LoginToken { token, login_type } => Credential::LoginToken(LoginToken::new(
+                token.as_str(),
+                login_type.as_ref().map(Name::as_str),
+            )),
+            Self::RefreshToken(token) => Credential::RefreshToken(Secret::from(token.as_str())),
         }
     }
 }
 
-impl fmt::Debug for NamedAccount {
+impl fmt::Debug for NamedAccount<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.credential().fmt(f)
     }
 }
 
 /// Reads the accounts that the body of `endpoint` names. An empty body names none.
-pub(crate) fn read(endpoint: NamingEndpoint, body: &[u8]) -> Result<Few<NamedAccount>, BodyError> {
-    let mut found = Found {
-        accounts: Few::new(),
-        problem: None,
-    };
+pub(crate) fn read(
+    endpoint: NamingEndpoint,
+    body: &[u8],
+) -> Result<Few<NamedAccount<'_>>, BodyError> {
     if body.is_empty() {
-        return Ok(found.accounts);
+        return Ok(Few::new());
     }
     let object = match endpoint {
         NamingEndpoint::Login => Object::Login,
@@ -87,14 +97,19 @@ pub(crate) fn read(endpoint: NamingEndpoint, body: &[u8]) -> Result<Few<NamedAcc
         NamingEndpoint::Reauthentication => Object::Reauthentication,
         NamingEndpoint::Unclear => Object::Any,
     };
-    let mut json = serde_json::Deserializer::from_slice(body);
-    found
-        .seed(object)
-        .deserialize(&mut json)
-        .and_then(|()| json.end())
-        .map_err(|_| BodyError::NotJson)?;
-    match found.problem {
-        Some(problem) => Err(problem),
-        None => Ok(found.accounts),
+    let mut json = Json::new(body)?;
+    let mut found = Found::new();
+    let value = json.value()?;
+    walk::read(&mut json, value, object, &mut found)?;
+    json.end()?;
+    found.into_accounts()
+}
+
+impl From<JsonError> for BodyError {
+    fn from(error: JsonError) -> Self {
+        match error {
+            JsonError::NotJson => Self::NotJson,
+            JsonError::Refused => Self::BadJson,
+        }
     }
 }

@@ -5,15 +5,22 @@ fn names(endpoint: NamingEndpoint, body: &str) -> Vec<String> {
     accounts.iter().map(spelled).collect()
 }
 
-fn spelled(account: &NamedAccount) -> String {
+fn spelled(account: &NamedAccount<'_>) -> String {
     match account {
-        NamedAccount::User(user) => user.clone(),
-        NamedAccount::ThirdParty { medium, address } => format!("{medium}:{address}"),
-        NamedAccount::Phone { country, phone } => format!("{country}/{phone}"),
-        NamedAccount::LoginToken { token, login_type } => {
-            format!("{token} {}", login_type.as_deref().unwrap_or("-"))
+        NamedAccount::User(user) => user.as_str().to_owned(),
+        NamedAccount::ThirdParty { medium, address } => {
+            format!("{}:{}", medium.as_str(), address.as_str())
         }
-        NamedAccount::RefreshToken(token) => token.clone(),
+        NamedAccount::Phone { country, phone } => {
+            format!("{}/{}", country.as_str(), phone.as_str())
+        }
+        NamedAccount::LoginToken { token, login_type } => {
+            let login_type = login_type
+                .as_ref()
+                .map_or("-", |login_type| login_type.as_str());
+            format!("{} {login_type}", token.as_str())
+        }
+        NamedAccount::RefreshToken(token) => token.as_str().to_owned(),
     }
 }
 
@@ -150,11 +157,47 @@ fn rule_10_the_number_of_accounts_is_bounded_before_they_are_combined() {
 }
 
 #[test]
-fn nesting_of_any_depth_is_no_danger() {
-    let deep = format!("{{\"x\":{}1{}}}", "[".repeat(30_000), "]".repeat(30_000));
-    assert!(read(NamingEndpoint::Login, deep.as_bytes()).is_ok());
-    let deep = format!("{{\"user\":{}1{}}}", "[".repeat(30_000), "]".repeat(30_000));
-    assert!(read(NamingEndpoint::Login, deep.as_bytes()).is_err());
+fn rule_10_what_is_nested_too_deep_is_refused() {
+    for key in ["x", "user"] {
+        let (open, close) = ("[".repeat(30_000), "]".repeat(30_000));
+        let deep = format!("{{\"{key}\":{open}1{close}}}");
+        let refused = read(NamingEndpoint::Login, deep.as_bytes());
+        assert_eq!(refused.unwrap_err(), BodyError::BadJson);
+    }
+}
+
+#[test]
+fn rule_10_a_login_or_refresh_has_no_auth() {
+    for body in [
+        r#"{"user":"a","auth":{"session":"s"}}"#,
+        r#"{"auth":{}}"#,
+        r#"{"\u0061uth":"s"}"#,
+        r#"{"Auth":[]}"#,
+        r#"{"auth":null,"auth":false}"#,
+    ] {
+        for endpoint in [
+            NamingEndpoint::Login,
+            NamingEndpoint::Refresh,
+            NamingEndpoint::Unclear,
+        ] {
+            let refused = read(endpoint, body.as_bytes());
+            assert_eq!(refused.unwrap_err(), BodyError::BadJson, "{body}");
+        }
+    }
+    assert_eq!(login(r#"{"user":"a","auth":null}"#), ["a"]);
+    assert_eq!(login(r#"{"identifier":{"user":"a","auth":1}}"#), ["a"]);
+}
+
+#[test]
+fn rule_10_no_name_has_a_nul_and_no_key() {
+    for body in [
+        r#"{"user":"a\u0000b"}"#,
+        r#"{"user\u0000":"a"}"#,
+        r#"{"identifier":{"\u0000user":"a"}}"#,
+    ] {
+        let refused = read(NamingEndpoint::Login, body.as_bytes());
+        assert_eq!(refused.unwrap_err(), BodyError::BadJson, "{body}");
+    }
 }
 
 #[test]

@@ -41,7 +41,7 @@ pub use stats::CacheStats;
 use self::tables::Tables;
 use super::AccountStateStore;
 use crate::{
-    changes::{ChangeListener, Changes},
+    changes::{Announcement, ChangeListener, Changes},
     credential::Credential,
 };
 
@@ -83,7 +83,7 @@ use crate::{
 pub struct CachedStore<S> {
     store: S,
     handle: CacheHandle,
-    _listeners: [Option<ChangeListener>; 2],
+    _listener: ChangeListener,
 }
 
 impl<S: AccountStateStore> CachedStore<S> {
@@ -91,25 +91,18 @@ impl<S: AccountStateStore> CachedStore<S> {
     #[must_use]
     pub fn new(store: S) -> Self {
         let tables = Arc::new(Tables::new());
-        let changes = Changes::new();
-        let own = changes.listen({
+        let changes = Changes::relaying(store.changes());
+        let listener = changes.listen({
             let tables = Arc::clone(&tables);
-            move |user| match user {
-                Some(user) => tables.forget_user(user),
-                None => tables.forget_all(),
+            move |announcement| match announcement {
+                Announcement::Account(user) => tables.forget_user(user),
+                Announcement::AllAccounts => tables.forget_all(),
             }
-        });
-        let inner = store.changes().map(|inner| {
-            let changes = changes.clone();
-            inner.listen(move |user| match user {
-                Some(user) => changes.announce(user),
-                None => changes.announce_all(),
-            })
         });
         Self {
             store,
             handle: CacheHandle { tables, changes },
-            _listeners: [Some(own), inner],
+            _listener: listener,
         }
     }
 }

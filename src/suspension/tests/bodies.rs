@@ -171,7 +171,10 @@ fn permitting_state_permits_no_invite() {
 fn a_redaction_depends_on_who_has_sent_the_event() {
     let policy = SuspensionPolicy::new();
     let line = format!("{ROOM}/redact/%24e%2Fé/1");
-    let Judgement::RedactionOf(redaction) = judge_line(&policy, &line) else {
+    let Judgement::ReadBody(question) = judge_line(&policy, &line) else {
+        panic!("{line}: does not ask for the body");
+    };
+    let Judgement::RedactionOf(redaction) = judge_body(&policy, question, b"{}") else {
         panic!("{line}: not a redaction");
     };
     assert_eq!(
@@ -237,4 +240,113 @@ fn a_redaction_that_is_sent_names_its_event_in_the_body() {
         let judged = judge_body(&policy, question, body.as_bytes());
         assert_eq!(judged, Judgement::Refuse(Action::RedactEvent), "{body}");
     }
+}
+
+fn judge<'p>(policy: &SuspensionPolicy, line: &'p str, body: &str) -> Judgement<'p> {
+    let Judgement::ReadBody(question) = judge_line(policy, line) else {
+        panic!("{line}: does not ask for the body");
+    };
+    judge_body(policy, question, body.as_bytes())
+}
+
+/// What a suspended person may do must not carry what he may not.
+#[test]
+fn a_redaction_says_nothing_else() {
+    let policy = SuspensionPolicy::new();
+    let by_path = format!("{ROOM}/redact/%24e/1");
+    let by_body = format!("{ROOM}/send/m.room.redaction/1");
+    let more = [
+        r#""body":"hello","msgtype":"m.text""#,
+        r#""org.matrix.msc3912.with_relations":["m.*"]"#,
+        r#""reason":{"body":"hello"}"#,
+        r#""reason":7"#,
+        r#""Reasons":null"#,
+    ];
+    for (line, body) in [
+        (&by_path, ""),
+        (&by_path, "{}"),
+        (&by_path, r#"{"reason":"typo"}"#),
+        (&by_path, r#"{"Reason":null,"redacts":"$e"}"#),
+        (&by_body, r#"{"redacts":"$e","reason":"typo"}"#),
+    ] {
+        let judged = judge(&policy, line, body);
+        assert!(
+            matches!(judged, Judgement::RedactionOf(_)),
+            "{body}: {judged:?}"
+        );
+    }
+    for more in more {
+        let bodies = [
+            (&by_path, format!("{{{more}}}")),
+            (&by_body, format!("{{\"redacts\":\"$e\",{more}}}")),
+        ];
+        for (line, body) in bodies {
+            let judged = judge(&policy, line, &body);
+            assert_eq!(judged, Judgement::Refuse(Action::SendMessage), "{body}");
+            let moderates = policy.clone().permit(Action::RedactEvent);
+            let judged = judge(&moderates, line, &body);
+            assert_eq!(judged, Judgement::Refuse(Action::SendMessage), "{body}");
+            let judged = judge(&moderates, line, r#"{"redacts":"$e"}"#);
+            assert_eq!(judged, Judgement::Permit, "{line}");
+            // It may redact what is related, whoever has sent it.
+            let speaks = policy.clone().permit(Action::SendMessage);
+            let judged = judge(&speaks, line, &body);
+            assert_eq!(judged, Judgement::Refuse(Action::RedactEvent), "{body}");
+        }
+    }
+    for body in [
+        "x",
+        "[]",
+        r#"{"reason":"a"} {}"#,
+        r#"{"$ref":"a"}"#,
+        r#"{"redacts":"$f"}"#,
+        r#"{"redacts":["$e"]}"#,
+    ] {
+        let judged = judge(&policy, &by_path, body);
+        assert_eq!(judged, Judgement::Refuse(Action::RedactEvent), "{body}");
+    }
+}
+
+#[test]
+fn a_membership_says_nothing_else() {
+    let policy = SuspensionPolicy::new();
+    let own = |policy: &SuspensionPolicy, more: &str| {
+        let body = format!("{{\"membership\":\"leave\",{more}}}");
+        membership(policy, "@alice:example.org", &body)
+    };
+    for more in [
+        r#""reason":"bye""#,
+        r#""displayname":null"#,
+        r#""is_direct":true"#,
+    ] {
+        assert_eq!(own(&policy, more), Judgement::Permit, "{more}");
+    }
+    for (more, action) in [
+        (r#""displayname":"buy here""#, Action::SetProfile),
+        (r#""Avatar_URL":"mxc://a/b""#, Action::SetProfile),
+        (
+            r#""third_party_invite":{"display_name":"x"}"#,
+            Action::Invite,
+        ),
+        (
+            r#""join_authorised_via_users_server":"@x:y""#,
+            Action::JoinRoom,
+        ),
+        (r#""body":"hello","msgtype":"m.text""#, Action::SendState),
+        (r#""reason":{"body":"hello"}"#, Action::SendState),
+        (r#""displayname":["x"]"#, Action::SendState),
+    ] {
+        assert_eq!(own(&policy, more), Judgement::Refuse(action), "{more}");
+        let policy = policy.clone().permit(action);
+        assert_eq!(own(&policy, more), Judgement::Permit, "{more}");
+    }
+}
+
+#[test]
+fn in_a_room_for_appeals_a_redaction_is_judged_as_everywhere() {
+    let policy = SuspensionPolicy::new().with_appeal_room("!r:hs");
+    assert_permitted(&policy, &format!("{ROOM}/send/m.room.message/1"));
+    let line = format!("{ROOM}/send/m.room.redaction/1");
+    let judged = judge_line(&policy, &line);
+    assert!(matches!(judged, Judgement::ReadBody(_)), "{judged:?}");
 }

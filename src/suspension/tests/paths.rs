@@ -9,7 +9,7 @@ use proptest::{
 };
 
 use super::{
-    super::{judge_body, judge_redaction},
+    super::{BodyQuestion, judge_body, judge_redaction},
     Judgement, SuspensionPolicy, USER, assert_refused,
     homeserver::{Homeserver, Said, is_own_event, other_readings},
     judge,
@@ -28,7 +28,11 @@ fn passes(policy: &SuspensionPolicy, method: &Method, path: &str, said: &Said) -
             membership,
             redacts,
         } = said;
-        let body = format!(r#"{{"membership":"{membership}","redacts":"{redacts}"}}"#);
+        let body = match question {
+            BodyQuestion::Membership { .. } => format!(r#"{{"membership":"{membership}"}}"#),
+            BodyQuestion::Redaction { .. } => format!(r#"{{"redacts":"{redacts}"}}"#),
+            BodyQuestion::RedactionOf { .. } => "{}".to_owned(),
+        };
         judgement = judge_body(policy, question, body.as_bytes());
     }
     if let Judgement::RedactionOf(redaction) = &judgement {

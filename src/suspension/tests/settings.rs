@@ -32,7 +32,6 @@ fn in_a_room_for_appeals_one_may_speak() {
         for line in [
             format!("PUT {CLIENT}/rooms/{room}/send/m.room.message/1"),
             format!("PUT {CLIENT}/rooms/{room}/send/m.room.encrypted/1"),
-            format!("PUT {CLIENT}/rooms/{room}/send/m.room.redaction/1"),
             format!("PUT {CLIENT}/rooms/{room}/typing/@alice:example.org"),
             format!("POST {CLIENT}/rooms/{room}/join"),
             format!("POST {CLIENT}/join/{room}"),

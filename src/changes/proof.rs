@@ -1,0 +1,67 @@
+//! How long news that come from outside this process are believed.
+
+use std::{
+    sync::{
+        LazyLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+/// Times are counted from here, so that one fits into an atomic number.
+static ORIGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
+
+/// Until when the news are believed.
+///
+/// Whoever reads it compares it with the clock, so that nothing has to run for belief to end.
+#[derive(Debug)]
+pub(super) enum Proof {
+    /// The news never leave the process.
+    NotNeeded,
+    /// Nanoseconds since [`ORIGIN`]; 0 is never.
+    Until(AtomicU64),
+}
+
+impl Proof {
+    pub(super) fn absent() -> Self {
+        // The first reading of the clock is not a request's.
+        LazyLock::force(&ORIGIN);
+        Self::Until(AtomicU64::new(0))
+    }
+
+    pub(super) fn extend(&self, until: Instant) {
+        if let Self::Until(nanos) = self {
+            nanos.store(to_nanos(until), Ordering::SeqCst);
+        }
+    }
+
+    pub(super) fn withdraw(&self) {
+        if let Self::Until(nanos) = self {
+            nanos.store(0, Ordering::SeqCst);
+        }
+    }
+
+    /// The end of belief, unless there is none.
+    pub(super) fn until(&self) -> Option<Instant> {
+        match self {
+            Self::NotNeeded => None,
+            Self::Until(nanos) => {
+                let span = Duration::from_nanos(nanos.load(Ordering::SeqCst));
+                Some(ORIGIN.checked_add(span).unwrap_or(*ORIGIN))
+            }
+        }
+    }
+
+    #[inline]
+    pub(super) fn is_believed(&self) -> bool {
+        match self {
+            Self::NotNeeded => true,
+            Self::Until(nanos) => to_nanos(Instant::now()) < nanos.load(Ordering::SeqCst),
+        }
+    }
+}
+
+fn to_nanos(time: Instant) -> u64 {
+    let span = time.saturating_duration_since(*ORIGIN);
+    u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
+}
