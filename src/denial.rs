@@ -17,6 +17,9 @@ use crate::{
 };
 
 /// Why a request was not handed on.
+///
+/// The answer is a Matrix error. On `/refresh` only a restriction is answered so, and everything else
+/// as plain text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum DenialCause {
@@ -253,7 +256,8 @@ impl Denial {
         self.respond(AnswerForm::default(), B::from)
     }
 
-    /// Like [`into_response`](Self::into_response), in the form that the request wants.
+    /// Like [`into_response`](Self::into_response), in the form that the request wants. The
+    /// public form does not know the request, and is always a Matrix error.
     pub(crate) fn respond<B>(
         self,
         form: AnswerForm,

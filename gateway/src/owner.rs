@@ -34,7 +34,8 @@ impl UpstreamOwner {
         let refused = match self.upstream.whoami(token, asserted).await? {
             Whoami::User { user, .. } => {
                 if asserted.is_some_and(|asserted| user != *asserted) {
-                    self.learn_kind(token).await;
+                    // Remembered, so that the next name costs nothing.
+                    let _ = self.is_persons(token).await;
                 }
                 self.tokens.add(&user, token);
                 return Ok(Some(user));
@@ -48,6 +49,8 @@ impl UpstreamOwner {
             return Err(refused.into());
         };
         match self.upstream.whoami(token, None).await? {
+            // Refused for another reason than the token, since it is a person's.
+            Whoami::User { user, .. } if self.is_persons(token).await? => Ok(Some(user)),
             // An application service that may not act for this user, or not yet: if the
             // homeserver lets it in the end, this is who acts.
             Whoami::User { .. } => Ok(Some(asserted.into())),
@@ -56,13 +59,15 @@ impl UpstreamOwner {
         }
     }
 
-    /// Finds out, once, whether a token beside which the homeserver ignores an assertion is a
-    /// person's. What cannot be found out costs a question for each name from then on.
-    async fn learn_kind(&self, token: Secret<'_>) {
-        if self.kinds.is_persons(token).is_none() {
-            let is_persons = self.upstream.is_persons(token, &self.server_name).await;
-            self.kinds.add(token, is_persons.unwrap_or(false));
+    /// Whether a token is a person's, found out once. One of which that cannot be proved costs a
+    /// question for each name from then on.
+    async fn is_persons(&self, token: Secret<'_>) -> Result<bool, UpstreamError> {
+        if let Some(is_persons) = self.kinds.is_persons(token) {
+            return Ok(is_persons);
         }
+        let is_persons = self.upstream.is_persons(token, &self.server_name).await?;
+        self.kinds.add(token, is_persons);
+        Ok(is_persons)
     }
 
     /// The account that a login names. Some homeservers find it in any case, so a restricted

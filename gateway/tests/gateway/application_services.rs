@@ -85,6 +85,17 @@ async fn rule_8_a_user_for_whom_a_service_may_not_act_counts_as_the_one_who_acts
 }
 
 #[tokio::test]
+async fn rule_8_a_person_whose_assertion_is_refused_is_still_that_person() {
+    let upstream = Upstream::start().await;
+    let gateway = Gateway::start(&upstream.address, &[]).await;
+    let lock = format!("{LOCK}/@alice:localhost");
+    let locked = json!({ "locked": true });
+    gateway.put(&lock, "admin", locked).await.ok();
+    let path = "/x?user_id=%40%3Cx%3E%3Alocalhost";
+    assert_locked(&gateway.get(path, "alice").await);
+}
+
+#[tokio::test]
 async fn rule_9_only_an_answer_that_says_so_means_that_a_token_is_unknown() {
     let upstream = Upstream::start().await;
     let gateway = Gateway::start(&upstream.address, &[]).await;

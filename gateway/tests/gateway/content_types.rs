@@ -137,10 +137,10 @@ async fn a_path_that_is_encoded_many_times_is_decoded_once() {
     assert_eq!(post(&gateway, "/%6fauth2", &[form]).await, 200);
 }
 
-/// The media types that five readers of Python find in the values of its input, a line each in
+/// The media types that readers of Python find in the values of its input, a line each in
 /// hexadecimal digits: the parser that the framework behind Synapse uses, with the policies for a
-/// header and for a whole message, its predecessor, and readers that decode words or percent signs
-/// before they look.
+/// header and for a whole message, its predecessor, readers that decode words or percent signs
+/// before they look, and, where it is installed, the framework itself.
 const PYTHON: &str = r#"
 import sys
 from email import message_from_bytes, policy
@@ -170,10 +170,17 @@ def by_words(value):
 def by_percent(value):
     return plain(unquote_to_bytes(value).decode("latin-1"))
 
+readers = [by_framework, by_older, by_message, by_words, by_percent]
+try:
+    from twisted.web.http import _parseContentType
+    readers.append(lambda value: _parseContentType(value).decode("latin-1"))
+except ImportError:
+    pass
+
 for line in sys.stdin:
     value = bytes.fromhex(line.strip())
     found = []
-    for reader in (by_framework, by_older, by_message, by_words, by_percent):
+    for reader in readers:
         try:
             found.append(reader(value).strip().lower().encode("utf-8", "replace").hex())
         except Exception:
