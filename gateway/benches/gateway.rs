@@ -27,12 +27,18 @@ mod checks;
 mod content_type;
 #[path = "../src/directory.rs"]
 mod directory;
+#[path = "../src/drain.rs"]
+mod drain;
 #[path = "../src/events.rs"]
 mod events;
 #[path = "../src/headers.rs"]
 mod headers;
+#[path = "../src/log.rs"]
+mod log;
 #[path = "../src/logouts.rs"]
 mod logouts;
+#[path = "../src/metrics.rs"]
+mod metrics;
 #[path = "../src/owner.rs"]
 mod owner;
 #[path = "../src/proxy.rs"]
@@ -41,16 +47,19 @@ mod proxy;
 mod restrictions;
 #[path = "../src/server.rs"]
 mod server;
+#[path = "../src/stop.rs"]
+mod stop;
 #[path = "../src/tokens.rs"]
 mod tokens;
 #[path = "../src/upstream.rs"]
 mod upstream;
+#[path = "../src/waiting.rs"]
+mod waiting;
 #[path = "../src/whoami.rs"]
 mod whoami;
 
 use std::{
     convert::Infallible,
-    future::pending,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -137,13 +146,20 @@ async fn main() {
 /// Starts both; says their addresses.
 async fn gateways(args: &args::Args) -> (String, String) {
     let limits = args.proxy_limits();
-    let bare = proxy::Proxy::new(args.upstream.clone(), limits, false);
+    let bare = proxy::Proxy::new(args.upstream.clone(), limits);
     let restrictions = restrictions::Restrictions::open(&args.database).await;
+    let restrictions = Arc::new(restrictions.unwrap());
+    let upstream = Arc::new(upstream::Upstream::new(args.upstream.clone()));
+    let server_name = args.server_name().unwrap();
+    let remembered = app::remembered(&server_name, &upstream, &restrictions);
+    let never = stop::Stop::never();
     let layered = app::app(
         args,
-        &args.server_name().unwrap(),
-        Arc::new(upstream::Upstream::new(args.upstream.clone())),
-        Arc::new(restrictions.unwrap()),
+        &server_name,
+        upstream,
+        restrictions,
+        remembered,
+        never.clone(),
     );
     let bind = async || {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -154,15 +170,15 @@ async fn gateways(args: &args::Args) -> (String, String) {
     tokio::spawn(server::serve(
         listener,
         bare,
-        args.server_limits(),
-        pending(),
+        args.server_settings(),
+        never.clone(),
     ));
     let (listener, with) = bind().await;
     tokio::spawn(server::serve(
         listener,
         layered,
-        args.server_limits(),
-        pending(),
+        args.server_settings(),
+        never,
     ));
     (without, with)
 }

@@ -9,6 +9,11 @@ use hyper::{
     header::{self, HeaderName, HeaderValue},
 };
 
+use crate::metrics;
+
+/// How long, in seconds, a client should wait for the gateway that comes after this one.
+const RETRY_AFTER_STOP: &str = "2";
+
 pub(crate) type BoxError = Box<dyn Error + Send + Sync>;
 
 /// Every response body, streamed or the gateway's own.
@@ -29,6 +34,8 @@ pub(crate) enum Problem {
     TooLarge,
     /// The client does not get on with its body.
     Slow,
+    /// The gateway stops, and does not wait for a sync.
+    Stopping,
 }
 
 impl Problem {
@@ -40,6 +47,7 @@ impl Problem {
             Self::Form | Self::MediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Slow => StatusCode::REQUEST_TIMEOUT,
+            Self::Stopping => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -59,11 +67,27 @@ impl Problem {
             Self::MediaType => "The Content-Type is not one media type",
             Self::TooLarge => "The request body is too large",
             Self::Slow => "The request body did not arrive in time",
+            Self::Stopping => "The server restarts",
+        }
+    }
+
+    /// A label of a metric.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::BadGateway => "bad_gateway",
+            Self::GatewayTimeout => "gateway_timeout",
+            Self::BadRequest(_) => "bad_request",
+            Self::Form => "form",
+            Self::MediaType => "media_type",
+            Self::TooLarge => "too_large",
+            Self::Slow => "slow_body",
+            Self::Stopping => "stopping",
         }
     }
 
     /// The answer to a request for `path`.
     pub(crate) fn response(self, path: &str) -> Response<Body> {
+        metrics::problem(self);
         let (content_type, body) = match is_refresh(path) {
             true => ("text/plain; charset=utf-8", self.error().to_owned()),
             false => {
@@ -79,6 +103,14 @@ impl Problem {
         headers.insert(header::CONTENT_TYPE, content_type);
         let no_store = HeaderValue::from_static("no-store");
         headers.insert(header::CACHE_CONTROL, no_store);
+        if self == Self::Stopping {
+            headers.insert(
+                header::RETRY_AFTER,
+                HeaderValue::from_static(RETRY_AFTER_STOP),
+            );
+            let exposed = HeaderValue::from_static("Retry-After");
+            headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
+        }
         allow_every_origin(headers);
         response
     }

@@ -12,18 +12,21 @@ use tower_account_status::{
 };
 
 use crate::{
-    answer::{Body, BoxError},
+    answer::{Body, BoxError, Problem},
     args::Args,
     asker::Asker,
     checks,
     directory::Directory,
+    log,
     logouts::Logouts,
+    metrics,
     owner::{Kinds, UpstreamOwner},
     proxy::Proxy,
     restrictions::Restrictions,
-    server,
+    stop::Stop,
     tokens::Tokens,
     upstream::{self, Upstream},
+    waiting,
 };
 
 pub(crate) type Store = CachedStore<Combined<UpstreamOwner, Arc<Restrictions>>>;
@@ -42,6 +45,8 @@ pub(crate) fn app<B>(
     server_name: &str,
     upstream: Arc<Upstream>,
     restrictions: Arc<Restrictions>,
+    (store, tokens): (Arc<Store>, Arc<Tokens>),
+    stop: Stop,
 ) -> impl Service<Request<B>, Response = Response<Body>, Error = Infallible, Future: Send>
 + Clone
 + Send
@@ -50,19 +55,11 @@ where
     B: HttpBody<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
-    let tokens = Arc::<Tokens>::default();
-    let store = Arc::new(store(
-        server_name,
-        &upstream,
-        &restrictions,
-        Arc::clone(&tokens),
-    ));
     let limits = args.proxy_limits();
-    let proxy =
-        Proxy::new(upstream.authority().clone(), limits, args.behind_proxy).with_logouts(Logouts {
-            store: Arc::clone(&store),
-            tokens: Arc::clone(&tokens),
-        });
+    let proxy = Proxy::new(upstream.authority().clone(), limits).with_logouts(Logouts {
+        store: Arc::clone(&store),
+        tokens: Arc::clone(&tokens),
+    });
 
     let directory = Directory {
         upstream,
@@ -81,7 +78,13 @@ where
             SuspensionPolicy::default()
                 .with_unattributed_redactions(UnattributedRedactions::Refuse),
         )
-        .with_observer(report);
+        .with_observer({
+            let log_refusals = args.log_refusals;
+            move |outcome| report(outcome, log_refusals)
+        });
+    if args.report_only {
+        status = status.with_report_only();
+    }
     if args.exempt_versions {
         status = status.with_exempt_versions();
     }
@@ -90,18 +93,48 @@ where
     }
     let layered = status.layer(moderation.layer(proxy));
 
-    let max_body = limits.body;
+    let (max_body, report_only) = (limits.body, args.report_only);
     service_fn(move |request: Request<B>| {
-        let layered = layered.clone();
+        let (layered, stop) = (layered.clone(), stop.clone());
         async move {
             if let Some(problem) = checks::problem(&request, max_body) {
-                return Ok(problem.response(request.uri().path()));
+                let path = request.uri().path();
+                // What is refused only because a token may be hidden in it.
+                if !(report_only && matches!(problem, Problem::Form | Problem::MediaType)) {
+                    return Ok(problem.response(path));
+                }
+                metrics::problem(problem);
+                tracing::info!(cause = problem.name(), "would be refused");
             }
-            let asker = Asker::of(&request);
-            let response = asker.scope(layered.oneshot(request)).await?;
+            let waits = waiting::waits(&request);
+            let answering = Asker::of(&request).scope(layered.oneshot(request));
+            let response = match waits {
+                false => answering.await?,
+                true => {
+                    let _waiting = metrics::Present::waiting_sync();
+                    tokio::select! {
+                        biased;
+                        response = answering => response?,
+                        // Whatever the path: none of these is a refresh.
+                        () = stop.begun() => return Ok(Problem::Stopping.response("")),
+                    }
+                }
+            };
             Ok(response.map(BodyExt::boxed_unsync))
         }
     })
+}
+
+/// Answers from the homeserver and from the database of restrictions; and the tokens that are
+/// remembered with their owners.
+pub(crate) fn remembered(
+    server_name: &str,
+    upstream: &Arc<Upstream>,
+    restrictions: &Arc<Restrictions>,
+) -> (Arc<Store>, Arc<Tokens>) {
+    let tokens = Arc::<Tokens>::default();
+    let store = store(server_name, upstream, restrictions, Arc::clone(&tokens));
+    (Arc::new(store), tokens)
 }
 
 fn store(
@@ -124,20 +157,25 @@ fn store(
         .with_lookup_timeout(upstream::TIMEOUT)
 }
 
-/// Refusals and failures go to the log: who and why, and never with what.
-fn report(outcome: &Outcome<'_>) {
-    match (outcome.decision(), outcome.denial(), outcome.account()) {
-        (Decision::Refused | Decision::Ended, Some(denial), Some(user)) => {
-            let (decision, method) = (outcome.decision(), outcome.method());
-            server::note(format_args!(
-                "{decision} {method} of {user:?}: {:?}",
-                denial.cause()
-            ));
-        }
-        _ => {
-            if let Some(error) = outcome.store_error() {
-                server::report(format_args!("nobody can be looked up: {error}"));
-            }
-        }
+/// Refusals and failures are counted, and go to the log: who and why, and never with what.
+fn report(outcome: &Outcome<'_>, log_refusals: bool) {
+    metrics::decision(outcome);
+    if let Some(error) = outcome.store_error() {
+        log::failure(format_args!("nobody can be looked up: {error}"));
+        return;
+    }
+    let (Some(denial), Some(user)) = (outcome.denial(), outcome.account()) else {
+        return;
+    };
+    let (method, user) = (outcome.method().as_str(), user.as_str());
+    let cause = metrics::cause(denial.cause());
+    let what = match outcome.decision() {
+        Decision::Ended => "ended",
+        Decision::WouldRefuse => "would be refused",
+        _ => "refused",
+    };
+    match log_refusals || outcome.decision() == Decision::WouldRefuse {
+        true => tracing::info!(method, user, cause, "{what}"),
+        false => tracing::debug!(method, user, cause, "{what}"),
     }
 }

@@ -1,12 +1,19 @@
 //! The command line.
 
-use std::{net::SocketAddr, str::FromStr, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    str::FromStr,
+    sync::Arc,
+    time::Duration,
+};
 
 use clap::{Parser, Subcommand, builder::FalseyValueParser};
 use hyper::{Uri, http::uri::Authority};
+use ipnet::IpNet;
 use tower_account_status::UserId;
+use tracing_subscriber::filter::LevelFilter;
 
-use crate::{proxy, server};
+use crate::{log, proxy, server};
 
 /// Locks and suspends accounts in front of a Matrix homeserver, whatever it is written in.
 ///
@@ -16,7 +23,7 @@ use crate::{proxy, server};
 /// .../admin/suspend/USER with {"suspended":true}. It listens without TLS, and is meant to stand
 /// between the homeserver and the server that ends TLS.
 #[derive(Parser)]
-#[command(name = "account-status-gateway")]
+#[command(name = "account-status-gateway", version)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -65,10 +72,48 @@ pub(crate) struct Args {
     )]
     pub(crate) database: String,
 
-    /// Believe the X-Forwarded headers of the server in front, and add to them; otherwise they
-    /// are replaced, for anyone can write them
-    #[arg(long, env = "ACCOUNT_STATUS_BEHIND_PROXY", value_parser = FalseyValueParser::new())]
-    pub(crate) behind_proxy: bool,
+    /// The address, or the network as in 10.0.0.0/8, of a server in front whose X-Forwarded headers
+    /// are believed, and added to; may be given several times. Those of everybody else are
+    /// replaced, because anyone can write them
+    #[arg(
+        long,
+        value_name = "ADDRESS|NETWORK",
+        value_parser = network,
+        env = "ACCOUNT_STATUS_TRUSTED_PROXY",
+        value_delimiter = ' '
+    )]
+    trusted_proxy: Vec<IpNet>,
+
+    /// Tell what would be refused, and refuse nothing
+    #[arg(long, env = "ACCOUNT_STATUS_REPORT_ONLY", value_parser = FalseyValueParser::new())]
+    pub(crate) report_only: bool,
+
+    /// Where GET /health and GET /metrics are answered; nowhere by default. Clients should not
+    /// reach it
+    #[arg(long, value_name = "ADDRESS", env = "ACCOUNT_STATUS_MONITOR")]
+    pub(crate) monitor: Option<SocketAddr>,
+
+    /// How the log is written, to the standard error output
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        default_value = "text",
+        env = "ACCOUNT_STATUS_LOG_FORMAT"
+    )]
+    pub(crate) log_format: log::Format,
+
+    /// What the log has at least: error, warn, info or debug; off for none
+    #[arg(
+        long,
+        value_name = "LEVEL",
+        default_value = "info",
+        env = "ACCOUNT_STATUS_LOG_LEVEL"
+    )]
+    pub(crate) log_level: LevelFilter,
+
+    /// Log each refusal at info, with the user, and not at debug
+    #[arg(long, env = "ACCOUNT_STATUS_LOG_REFUSALS", value_parser = FalseyValueParser::new())]
+    pub(crate) log_refusals: bool,
 
     /// Let everything below this path pass unchecked, such as the homeserver's OAuth endpoints;
     /// may be given several times
@@ -87,6 +132,17 @@ pub(crate) struct Args {
         env = "ACCOUNT_STATUS_MAX_BODY"
     )]
     max_body: u32,
+
+    /// How much of a body is read and thrown away, within ten seconds, when its request was refused
+    /// on its head: a client that goes on sending would find its connection reset, and no answer. 0
+    /// for nothing; nothing either of a body that is longer than this
+    #[arg(
+        long,
+        value_name = "MIB",
+        default_value = "32",
+        env = "ACCOUNT_STATUS_DRAIN"
+    )]
+    drain: u32,
 
     /// How long a client may pause in a request body
     #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = seconds, env = "ACCOUNT_STATUS_BODY_TIMEOUT")]
@@ -134,10 +190,12 @@ impl Args {
         }
     }
 
-    pub(crate) fn server_limits(&self) -> server::Limits {
-        server::Limits {
+    pub(crate) fn server_settings(&self) -> server::Settings {
+        server::Settings {
             connections: self.max_connections.max(1).into(),
             grace: self.grace,
+            drain: u64::from(self.drain) << 20,
+            trusted_proxies: Arc::from(&*self.trusted_proxy),
         }
     }
 }
@@ -171,6 +229,13 @@ fn excluded(text: &str) -> Result<String, &'static str> {
         true => Ok(text.to_owned()),
         false => Err("expected a path, as in /oauth2"),
     }
+}
+
+/// A single address is a network of one.
+fn network(text: &str) -> Result<IpNet, &'static str> {
+    let address =
+        IpNet::from_str(text).or_else(|_| text.parse().map(|address: IpAddr| address.into()));
+    address.map_err(|_| "expected an address or a network, as in 10.0.0.0/8")
 }
 
 fn seconds(text: &str) -> Result<Duration, std::num::ParseIntError> {

@@ -7,7 +7,7 @@ use tower_account_status::{AccessToken, AccountDirectory, Authentication, UserId
 
 use crate::{
     asker::Asker,
-    server,
+    log,
     tokens::Tokens,
     upstream::{Upstream, UpstreamError},
     whoami::Whoami,
@@ -53,7 +53,7 @@ impl AccountDirectory for Directory {
         }
         let exists = self.upstream.exists(user, &Asker::current()).await;
         if let Err(error) = &exists {
-            server::report(format_args!("nobody can be restricted: {error}"));
+            log::failure(format_args!("nobody can be restricted: {error}"));
         }
         exists
     }

@@ -2,7 +2,7 @@
 //! and the homeserver is told where the request comes from
 //! ([RFC 9110, section 7.6](https://www.rfc-editor.org/rfc/rfc9110#section-7.6)).
 
-use std::net::SocketAddr;
+use std::net::IpAddr;
 
 use hyper::{
     HeaderMap, Version,
@@ -12,7 +12,11 @@ use hyper::{
 
 /// Who is at the other end of the connection; in a request's extensions.
 #[derive(Clone, Copy)]
-pub(crate) struct Peer(pub(crate) SocketAddr);
+pub(crate) struct Peer {
+    pub(crate) address: IpAddr,
+    /// Whether it is a server in front that tells where a request comes from.
+    pub(crate) is_trusted: bool,
+}
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -68,7 +72,7 @@ pub(crate) fn take_off_hop_by_hop(headers: &mut HeaderMap) {
 }
 
 /// Makes the headers of the request to the homeserver out of those of the client's.
-pub(crate) fn rebuild(parts: &mut Parts, peer: Option<Peer>, is_behind_proxy: bool) {
+pub(crate) fn rebuild(parts: &mut Parts, peer: Option<Peer>) {
     let authority = parts.uri.authority().map(Authority::as_str);
     let host = match authority {
         // HTTP/2, or an absolute request target, which counts before the header.
@@ -85,7 +89,7 @@ pub(crate) fn rebuild(parts: &mut Parts, peer: Option<Peer>, is_behind_proxy: bo
         headers.remove(name);
     }
     join_cookies(headers);
-    forwarded(headers, peer, host.as_ref(), is_behind_proxy);
+    forwarded(headers, peer, host.as_ref());
     let via = match parts.version {
         Version::HTTP_2 => "2 account-gateway",
         Version::HTTP_10 => "1.0 account-gateway",
@@ -114,13 +118,8 @@ fn join_cookies(headers: &mut HeaderMap) {
 
 /// Says where the request comes from. What the client says of that itself counts only where the
 /// client is a proxy that is trusted.
-fn forwarded(
-    headers: &mut HeaderMap,
-    peer: Option<Peer>,
-    host: Option<&HeaderValue>,
-    is_behind_proxy: bool,
-) {
-    if !is_behind_proxy {
+fn forwarded(headers: &mut HeaderMap, peer: Option<Peer>, host: Option<&HeaderValue>) {
+    if !peer.is_some_and(|peer| peer.is_trusted) {
         for name in [
             X_FORWARDED_FOR,
             X_FORWARDED_PROTO,
@@ -135,13 +134,13 @@ fn forwarded(
             headers.insert(X_FORWARDED_HOST, host.clone());
         }
     }
-    let Some(Peer(peer)) = peer else { return };
+    let Some(peer) = peer else { return };
     let before: Vec<&[u8]> = headers
         .get_all(X_FORWARDED_FOR)
         .iter()
         .map(HeaderValue::as_bytes)
         .collect();
-    let peer = peer.ip().to_canonical().to_string();
+    let peer = peer.address.to_canonical().to_string();
     let mut all = before.join(&b", "[..]);
     if !all.is_empty() {
         all.extend_from_slice(b", ");

@@ -29,6 +29,7 @@ use tower_http::timeout::{TimeoutBody, TimeoutError};
 use crate::{
     answer::{self, Body, BoxError, Problem},
     headers::{self, Peer},
+    log,
     logouts::Logouts,
     upstream,
 };
@@ -52,12 +53,11 @@ struct Shared {
     upstream: Authority,
     client: Client<HttpConnector, Body>,
     limits: Limits,
-    is_behind_proxy: bool,
     logouts: Option<Logouts>,
 }
 
 impl Proxy {
-    pub(crate) fn new(upstream: Authority, limits: Limits, is_behind_proxy: bool) -> Self {
+    pub(crate) fn new(upstream: Authority, limits: Limits) -> Self {
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(upstream::POOL_IDLE)
@@ -67,7 +67,6 @@ impl Proxy {
             upstream,
             client,
             limits,
-            is_behind_proxy,
             logouts: None,
         }))
     }
@@ -79,7 +78,6 @@ impl Proxy {
             upstream: shared.upstream.clone(),
             client: shared.client.clone(),
             limits: shared.limits,
-            is_behind_proxy: shared.is_behind_proxy,
             logouts: Some(logouts),
         }))
     }
@@ -120,7 +118,7 @@ impl Shared {
             None => None,
         };
         let peer = head.extensions.get::<Peer>().copied();
-        headers::rebuild(&mut head, peer, self.is_behind_proxy);
+        headers::rebuild(&mut head, peer);
         announce_body(&mut head, &body);
         let body = match body.is_end_stream() {
             true => answer::full(Bytes::new()),
@@ -217,7 +215,7 @@ fn problem(error: &hyper_util::client::legacy::Error) -> Problem {
         }
         source = error.source();
     }
-    crate::server::report(format_args!(
+    log::failure(format_args!(
         "the homeserver does not answer: {}",
         answer::chain(error)
     ));

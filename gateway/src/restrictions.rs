@@ -5,7 +5,7 @@ use tower_account_status::{
     store::{PostgresStore, SqliteStore},
 };
 
-use crate::answer::BoxError;
+use crate::{answer::BoxError, metrics};
 
 type Accounts = Vec<(UserId, Vec<RestrictionRecord>)>;
 
@@ -34,11 +34,17 @@ impl Restrictions {
     }
 }
 
+/// Counts a failure of the database.
+fn failed<E: Into<BoxError>>(error: E) -> BoxError {
+    metrics::failed_restrictions();
+    error.into()
+}
+
 macro_rules! either {
     ($store:expr, $inner:ident => $call:expr) => {
         match $store {
-            Restrictions::Sqlite($inner) => $call.map_err(Into::into),
-            Restrictions::Postgres($inner) => $call.map_err(Into::into),
+            Restrictions::Sqlite($inner) => $call.map_err(failed),
+            Restrictions::Postgres($inner) => $call.map_err(failed),
         }
     };
 }

@@ -1,16 +1,6 @@
 //! Connections: HTTP/1.1 and HTTP/2, within limits, until the process is told to stop.
 
-use std::{
-    convert::Infallible,
-    fmt,
-    io::{self, Write as _},
-    pin::pin,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::{Duration, Instant},
-};
+use std::{convert::Infallible, net::IpAddr, sync::Arc, time::Duration};
 
 use hyper::{Request, Response, body::Incoming, service::service_fn};
 use hyper_util::{
@@ -20,20 +10,39 @@ use hyper_util::{
         graceful::{GracefulShutdown, Watcher},
     },
 };
+use ipnet::IpNet;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::Semaphore,
 };
 use tower::{Service, ServiceExt};
 
-use crate::{answer::Body, headers::Peer};
+use crate::{answer::Body, drain::Drained, headers::Peer, log, metrics::Present, stop::Stop};
 
-#[derive(Clone, Copy)]
-pub(crate) struct Limits {
+#[derive(Clone)]
+pub(crate) struct Settings {
     /// How many connections there may be at once.
     pub(crate) connections: usize,
     /// How long running requests have to end.
     pub(crate) grace: Duration,
+    /// How much of a body is read after its request was answered, in bytes.
+    pub(crate) drain: u64,
+    /// The servers in front that are believed where a request comes from.
+    pub(crate) trusted_proxies: Arc<[IpNet]>,
+}
+
+impl Settings {
+    fn peer(&self, address: IpAddr) -> Peer {
+        let address = address.to_canonical();
+        let is_trusted = self
+            .trusted_proxies
+            .iter()
+            .any(|net| net.contains(&address));
+        Peer {
+            address,
+            is_trusted,
+        }
+    }
 }
 
 /// The head of a request, in bytes.
@@ -43,57 +52,71 @@ const MAX_HEADERS: usize = 128;
 /// How long a client may take for the head of a request, and say nothing between two of them.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Answers requests until `stop`, and then ends those that run.
-pub(crate) async fn serve<S>(
-    listener: TcpListener,
-    app: S,
-    limits: Limits,
-    stop: impl Future<Output = ()>,
-) where
-    S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible, Future: Send>
+/// Answers requests until the process is told to stop. Then those that run have their time of grace,
+/// unless it is told a second time.
+pub(crate) async fn serve<S>(listener: TcpListener, app: S, settings: Settings, stop: Stop)
+where
+    S: Service<Request<Drained>, Response = Response<Body>, Error = Infallible, Future: Send>
         + Clone
         + Send
         + 'static,
 {
-    let places = Arc::new(Semaphore::new(limits.connections));
+    let places = Arc::new(Semaphore::new(settings.connections));
     let running = GracefulShutdown::new();
-    let mut stop = pin!(stop);
     loop {
         let accepted = async {
             let place = Arc::clone(&places).acquire_owned().await;
             (place, listener.accept().await)
         };
         let (place, stream, peer) = tokio::select! {
-            () = &mut stop => break,
+            () = stop.begun() => break,
             (Ok(place), accepted) = accepted => match accepted {
                 Ok((stream, peer)) => (place, stream, peer),
                 Err(error) => {
                     // Out of file descriptors, most likely: it passes when a connection ends.
-                    report(format_args!("cannot accept a connection: {error}"));
+                    log::failure(format_args!("cannot accept a connection: {error}"));
                     tokio::time::sleep(Duration::from_millis(50)).await;
                     continue;
                 }
             },
             else => break,
         };
-        let connection = connection(stream, Peer(peer), app.clone(), running.watcher());
+        let peer = settings.peer(peer.ip());
+        let connection = connection(
+            stream,
+            peer,
+            app.clone(),
+            settings.drain,
+            running.watcher(),
+            stop.clone(),
+        );
         tokio::spawn(async move {
+            let present = Present::connection();
             connection.await;
-            drop(place);
+            drop((place, present));
         });
     }
     drop(listener);
-    if tokio::time::timeout(limits.grace, running.shutdown())
-        .await
-        .is_err()
-    {
-        eprintln!("some requests were still running");
+    tracing::info!("stopping");
+    let is_done = tokio::select! {
+        ended = tokio::time::timeout(settings.grace, running.shutdown()) => ended.is_ok(),
+        () = stop.hurried() => false,
+    };
+    match is_done {
+        true => tracing::info!("stopped"),
+        false => tracing::warn!("stopped while requests were still running"),
     }
 }
 
-async fn connection<S>(stream: TcpStream, peer: Peer, app: S, watcher: Watcher)
-where
-    S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible, Future: Send>
+async fn connection<S>(
+    stream: TcpStream,
+    peer: Peer,
+    app: S,
+    drain: u64,
+    watcher: Watcher,
+    stop: Stop,
+) where
+    S: Service<Request<Drained>, Response = Response<Body>, Error = Infallible, Future: Send>
         + Clone
         + Send
         + 'static,
@@ -115,13 +138,16 @@ where
         .max_concurrent_streams(256);
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(peer);
-        app.clone().oneshot(request)
+        app.clone().oneshot(Drained::wrap(request, drain))
     });
-    // Until the first byte nothing else counts the time.
-    if !matches!(
-        tokio::time::timeout(HEAD_TIMEOUT, stream.readable()).await,
-        Ok(Ok(()))
-    ) {
+    // Until the first byte nothing else counts the time, and nothing else ends the wait.
+    let has_begun = tokio::select! {
+        readable = tokio::time::timeout(HEAD_TIMEOUT, stream.readable()) => {
+            matches!(readable, Ok(Ok(())))
+        }
+        () = stop.begun() => false,
+    };
+    if !has_begun {
         return;
     }
     let connection = server
@@ -129,53 +155,4 @@ where
         .into_owned();
     // A connection that breaks is no news: clients go away all the time.
     let _ = watcher.watch(connection).await;
-}
-
-/// Listens for ctrl-c and, where there is such a thing, SIGTERM, from now on.
-#[cfg(unix)]
-pub(crate) fn stop_signal() -> io::Result<impl Future<Output = ()>> {
-    use tokio::signal::unix::{SignalKind, signal};
-
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    Ok(async move {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-    })
-}
-
-/// Listens for ctrl-c.
-#[cfg(windows)]
-pub(crate) fn stop_signal() -> io::Result<impl Future<Output = ()>> {
-    let mut interrupt = tokio::signal::windows::ctrl_c()?;
-    Ok(async move {
-        interrupt.recv().await;
-    })
-}
-
-/// Writes a line to the log. That nobody reads it is no reason to fail a request.
-pub(crate) fn note(what: fmt::Arguments<'_>) {
-    let _ = writeln!(io::stdout(), "{what}");
-}
-
-/// Writes a failure to the log, one a second at most: while the homeserver is away each request
-/// has one.
-pub(crate) fn report(what: fmt::Arguments<'_>) {
-    static LAST: Mutex<Option<Instant>> = Mutex::new(None);
-    static LEFT_OUT: AtomicU64 = AtomicU64::new(0);
-
-    let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
-    if last.is_some_and(|last| last.elapsed() < Duration::from_secs(1)) {
-        LEFT_OUT.fetch_add(1, Ordering::Relaxed);
-        return;
-    }
-    *last = Some(Instant::now());
-    drop(last);
-    let more = match LEFT_OUT.swap(0, Ordering::Relaxed) {
-        0 => String::new(),
-        more => format!(" (and {more} more since the last line)"),
-    };
-    let _ = writeln!(io::stderr(), "warning: {what}{more}");
 }

@@ -90,10 +90,13 @@ mod headers {
 
     use crate::headers::{Peer, rebuild};
 
-    fn rebuilt(request: http::request::Builder, is_behind_proxy: bool) -> HeaderMap {
+    fn rebuilt(request: http::request::Builder, is_trusted: bool) -> HeaderMap {
         let (mut parts, ()) = request.body(()).unwrap().into_parts();
-        let peer = Peer("192.0.2.7:1234".parse().unwrap());
-        rebuild(&mut parts, Some(peer), is_behind_proxy);
+        let peer = Peer {
+            address: "192.0.2.7".parse().unwrap(),
+            is_trusted,
+        };
+        rebuild(&mut parts, Some(peer));
         parts.headers
     }
 

@@ -19,7 +19,7 @@ use hyper_util::{
 use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
 use serde_json::Value;
 
-use crate::{answer, asker::Asker};
+use crate::{answer, asker::Asker, metrics};
 
 /// How long one question may take. Below the time limit of the layer, so that its failure is told
 /// to everyone who waits for the same answer.
@@ -96,10 +96,10 @@ impl Upstream {
                 body: serde_json::from_slice(&body).unwrap_or_default(),
             })
         };
-        match tokio::time::timeout(TIMEOUT, answer).await {
-            Ok(answer) => answer,
-            Err(_) => Err(UpstreamError::TimedOut),
-        }
+        let answer = tokio::time::timeout(TIMEOUT, answer).await;
+        answer
+            .unwrap_or(Err(UpstreamError::TimedOut))
+            .inspect_err(metrics::failed_question)
     }
 }
 
@@ -118,7 +118,9 @@ impl Answer {
 
     /// The failure that this answer is to somebody who expected another.
     pub(crate) fn unexpected(&self) -> UpstreamError {
-        UpstreamError::Unexpected(self.status)
+        let error = UpstreamError::Unexpected(self.status);
+        metrics::failed_question(&error);
+        error
     }
 }
 

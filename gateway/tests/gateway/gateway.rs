@@ -10,9 +10,12 @@ use std::{
 };
 
 use tempfile::TempDir;
-use tokio::process::{Child, Command};
+use tokio::{
+    process::{Child, Command},
+    time::timeout,
+};
 
-use crate::homeserver::{self, Client};
+use crate::homeserver::{self, BOUND, Client};
 
 /// A running gateway with a database of its own. Dropping it kills the process.
 pub(crate) struct Gateway {
@@ -57,6 +60,7 @@ impl Gateway {
         let errors = File::create(directory.path().join("errors")).expect("a file");
         let mut process = command()
             .args(["--listen", "127.0.0.1:0", "--admin", "@admin:localhost"])
+            .arg("--log-refusals")
             .args(["--upstream", &format!("http://{upstream}")])
             .args(arguments)
             .stdout(Stdio::piped())
@@ -90,6 +94,30 @@ impl Gateway {
     /// Asks the process to end, and waits until it has.
     pub(crate) async fn terminate(&mut self) -> ExitStatus {
         homeserver::terminate(&mut self.process).await
+    }
+
+    /// Sends a signal, and does not wait for what comes of it.
+    pub(crate) fn signal(&self, name: &str) {
+        let command = format!("kill -{name} {}", self.process_id());
+        let sent = std::process::Command::new("sh")
+            .args(["-c", &command])
+            .status();
+        assert!(sent.expect("`sh` runs").success(), "no signal was sent");
+    }
+
+    /// Waits until the process has ended.
+    pub(crate) async fn ended(&mut self) -> ExitStatus {
+        let ended = timeout(BOUND, self.process.wait()).await;
+        ended.expect("it ends in time").expect("an exit status")
+    }
+
+    /// Makes requests of `/health` and `/metrics`, with `--monitor`.
+    pub(crate) fn monitor(&self) -> Client {
+        let output = self.output.lock().expect("nobody panics here");
+        let mut addresses = output
+            .lines()
+            .filter_map(|line| line.strip_prefix("Monitoring on http://"));
+        Client::new(addresses.next().expect("a monitor").to_owned())
     }
 
     pub(crate) fn process_id(&self) -> u32 {

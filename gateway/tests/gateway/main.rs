@@ -10,10 +10,12 @@ mod away;
 #[path = "../../src/content_type.rs"]
 mod content_type;
 mod content_types;
+mod draining;
 mod faults;
 mod gateway;
 #[path = "../../../tests/support/homeserver.rs"]
 mod homeserver;
+mod monitoring;
 mod names;
 #[path = "../../../tests/support/postgres.rs"]
 mod postgres;
@@ -22,6 +24,7 @@ mod proxying;
 mod redactions;
 mod restrictions;
 mod shared;
+mod stopping;
 mod streaming;
 mod syncs;
 mod upstream;

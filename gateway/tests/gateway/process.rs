@@ -67,7 +67,7 @@ async fn what_is_wrong_on_the_command_line_is_said() {
         "--upstream",
         "--admin",
         "--database",
-        "--behind-proxy",
+        "--trusted-proxy",
     ] {
         assert!(help.contains(option), "{help}");
     }

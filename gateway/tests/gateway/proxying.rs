@@ -167,7 +167,7 @@ async fn heads_that_are_too_large_or_too_many_hosts_are_refused() {
 #[tokio::test]
 async fn a_proxy_in_front_is_believed_where_the_command_line_says_so() {
     let upstream = Upstream::start().await;
-    let gateway = Gateway::start(&upstream.address, &["--behind-proxy"]).await;
+    let gateway = Gateway::start(&upstream.address, &["--trusted-proxy", "127.0.0.1"]).await;
     let client = legacy::Client::builder(TokioExecutor::new())
         .http2_only(true)
         .build_http::<Empty<Bytes>>();

@@ -104,13 +104,13 @@ fn create_room(
         .room_alias_name
         .as_ref()
         .map(|name| format!("#{name}:{server_name}"));
-    if let Some(alias) = &alias {
-        if rooms::is_alias_taken(connection, alias)? {
-            return Ok(Err(Error::bad_request(
-                "M_ROOM_IN_USE",
-                "The alias is taken",
-            )));
-        }
+    if let Some(alias) = &alias
+        && rooms::is_alias_taken(connection, alias)?
+    {
+        return Ok(Err(Error::bad_request(
+            "M_ROOM_IN_USE",
+            "The alias is taken",
+        )));
     }
     for user in &room.invite {
         if accounts::by_id(connection, user)?.is_none() {
