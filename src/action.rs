@@ -56,7 +56,7 @@ macro_rules! actions {
 }
 
 actions! {
-    /// Logs in, on this device or a further one, and renews tokens.
+    /// Logs in, on this device or a further one, renews tokens, and proves on the server's pages who one is.
     LogIn = "log_in", permitted: "the specification lists it; the new session is suspended too.";
     /// Makes another account.
     Register = "register", permitted: "the endpoint authenticates nobody, so a refusal would only ask for the token to be left out.";
@@ -72,12 +72,18 @@ actions! {
     DehydrateDevice = "dehydrate_device", permitted: "receiving messages while no device is there, which the specification lists as reading them.";
     /// Changes one's password, or asks for the e-mail or text message to do so.
     ChangePassword = "change_password", permitted: "one's own security.";
+    /// Extends the time until the account expires, on a server where accounts do.
+    RenewAccount = "renew_account", permitted: "it concerns the account alone: whether it goes on being there.";
     /// Deactivates one's own account.
     DeactivateAccount = "deactivate_account", permitted: "the specification lists it.";
     /// Adds an e-mail address or phone number to the account.
     AddContact = "add_contact", permitted: "the specification lists it, where the server keeps a log of such changes.";
     /// Removes an e-mail address or phone number from the account.
     RemoveContact = "remove_contact", refused: "the specification lets contacts be added and not removed: moderators reach the person by them.";
+    /// Publishes a contact at an identity server, where others find the account by it.
+    BindContact = "bind_contact", refused: "it speaks in public, gives the moderators no contact, and needs a token that comes from `request_openid_token`.";
+    /// Takes a contact back from an identity server, and leaves it on the account.
+    UnbindContact = "unbind_contact", permitted: "it takes back what was published, and moderators still reach the person by the contact.";
     /// Reads what the account keeps for itself: devices, contacts, pushers, rules, account data, tags, filters.
     ReadAccount = "read_account", permitted: "it only reads.";
     /// Reads what the server can do: versions, capabilities, login flows of bridges, TURN servers.
@@ -158,6 +164,10 @@ actions! {
     RedactOwnEvent = "redact_own_event", permitted: "the specification lists it.";
     /// Redacts an event of somebody else, or one of which it is not known whose it is.
     RedactEvent = "redact_event", refused: "the specification lists it; where the sender is not known, a setting decides.";
+    /// Cancels an event of one's own that is scheduled and not sent yet.
+    CancelDelayedEvent = "cancel_delayed_event", permitted: "it reaches nobody, and is to a scheduled event what redacting one's own is to a sent one.";
+    /// Ends one's own part in a call.
+    LeaveCall = "leave_call", permitted: "an end of what one takes part in, as leaving a room is.";
     /// Says that one is typing.
     SetTyping = "set_typing", refused: "it speaks to the room.";
     /// Sets one's presence and status message.
@@ -170,17 +180,19 @@ actions! {
     PublishRoom = "publish_room", refused: "it speaks in public.";
     /// Uploads media, or reserves a place for it.
     UploadMedia = "upload_media", refused: "what is uploaded can be fetched by others.";
+    /// Deletes media that one has uploaded.
+    DeleteMedia = "delete_media", permitted: "it takes back what one has published; whose it is, the server asks.";
     /// Gets a token that proves to another service who one is.
     RequestOpenIdToken = "request_openid_token", refused: "with it one speaks elsewhere in one's name, in a call for example.";
     /// Reads as an administrator: sessions of others, whether they are locked or suspended.
     ReadAdmin = "read_admin", permitted: "it only reads, and the server asks whether one is an administrator.";
-    /// Locks or suspends other accounts as an administrator.
+    /// Acts as an administrator: locks and suspends other accounts, and whatever else a server's administration does.
     Administer = "administer", refused: "it acts on other people, or lifts one's own suspension.";
     /// Asks the server to ping an application service.
     PingAppService = "ping_appservice", permitted: "it reaches the application service that asks, and nobody else.";
 
     /// Reads an endpoint that the table does not know: `GET` or `HEAD`.
-    UnknownRead = "unknown_read", permitted: "with these methods nothing is changed.";
+    UnknownRead = "unknown_read", permitted: "a server changes nothing on these methods; the endpoints that do so all the same are in the table.";
     /// Calls, with a method that can change something, what the table does not know or what is spelled so that it cannot be told.
     Unknown = "unknown", refused: "what is not known to be harmless is not permitted; single endpoints can be.";
 }
@@ -193,10 +205,10 @@ impl fmt::Display for Action {
 
 /// A set of actions, in one word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct ActionSet(u64);
+pub(crate) struct ActionSet(u128);
 
 // Each action has a bit of its own.
-const _: () = assert!(Action::ALL.len() <= 64);
+const _: () = assert!(Action::ALL.len() <= 128);
 
 impl ActionSet {
     /// What is permitted unless a policy says otherwise.
@@ -204,7 +216,7 @@ impl ActionSet {
         let (mut bits, mut i) = (0, 0);
         while i < Action::ALL.len() {
             if Action::ALL[i].is_permitted_by_default() {
-                bits |= 1 << Action::ALL[i] as u64;
+                bits |= 1 << Action::ALL[i] as u128;
             }
             i += 1;
         }
@@ -212,15 +224,15 @@ impl ActionSet {
     };
 
     pub(crate) const fn contains(self, action: Action) -> bool {
-        self.0 & 1 << action as u64 != 0
+        self.0 & 1 << action as u128 != 0
     }
 
     pub(crate) const fn with(self, action: Action) -> Self {
-        Self(self.0 | 1 << action as u64)
+        Self(self.0 | 1 << action as u128)
     }
 
     pub(crate) const fn without(self, action: Action) -> Self {
-        Self(self.0 & !(1 << action as u64))
+        Self(self.0 & !(1 << action as u128))
     }
 }
 

@@ -9,6 +9,7 @@ use std::{
     fmt,
     pin::Pin,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -289,6 +290,7 @@ pub(crate) struct Collected {
 pub(crate) enum ReadError {
     TooLarge,
     Failed,
+    TimedOut,
 }
 
 /// More trailers than any client sends.
@@ -298,8 +300,17 @@ const MAX_TRAILERS: usize = 256;
 /// time limit has to be looked at meanwhile.
 const FRAMES_AT_ONCE: u32 = 64;
 
-/// Reads a body that may have up to `limit` bytes.
-pub(crate) async fn collect<B: Body>(body: B, limit: usize) -> Result<Collected, ReadError> {
+/// Reads a body that may have up to `limit` bytes and take up to `timeout`.
+pub(crate) async fn read<B: Body>(
+    body: B,
+    limit: usize,
+    timeout: Duration,
+) -> Result<Collected, ReadError> {
+    let read = tokio::time::timeout(timeout, collect(body, limit));
+    read.await.unwrap_or(Err(ReadError::TimedOut))
+}
+
+async fn collect<B: Body>(body: B, limit: usize) -> Result<Collected, ReadError> {
     if body.size_hint().lower() > limit as u64 {
         return Err(ReadError::TooLarge);
     }

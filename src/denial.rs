@@ -28,6 +28,9 @@ pub enum DenialCause {
     Restricted(RestrictionKind),
     /// The store failed, panicked, or took too long: 503 `M_UNKNOWN`.
     StoreFailed,
+    /// A guard was asked after its layer and all of the layer's services were gone: 503
+    /// `M_UNKNOWN`.
+    LayerGone,
     /// The request has more distinct credentials, or names more accounts, than are looked up: 400
     /// `M_INVALID_PARAM`.
     TooManyCredentials,
@@ -105,6 +108,11 @@ impl DenialCause {
                 SERVICE_UNAVAILABLE,
                 "M_UNKNOWN",
                 "The account's state is not available at the moment"
+            ),
+            Self::LayerGone => answer!(
+                SERVICE_UNAVAILABLE,
+                "M_UNKNOWN",
+                "The account's state is no longer available"
             ),
             Self::TooManyCredentials => answer!(
                 BAD_REQUEST,
@@ -408,6 +416,7 @@ impl fmt::Display for Denial {
                 }
             }
             DenialCause::StoreFailed => f.write_str("the account's state is not available"),
+            DenialCause::LayerGone => f.write_str("the layer of this guard is gone"),
             DenialCause::TooManyCredentials => f.write_str("too many accounts in one request"),
             DenialCause::BodyTooLarge => f.write_str("the request body is too large"),
             DenialCause::BodyNotJson => f.write_str("the request body is not JSON"),

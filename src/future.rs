@@ -14,14 +14,12 @@ use tower_service::Service;
 
 use crate::{
     body::ResponseBodies,
-    check::Watch,
+    check::{Awaited, Watch},
     denial::{AnswerForm, Denial},
 };
 
-/// What an inquiry comes to: the request for the inner service, and what is to end it while it
-/// waits; or a denial.
-pub(crate) type Inquiry<ReqB> =
-    Pin<Box<dyn Future<Output = Result<(Request<ReqB>, Option<Watch>), Denial>> + Send>>;
+/// A check that has to wait.
+pub(crate) type Check<ReqB> = Pin<Box<dyn Future<Output = Awaited<ReqB>> + Send>>;
 
 pin_project! {
     /// The future that [`AccountStatus`](crate::AccountStatus) answers with.
@@ -62,7 +60,7 @@ enum Detour<S, F, ReqB> {
     /// The store is asked. The inner service waits beside it, ready, and is not kept any longer
     /// than that.
     Lookup {
-        inquiry: Inquiry<ReqB>,
+        check: Check<ReqB>,
         service: Option<S>,
         form: AnswerForm,
     },
@@ -121,9 +119,9 @@ where
         Self::detour(Detour::Deny { denial, form })
     }
 
-    pub(crate) fn look_up(inquiry: Inquiry<ReqB>, service: S, form: AnswerForm) -> Self {
+    pub(crate) fn look_up(check: Check<ReqB>, service: S, form: AnswerForm) -> Self {
         Self::detour(Detour::Lookup {
-            inquiry,
+            check,
             service: Some(service),
             form,
         })
@@ -180,10 +178,10 @@ where
             };
             let (denial, form) = match detour {
                 Detour::Lookup {
-                    inquiry,
+                    check,
                     service,
                     form,
-                } => match ready!(inquiry.as_mut().poll(context)) {
+                } => match ready!(check.as_mut().poll(context)) {
                     Ok((request, watch)) => {
                         let mut service = service.take().expect("taken only once");
                         let inner = service.call(request);

@@ -1,41 +1,80 @@
-//! The same question for a server's own code.
+//! The same judge for a server's own code.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::{Arc, Weak},
+};
+
+use bytes::Bytes;
+use http::Method;
 
 use crate::{
-    account::{Account, AccountState, Restriction, RestrictionKind, UserId},
+    account::{AccountState, UserId},
     action::Action,
     denial::{Denial, DenialCause},
-    request::few::Few,
-    settings::StoreFailure,
+    request::act::{Act, Event},
     shared::Shared,
     store::AccountStateStore,
 };
 
 /// Answers a server's own code what the layer would: for login handlers, single-sign-on
-/// callbacks, OAuth token endpoints and administrators' tools.
-///
-/// Kept beside the server's state (from [`AccountStatusLayer::guard`]), or found in the request's
-/// extensions where a check is left to the handler ([`NamedAccountCheck::ByHandler`]). A clone is
-/// the same guard.
+/// callbacks, OAuth token endpoints, websockets and administrators' tools.
 ///
 /// ```
-/// use tower_account_status::{AccountGuard, Denial, MemoryStore, UserId};
+/// use tower_account_status::{AccountGuard, Denial, UserId};
 ///
-/// async fn log_in(guard: &AccountGuard<MemoryStore>, user: &UserId) -> Result<(), Denial> {
+/// async fn log_in(guard: &AccountGuard, user: &UserId) -> Result<(), Denial> {
 ///     // … the password is right, and no device has been made yet:
 ///     guard.check(user).await?;
 ///     Ok(())
 /// }
 /// ```
 ///
+/// # Where it comes from, and how long it works
+///
+/// A guard from [`AccountStatusLayer::guard`] may be kept in the server's state, even in the
+/// state that is itself the store: it does not keep the layer alive. It works as long as the
+/// layer, or a service that the layer made, lives. After that it refuses everything with
+/// [`DenialCause::LayerGone`].
+///
+/// Where a check is left to the handler ([`NamedAccountCheck::ByHandler`]), a guard is in the
+/// request's extensions. It works as long as it lives.
+///
+/// A clone is the same guard.
+///
+/// # Settings of the layer
+///
+/// - Under [`with_report_only`] no check fails. What would be refused is told to the observer.
+/// - Under [`StoreFailure::LetEveryoneThrough`] no check fails because of the store.
+/// - The observer hears of what is refused or would be, and of what passes unchecked. It does not
+///   hear of what simply passes, because the layer has told it of the request.
+///
 /// [`AccountStatusLayer::guard`]: crate::AccountStatusLayer::guard
 /// [`NamedAccountCheck::ByHandler`]: crate::NamedAccountCheck::ByHandler
-pub struct AccountGuard<S>(Arc<Shared<S>>);
+/// [`with_report_only`]: crate::AccountStatusLayer::with_report_only
+/// [`StoreFailure::LetEveryoneThrough`]: crate::StoreFailure::LetEveryoneThrough
+#[derive(Clone)]
+pub struct AccountGuard(Held);
 
-impl<S: AccountStateStore> AccountGuard<S> {
-    pub(crate) fn new(shared: Arc<Shared<S>>) -> Self {
-        Self(shared)
+#[derive(Clone)]
+enum Held {
+    Weak(Weak<dyn Checks>),
+    Strong(Arc<dyn Checks>),
+}
+
+impl AccountGuard {
+    /// A guard that the server may keep: were it strong, a store that holds it would never be
+    /// freed.
+    pub(crate) fn weak<S: AccountStateStore>(shared: &Arc<Shared<S>>) -> Self {
+        let weak = Arc::downgrade(shared);
+        Self(Held::Weak(weak))
+    }
+
+    /// A guard for one request, which may outlive the service that it was sent to.
+    pub(crate) fn strong<S: AccountStateStore>(shared: Arc<Shared<S>>) -> Self {
+        Self(Held::Strong(shared))
     }
 
     /// Whether `user` may log in and use the server at all: not while locked or deactivated.
@@ -43,14 +82,15 @@ impl<S: AccountStateStore> AccountGuard<S> {
     /// # Errors
     ///
     /// The denial that turns into the same response that the layer gives, with the reason and the
-    /// end where the store knows them: ask only after the person has proved who they are. Also if
-    /// the store fails or does not answer within the layer's time limit.
+    /// end where the store knows them: ask only after the person has proved who they are. Also,
+    /// unless [the settings](#settings-of-the-layer) say otherwise, if the store fails or does not
+    /// answer within the layer's time limit.
     pub async fn check(&self, user: &UserId) -> Result<(), Denial> {
         self.check_action(user, Action::LogIn).await
     }
 
-    /// Whether `user` may do something: not while locked or deactivated, nor while suspended if
-    /// the [policy](crate::SuspensionPolicy) refuses it.
+    /// Whether `user` may do something: not while locked or deactivated, unless it is to log out,
+    /// nor while suspended if the [policy](crate::SuspensionPolicy) refuses it.
     ///
     /// For what a request's head and body do not show, such as the redaction of an event that
     /// turns out to be somebody else's ([`Action::RedactEvent`]).
@@ -59,70 +99,121 @@ impl<S: AccountStateStore> AccountGuard<S> {
     ///
     /// As for [`check`](Self::check).
     pub async fn check_action(&self, user: &UserId, action: Action) -> Result<(), Denial> {
-        let settings = &self.0.settings;
-        let state = match self.state(user).await {
-            Ok(state) => state,
-            Err(_) if settings.store_failure == StoreFailure::LetEveryoneThrough => return Ok(()),
-            Err(denial) => return Err(denial),
-        };
-        let now = settings.now();
-        let Some(kind) = state.in_force(now).map(Restriction::kind) else {
-            return Ok(());
-        };
-        let is_suspended = kind == RestrictionKind::Suspended;
-        if is_suspended && settings.suspension.permits(action) {
-            return Ok(());
-        }
-        let action = is_suspended.then_some(action);
-        let denial = Denial::restricted(user.clone(), state, kind, now);
-        Err(denial.with_action(action).with_cors(settings.cors_headers))
+        let act = Act::Action(action);
+        self.checks()?.check(user, act, Bytes::new()).await
+    }
+
+    /// Whether `user` may send an event to `room`: as a state event where there is a `state_key`,
+    /// else as a message event.
+    ///
+    /// The answer is that to the request `PUT /_matrix/client/v3/rooms/{room}/send/…` or
+    /// `…/state/…`: rooms for appeals, memberships and redactions count as there. Made for what
+    /// sends events without such a request: a websocket, a scheduler, a bridge. `content` is the
+    /// JSON of the event's content; that of a redaction has the event's id in `redacts`.
+    ///
+    /// # Errors
+    ///
+    /// As for [`check`](Self::check).
+    pub async fn check_event(
+        &self,
+        user: &UserId,
+        room_id: &str,
+        event_type: &str,
+        state_key: Option<&str>,
+        content: &[u8],
+    ) -> Result<(), Denial> {
+        let act = Act::Event(Event {
+            room_id,
+            event_type,
+            state_key,
+            content,
+        });
+        self.checks()?.check(user, act, Bytes::new()).await
+    }
+
+    /// Whether the layer would let a request of `user` pass: by its method, its path as the client
+    /// would send it and without the query, and its body, which is looked at only where a
+    /// suspension depends on it.
+    ///
+    /// What passes the layer whatever the state passes here, too.
+    ///
+    /// # Errors
+    ///
+    /// As for [`check`](Self::check).
+    pub async fn check_request(
+        &self,
+        user: &UserId,
+        method: &Method,
+        path: &str,
+        body: impl Into<Bytes>,
+    ) -> Result<(), Denial> {
+        let act = Act::Request { method, path };
+        self.checks()?.check(user, act, body.into()).await
     }
 
     /// The state of `user`, within the layer's time limit.
     ///
     /// # Errors
     ///
-    /// A denial with [`DenialCause::StoreFailed`] if the store fails, panics or takes too long.
+    /// A denial with [`DenialCause::StoreFailed`] if the store fails, panics or takes too long,
+    /// whatever the settings say.
     pub async fn state(&self, user: &UserId) -> Result<AccountState, Denial> {
-        let settings = &self.0.settings;
-        let answer = self.0.state_now(user).await;
-        answer.map_err(|_| settings.denial(DenialCause::StoreFailed))
+        self.checks()?.state(user).await
+    }
+
+    fn checks(&self) -> Result<Arc<dyn Checks>, Denial> {
+        let checks = match &self.0 {
+            Held::Weak(checks) => checks.upgrade(),
+            Held::Strong(checks) => Some(Arc::clone(checks)),
+        };
+        checks.ok_or_else(|| {
+            #[cfg(feature = "tracing")]
+            tracing::error!("a guard was asked after its layer and all of its services were gone");
+            Denial::from_cause(DenialCause::LayerGone)
+        })
     }
 }
 
-impl<S> Clone for AccountGuard<S> {
-    fn clone(&self) -> Self {
-        Self(Arc::clone(&self.0))
+type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, Denial>> + Send + 'a>>;
+
+/// The layer's state without the store's type: a guard is named in the server's own state, and
+/// a store that holds a closure has no name.
+trait Checks: Send + Sync {
+    fn check<'a>(&'a self, user: &'a UserId, act: Act<'a>, body: Bytes) -> BoxFuture<'a, ()>;
+    fn state<'a>(&'a self, user: &'a UserId) -> BoxFuture<'a, AccountState>;
+    fn debug(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result;
+}
+
+impl<S: AccountStateStore> Checks for Shared<S> {
+    fn check<'a>(&'a self, user: &'a UserId, act: Act<'a>, body: Bytes) -> BoxFuture<'a, ()> {
+        Box::pin(self.check_own(user, act, body))
+    }
+
+    fn state<'a>(&'a self, user: &'a UserId) -> BoxFuture<'a, AccountState> {
+        Box::pin(self.state_or_denial(user))
+    }
+
+    fn debug(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.settings, f)
     }
 }
 
-impl<S> fmt::Debug for AccountGuard<S> {
+impl fmt::Debug for AccountGuard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("AccountGuard").field(&self.0).finish()
-    }
-}
-
-/// The accounts whose states were checked for a request, in its extensions where
-/// [the setting](crate::AccountStatusLayer::with_checked_accounts) asks for it.
-///
-/// **It proves no authentication.** It says whose state was looked up: the token may have expired,
-/// or have been revoked while a cache still knew its owner. It is for logs and rate limits.
-#[derive(Clone, Debug)]
-pub struct CheckedAccounts(Arc<[Account]>);
-
-impl CheckedAccounts {
-    pub(crate) fn new(accounts: Few<Account>) -> Self {
-        Self(accounts.into_iter().collect())
-    }
-
-    /// The account of the first credential that is somebody's: headers come before the query.
-    #[must_use]
-    pub fn first(&self) -> &Account {
-        &self.0[0]
-    }
-
-    /// All of them; nearly always one.
-    pub fn iter(&self) -> impl Iterator<Item = &Account> {
-        self.0.iter()
+        struct Settings<'a>(&'a dyn Checks);
+        impl fmt::Debug for Settings<'_> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.debug(f)
+            }
+        }
+        let checks = match &self.0 {
+            Held::Weak(checks) => checks.upgrade(),
+            Held::Strong(checks) => Some(Arc::clone(checks)),
+        };
+        let mut tuple = f.debug_tuple("AccountGuard");
+        match &checks {
+            Some(checks) => tuple.field(&Settings(&**checks)).finish(),
+            None => tuple.field(&"its layer is gone").finish(),
+        }
     }
 }

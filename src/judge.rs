@@ -1,50 +1,122 @@
-//! What each restriction permits.
+//! The one place that refuses an account.
+//!
+//! Whoever asks (the check at once, the awaited one, a long poll that waits, the guard) asks
+//! [`judge`], which knows nothing but what it is given.
+
+use std::time::SystemTime;
 
 use http::Method;
 
 use crate::{
-    account::{RestrictionKind, UserId},
+    account::{Account, Restriction, RestrictionKind, UserId},
     action::Action,
-    suspension::{BodyQuestion, Judgement, Redaction, SuspensionPolicy, judge},
+    denial::Denial,
+    request::{act::Act, class::Class},
+    suspension::{self, BodyQuestion, Judgement, Redaction, SuspensionPolicy},
 };
 
-/// What becomes of a request by an account under a restriction.
+/// What an account's state means for what it wants to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Verdict<'p> {
+pub(crate) enum Verdict<'a> {
     Pass,
     /// It passes, and the handler has to look closer, with the guard's help.
     LeaveToHandler,
-    /// It is refused, as what it would do, where that decided.
-    Deny(Option<Action>),
-    /// The body decides.
-    AskBody(BodyQuestion<'p>),
-    /// Whose event it is decides.
-    AskSender(Redaction<'p>),
+    Refuse(Refusal),
+    /// The body decides: [`judge_body`].
+    NeedsBody(BodyQuestion<'a>),
+    /// Whose event it is decides: [`judge_sender`].
+    NeedsSender(Redaction<'a>),
 }
 
-/// Judges a request that is on no allow-list.
-pub(crate) fn verdict<'p>(
+/// Why an account is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Refusal {
     kind: RestrictionKind,
+    /// What it would do, where that decided.
+    action: Option<Action>,
+    now: SystemTime,
+}
+
+/// Judges `account` at `now` for an act of this class.
+pub(crate) fn judge<'a>(
     policy: &SuspensionPolicy,
-    method: &Method,
-    path: &'p str,
+    class: Class,
+    act: Act<'a>,
+    account: &Account,
+    now: SystemTime,
+) -> Verdict<'a> {
+    if class.passes {
+        return Verdict::Pass;
+    }
+    let Some(kind) = account.state.in_force(now).map(Restriction::kind) else {
+        return Verdict::Pass;
+    };
+    if kind != RestrictionKind::Suspended {
+        // It may do nothing but what passes whatever the state.
+        let action = None;
+        return Verdict::Refuse(Refusal { kind, action, now });
+    }
+    let judgement = match act {
+        Act::Action(action) => Judgement::by(policy, action),
+        Act::Event(event) => suspension::judge_event(policy, &event, &account.user),
+        Act::Request { method, path } => {
+            suspension::judge(policy, suspended_as(method, path), path, &account.user)
+        }
+    };
+    Verdict::of_suspended(judgement, now)
+}
+
+/// Judges a suspended account at `now`, whose request has this body.
+pub(crate) fn judge_body<'a>(
+    policy: &SuspensionPolicy,
+    question: BodyQuestion<'a>,
+    body: &[u8],
     user: &UserId,
-) -> Verdict<'p> {
-    match kind {
-        // Neither may do anything but log out, which is on the allow-list.
-        RestrictionKind::Locked | RestrictionKind::Deactivated => Verdict::Deny(None),
-        RestrictionKind::Suspended => judge(policy, method, path, user).into(),
+    now: SystemTime,
+) -> Verdict<'a> {
+    let judgement = suspension::judge_body(policy, question, body, user);
+    Verdict::of_suspended(judgement, now)
+}
+
+/// Judges a suspended account at `now`, which redacts an event: its own, if that is known.
+pub(crate) fn judge_sender(
+    policy: &SuspensionPolicy,
+    own: Option<bool>,
+    now: SystemTime,
+) -> Verdict<'static> {
+    Verdict::of_suspended(suspension::judge_redaction(policy, own), now)
+}
+
+/// The method that a suspension goes by: over HTTP/2 a `CONNECT` with a path
+/// ([RFC 8441](https://www.rfc-editor.org/rfc/rfc8441)) has the place of the `GET` that asks
+/// for an upgrade.
+fn suspended_as<'a>(method: &'a Method, path: &str) -> &'a Method {
+    match method == Method::CONNECT && path.starts_with('/') {
+        true => &Method::GET,
+        false => method,
     }
 }
 
-impl<'p> From<Judgement<'p>> for Verdict<'p> {
-    fn from(judgement: Judgement<'p>) -> Self {
+impl<'a> Verdict<'a> {
+    fn of_suspended(judgement: Judgement<'a>, now: SystemTime) -> Self {
         match judgement {
             Judgement::Permit => Self::Pass,
             Judgement::PermitUnattributed => Self::LeaveToHandler,
-            Judgement::Refuse(action) => Self::Deny(Some(action)),
-            Judgement::ReadBody(question) => Self::AskBody(question),
-            Judgement::RedactionOf(redaction) => Self::AskSender(redaction),
+            Judgement::Refuse(action) => Self::Refuse(Refusal {
+                kind: RestrictionKind::Suspended,
+                action: Some(action),
+                now,
+            }),
+            Judgement::ReadBody(question) => Self::NeedsBody(question),
+            Judgement::RedactionOf(redaction) => Self::NeedsSender(redaction),
         }
+    }
+}
+
+impl Refusal {
+    /// The answer to `account`.
+    pub(crate) fn denial(self, account: Account) -> Denial {
+        Denial::restricted(account.user, account.state, self.kind, self.now)
+            .with_action(self.action)
     }
 }

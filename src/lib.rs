@@ -7,6 +7,8 @@ mod action;
 mod body;
 mod changes;
 mod check;
+mod checked_accounts;
+mod common;
 #[cfg(feature = "conformance")]
 #[cfg_attr(docsrs, doc(cfg(feature = "conformance")))]
 pub mod conformance;
@@ -23,6 +25,7 @@ mod model;
 #[cfg_attr(docsrs, doc(cfg(feature = "moderation")))]
 pub mod moderation;
 mod outcome;
+mod panics;
 mod request;
 mod service;
 mod settings;
@@ -36,10 +39,11 @@ pub use body::{
     KeptBodies, RequestBodies, RequestBody, ResponseBodies, ResponseBody, WrappedBodies,
 };
 pub use changes::{Announcement, ChangeListener, Changes, Subscription};
+pub use checked_accounts::CheckedAccounts;
 pub use credential::{AccessToken, Credential, LoginIdentifier, LoginToken, Secret};
 pub use denial::{Denial, DenialCause};
 pub use future::ResponseFuture;
-pub use guard::{AccountGuard, CheckedAccounts};
+pub use guard::AccountGuard;
 pub use layer::AccountStatusLayer;
 #[cfg(feature = "moderation")]
 #[cfg_attr(docsrs, doc(cfg(feature = "moderation")))]
@@ -48,8 +52,9 @@ pub use moderation::{
     Authentication,
 };
 pub use outcome::{Decision, Outcome};
+pub use request::{long_poll::LongPoll, request_path::RequestPath};
 pub use service::{AccountStatus, IntoMakeService};
-pub use settings::{NamedAccountCheck, StoreFailure};
+pub use settings::{NamedAccountCheck, NamedIn, StoreFailure};
 pub use store::{
     AccountStateStore, Combined, CredentialOwner, DynAccountStateStore, MemoryStore, Peek,
     RestrictionRecord, RestrictionStore,

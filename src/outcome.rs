@@ -4,7 +4,7 @@ use std::{fmt, time::Duration};
 
 use http::Method;
 
-use crate::{account::UserId, denial::Denial};
+use crate::{account::UserId, denial::Denial, request::act::Act, suspension};
 
 /// What the layer did with a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -14,7 +14,7 @@ pub enum Decision {
     Passed,
     /// It was refused with a [`Denial`].
     Refused,
-    /// It would have been refused, and was handed on, for the layer only reports.
+    /// It would have been refused, and was handed on, because the layer only reports.
     WouldRefuse,
     /// It was handed on although the store could not say in which state the account is.
     PassedUnchecked,
@@ -45,11 +45,11 @@ impl fmt::Display for Decision {
 
 /// What became of one request: what [the hook](crate::AccountStatusLayer::with_observer) hears.
 ///
-/// It holds no credential, no path and no body.
-#[derive(Clone, Copy, Debug)]
+/// It shows no credential, no path and no body.
+#[derive(Clone, Copy)]
 pub struct Outcome<'a> {
     pub(crate) decision: Decision,
-    pub(crate) method: &'a Method,
+    act: Act<'a>,
     pub(crate) account: Option<&'a UserId>,
     pub(crate) denial: Option<&'a Denial>,
     pub(crate) store_error: Option<&'a dyn ErrorText>,
@@ -69,10 +69,10 @@ impl<T: fmt::Display + fmt::Debug> ErrorText for T {
 }
 
 impl<'a> Outcome<'a> {
-    pub(crate) fn new(decision: Decision, method: &'a Method) -> Self {
+    pub(crate) fn new(decision: Decision, act: Act<'a>) -> Self {
         Self {
             decision,
-            method,
+            act,
             account: None,
             denial: None,
             store_error: None,
@@ -86,14 +86,37 @@ impl<'a> Outcome<'a> {
         self.decision
     }
 
-    /// The request's method.
+    /// The request's method. `None` where the server's own code asked the
+    /// [guard](crate::AccountGuard) about an action or an event.
     #[must_use]
-    pub fn method(&self) -> &'a Method {
-        self.method
+    pub fn method(&self) -> Option<&'a Method> {
+        match self.act {
+            Act::Request { method, .. } => Some(method),
+            Act::Action(_) | Act::Event(_) => None,
+        }
+    }
+
+    /// Which endpoint it was, for a metric's label: one of a few hundred names.
+    ///
+    /// Where the endpoint is known, its template as in the
+    /// [policy's table](crate::SuspensionPolicy#endpoint-by-endpoint), such as
+    /// `rooms/{roomId}/leave`. Else the area: `/_matrix/client`, `/_matrix/media` and so on, or
+    /// `other`. Where the server's own code asked the [guard](crate::AccountGuard) about an
+    /// action, the [action's name](Action::as_str).
+    #[must_use]
+    pub fn endpoint(&self) -> &'static str {
+        match self.act {
+            Act::Request { path, .. } => suspension::template(path).unwrap_or_else(|| area(path)),
+            Act::Action(action) => action.as_str(),
+            Act::Event(event) => match event.state_key {
+                None => "rooms/{roomId}/send/{eventType}/{txnId}",
+                Some(_) => "rooms/{roomId}/state/{eventType}/{stateKey}",
+            },
+        }
     }
 
     /// Whose request it is: the account that is restricted, or else that of the first credential.
-    /// `None` where no credential is anybody's.
+    /// `None` where no credential has an owner.
     #[must_use]
     pub fn account(&self) -> Option<&'a UserId> {
         self.denial.and_then(Denial::user).or(self.account)
@@ -122,21 +145,58 @@ impl<'a> Outcome<'a> {
     #[cfg(feature = "tracing")]
     pub(crate) fn trace(&self) {
         let account = self.account().map(UserId::as_str);
-        let method = self.method.as_str();
+        let method = self.method().map(Method::as_str);
         if let Some(error) = self.store_error {
             let decision = self.decision.as_str();
-            tracing::warn!(method, decision, %error, "the account state store gave no answer");
+            tracing::warn!(method, endpoint = self.endpoint(), decision, %error, "the account state store gave no answer");
             return;
         }
         let Some(denial) = self.denial else { return };
         match self.decision {
             Decision::WouldRefuse => {
-                tracing::info!(account, method, cause = %denial, "request would be refused");
+                tracing::info!(account, method, endpoint = self.endpoint(), cause = %denial, "request would be refused");
             }
             Decision::Ended => {
-                tracing::debug!(account, method, cause = %denial, "waiting request ended");
+                tracing::debug!(account, method, endpoint = self.endpoint(), cause = %denial, "waiting request ended");
             }
-            _ => tracing::debug!(account, method, cause = %denial, "request refused"),
+            _ => {
+                tracing::debug!(account, method, endpoint = self.endpoint(), cause = %denial, "request refused")
+            }
         }
+    }
+}
+
+/// The area that a path belongs to.
+fn area(path: &str) -> &'static str {
+    const AREAS: [&str; 9] = [
+        "/_matrix/client",
+        "/_matrix/media",
+        "/_matrix/federation",
+        "/_matrix/key",
+        "/_matrix/app",
+        "/_matrix/identity",
+        "/_matrix/push",
+        "/_matrix",
+        "/.well-known",
+    ];
+    let is_in = |area: &&str| {
+        let rest = path.strip_prefix(*area);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    AREAS.into_iter().find(is_in).unwrap_or("other")
+}
+
+/// What the methods say, and nothing that they do not.
+impl fmt::Debug for Outcome<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Outcome")
+            .field("decision", &self.decision)
+            .field("method", &self.method())
+            .field("endpoint", &self.endpoint())
+            .field("account", &self.account())
+            .field("denial", &self.denial)
+            .field("store_error", &self.store_error)
+            .field("lookup_time", &self.lookup_time)
+            .finish()
     }
 }

@@ -15,9 +15,13 @@ use tower_service::Service;
 
 use crate::{
     body::{KeptBodies, RequestBodies, ResponseBodies},
-    check::{AtOnce, Head, Passage, inquire},
+    check::{AtOnce, Findings, check_awaited},
+    checked_accounts::CheckedAccounts,
+    common::inner_service,
+    denial::AnswerForm,
     future::ResponseFuture,
-    guard::{AccountGuard, CheckedAccounts},
+    guard::AccountGuard,
+    request::head::Head,
     shared::Shared,
     store::AccountStateStore,
 };
@@ -41,24 +45,6 @@ impl<S, Store, Req, Res> AccountStatus<S, Store, Req, Res> {
         }
     }
 
-    /// The inner service.
-    #[must_use]
-    pub fn get_ref(&self) -> &S {
-        &self.inner
-    }
-
-    /// The inner service.
-    #[must_use]
-    pub fn get_mut(&mut self) -> &mut S {
-        &mut self.inner
-    }
-
-    /// The inner service.
-    #[must_use]
-    pub fn into_inner(self) -> S {
-        self.inner
-    }
-
     /// A make-service that answers every connection with a clone of this one: what `axum::serve`
     /// takes where the layer is around a whole router.
     #[must_use]
@@ -66,6 +52,8 @@ impl<S, Store, Req, Res> AccountStatus<S, Store, Req, Res> {
         IntoMakeService(self)
     }
 }
+
+inner_service!([S, Store], AccountStatus);
 
 impl<S, Store, Req, Res, B, ResB> Service<Request<B>> for AccountStatus<S, Store, Req, Res>
 where
@@ -104,32 +92,41 @@ impl<S: Clone, Store: AccountStateStore, Req, Res> AccountStatus<S, Store, Req, 
         Req::Body: 'static,
         B: Body + Send + 'static,
     {
-        let head = Head::of(&request, &self.shared.settings);
-        let watched = self.shared.to_be_watched(&head);
-        let form = head.answer_form();
-        let mut passage = Passage::free();
-        match self.shared.decide_at_once(&head, &mut passage) {
-            AtOnce::Pass => self.shared.passed(&passage, request.method()),
-            AtOnce::Deny(denial) => {
-                let refused = self.shared.refused(denial, &passage, request.method());
-                if let Err(denial) = refused {
+        // Before the store is asked: what is announced from then on ends a long poll.
+        let announcements = self.shared.changes.announcements();
+        let head = Head::of(&request, &self.shared.settings.path);
+        let form = AnswerForm::of(head.method, &head.path);
+        let mut found = Findings::new();
+        let class = match self.shared.check_at_once(&head, &mut found) {
+            AtOnce::Pass(class) => {
+                self.shared.passed(&found, head.act());
+                class
+            }
+            AtOnce::Refuse(denial) => match self.shared.refused(denial, &found, head.act()) {
+                Ok(()) => None,
+                Err(denial) => {
                     // Whatever the inner service reserved in becoming ready, it gives back.
                     drop(self.take_ready());
                     return ResponseFuture::deny(denial, form);
                 }
-            }
-            AtOnce::Ask => {
-                let inquiry = inquire::<_, B, Req, _>(
+            },
+            AtOnce::Await(class) => {
+                let check = check_awaited::<_, B, Req, _>(
                     Arc::clone(&self.shared),
                     request,
-                    watched,
+                    class,
+                    announcements,
                     Shared::hand_on,
                 );
-                return ResponseFuture::look_up(Box::pin(inquiry), self.take_ready(), form);
+                return ResponseFuture::look_up(Box::pin(check), self.take_ready(), form);
             }
-        }
-        self.shared.hand_on(&passage, &mut request);
-        let watch = watched.and_then(|watched| self.shared.watch(watched, passage.accounts));
+        };
+        let watched = class.and_then(|class| {
+            self.shared
+                .to_be_watched(class, &head, announcements, &found)
+        });
+        self.shared.hand_on(&found, &mut request);
+        let watch = watched.and_then(|watched| self.shared.watch(watched, found.accounts));
         let inner = Req::call(&mut self.inner, request);
         match watch {
             None => ResponseFuture::pass(inner),
@@ -146,13 +143,13 @@ impl<S: Clone, Store: AccountStateStore, Req, Res> AccountStatus<S, Store, Req, 
 
 impl<Store: AccountStateStore> Shared<Store> {
     /// Puts into the request's extensions what the settings want there.
-    fn hand_on<B>(self: &Arc<Self>, passage: &Passage, request: &mut Request<B>) {
-        if passage.hands_on_guard {
-            let guard = AccountGuard::new(Arc::clone(self));
+    fn hand_on<B>(self: &Arc<Self>, found: &Findings, request: &mut Request<B>) {
+        if found.hands_on_guard {
+            let guard = AccountGuard::strong(Arc::clone(self));
             request.extensions_mut().insert(guard);
         }
-        if self.settings.hand_on_account && !passage.accounts.is_empty() {
-            let accounts = CheckedAccounts::new(passage.accounts.clone());
+        if self.settings.hand_on_account && !found.accounts.is_empty() {
+            let accounts = CheckedAccounts::new(found.accounts.clone());
             request.extensions_mut().insert(accounts);
         }
     }

@@ -1,27 +1,43 @@
-//! What the user of the layer decides.
+//! What the user of a layer decides: data, and no rules.
 
 use std::{
-    borrow::Cow,
     fmt,
+    ops::{Deref, DerefMut},
     sync::Arc,
     time::{Duration, SystemTime},
 };
 
-use http::{Extensions, Method, Uri};
-
 use crate::{
     account::AccountState,
     outcome::Outcome,
+    panics::{Panicked, unless_it_panics},
     request::{
-        endpoint::{self, NamingEndpoint},
-        long_poll::{LongPoll, long_poll},
-        path_source::PathSource,
+        endpoint::NamingEndpoint, exemptions::Exemptions, long_poll::LongPoll,
+        request_path::RequestPath,
     },
     suspension::SuspensionPolicy,
 };
 
-/// When the accounts that a body names are checked: those of `POST /login`, `POST /refresh`, and
-/// of the `auth` in `POST /account/password` and `POST /account/deactivate`.
+/// Where a body names accounts, each with a [check](NamedAccountCheck) of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum NamedIn {
+    /// `POST /login`: every account that is to be logged in.
+    Login,
+    /// `POST /refresh`: the owner of the refresh token.
+    Refresh,
+    /// `POST /account/password` and `POST /account/deactivate`, where no access token says whose
+    /// the request is: the account in `auth`.
+    ///
+    /// Not covered: an `auth` that names nobody but a session, as when a password is reset by
+    /// e-mail. Only the handler knows whose that is, and can ask the
+    /// [guard](crate::AccountGuard).
+    Reauthentication,
+    /// `POST /register`: the guest whose account is upgraded, the owner of `guest_access_token`.
+    GuestUpgrade,
+}
+
+/// When the accounts that a body names are checked ([`NamedIn`]).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum NamedAccountCheck {
@@ -32,7 +48,7 @@ pub enum NamedAccountCheck {
     #[default]
     BeforeHandler,
     /// By the handler, which asks the [`AccountGuard`](crate::AccountGuard) between the password
-    /// and the new device. The guard stands in the request's extensions.
+    /// and the new device. The guard is in the request's extensions.
     ///
     /// Nothing is revealed to strangers, if the handler does it right.
     ByHandler,
@@ -55,157 +71,192 @@ pub enum StoreFailure {
 }
 
 type Observer = Arc<dyn Fn(&Outcome<'_>) + Send + Sync>;
-pub(crate) type Clock = Arc<dyn Fn() -> SystemTime + Send + Sync>;
+type Clock = Arc<dyn Fn() -> SystemTime + Send + Sync>;
 
+/// What every layer of this crate has settings for.
 #[derive(Clone)]
-pub(crate) struct Settings {
-    pub(crate) exempt: Vec<(Method, Box<str>)>,
-    pub(crate) exempt_versions: bool,
-    pub(crate) excluded_prefixes: Vec<Box<str>>,
-    pub(crate) path: PathSource,
-    pub(crate) login_check: NamedAccountCheck,
-    pub(crate) refresh_check: NamedAccountCheck,
-    pub(crate) reauthentication_check: NamedAccountCheck,
+pub(crate) struct Common {
+    pub(crate) path: RequestPath,
     pub(crate) store_timeout: Duration,
-    pub(crate) store_failure: StoreFailure,
     pub(crate) body_limit: usize,
     pub(crate) body_timeout: Duration,
     pub(crate) cors_headers: bool,
-    pub(crate) hand_on_account: bool,
     pub(crate) clock: Option<Clock>,
-    pub(crate) suspension: SuspensionPolicy,
-    pub(crate) observer: Option<Observer>,
-    pub(crate) report_only: bool,
-    pub(crate) ends_sync: bool,
-    pub(crate) ends_sliding_sync: bool,
-    /// Whether there is something to be done even for a request that passes.
-    pub(crate) always_examines: bool,
 }
 
-impl Default for Settings {
+impl Default for Common {
     fn default() -> Self {
         Self {
-            exempt: Vec::new(),
-            exempt_versions: false,
-            excluded_prefixes: Vec::new(),
-            path: PathSource::default(),
-            login_check: NamedAccountCheck::default(),
-            refresh_check: NamedAccountCheck::default(),
-            reauthentication_check: NamedAccountCheck::default(),
+            path: RequestPath::default(),
             store_timeout: Duration::from_secs(5),
-            store_failure: StoreFailure::default(),
             body_limit: 64 * 1024,
             body_timeout: Duration::from_secs(30),
             cors_headers: true,
-            hand_on_account: false,
             clock: None,
-            suspension: SuspensionPolicy::new(),
-            observer: None,
-            report_only: false,
-            ends_sync: true,
-            ends_sliding_sync: true,
-            always_examines: false,
         }
     }
 }
 
-impl Settings {
-    pub(crate) fn now(&self) -> SystemTime {
+impl Common {
+    /// The time, unless the user's clock panics.
+    pub(crate) fn now(&self) -> Result<SystemTime, Panicked> {
         match &self.clock {
-            None => SystemTime::now(),
-            Some(clock) => clock(),
+            None => Ok(SystemTime::now()),
+            Some(clock) => unless_it_panics(|| clock()),
         }
     }
 
     /// The time to judge `state` at: any, where no restriction has an end. The clock is not read
     /// then, which may be a call of the operating system.
-    pub(crate) fn now_for(&self, state: &AccountState) -> SystemTime {
+    pub(crate) fn now_for(&self, state: &AccountState) -> Result<SystemTime, Panicked> {
         match state.has_end() {
             true => self.now(),
-            false => SystemTime::UNIX_EPOCH,
+            false => Ok(SystemTime::UNIX_EPOCH),
         }
     }
 
-    /// The path that the rules are about.
-    pub(crate) fn path<'a>(&self, uri: &'a Uri, extensions: &'a Extensions) -> Cow<'a, str> {
-        self.path.of(uri, extensions)
+    fn debug(&self, f: &mut fmt::DebugStruct<'_, '_>) {
+        f.field("path", &self.path)
+            .field("store_timeout", &self.store_timeout)
+            .field("body_limit", &self.body_limit)
+            .field("body_timeout", &self.body_timeout)
+            .field("cors_headers", &self.cors_headers)
+            .field("clock", &self.clock.is_some());
+    }
+}
+
+impl fmt::Debug for Common {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut f = f.debug_struct("Settings");
+        self.debug(&mut f);
+        f.finish()
+    }
+}
+
+/// The settings of [`AccountStatusLayer`](crate::AccountStatusLayer).
+#[derive(Clone, Default)]
+pub(crate) struct Settings {
+    pub(crate) common: Common,
+    pub(crate) exemptions: Exemptions,
+    pub(crate) suspension: SuspensionPolicy,
+    pub(crate) named_accounts: NamedAccountChecks,
+    pub(crate) store_failure: StoreFailure,
+    pub(crate) left_waiting: LeftWaiting,
+    pub(crate) hand_on_account: bool,
+    pub(crate) observer: Option<Observer>,
+    pub(crate) report_only: bool,
+    always_examines: bool,
+}
+
+impl Settings {
+    /// Whether the fast path cannot tell what there is to do for a request.
+    #[inline]
+    pub(crate) fn always_examines(&self) -> bool {
+        self.always_examines
     }
 
-    /// Whether [`path`](Self::path) is anything but the path of the URI.
-    pub(crate) fn rewrites_paths(&self) -> bool {
-        self.path.rewrites()
+    /// To be called when a setting has changed.
+    pub(crate) fn settle(&mut self) {
+        self.always_examines =
+            self.observer.is_some() || self.hand_on_account || self.path.may_end_otherwise();
     }
+}
 
-    /// What passes whatever the store says or fails to say.
-    pub(crate) fn always_passes(&self, method: &Method, path: &str) -> bool {
-        method == Method::OPTIONS
-            || endpoint::is_logout(method, path)
-            || (self.exempt_versions && endpoint::is_versions(method, path))
-            || self
-                .exempt
-                .iter()
-                .any(|(exempt, exact)| exempt == method && **exact == *path)
-            || endpoint::is_well_known(path)
-            || self
-                .excluded_prefixes
-                .iter()
-                .any(|prefix| endpoint::is_below(prefix, path))
-    }
+/// A check for each of [`NamedIn`].
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct NamedAccountChecks {
+    login: NamedAccountCheck,
+    refresh: NamedAccountCheck,
+    reauthentication: NamedAccountCheck,
+    guest_upgrade: NamedAccountCheck,
+}
 
-    /// Whether a request that passes is to be ended when its account is restricted later.
-    pub(crate) fn ends(&self, method: &Method, path: &str) -> bool {
-        match long_poll(method, path) {
-            Some(LongPoll::Sync) => self.ends_sync,
-            Some(LongPoll::SlidingSync) => self.ends_sliding_sync,
-            None => false,
+impl NamedAccountChecks {
+    pub(crate) fn set(&mut self, named_in: NamedIn, check: NamedAccountCheck) {
+        match named_in {
+            NamedIn::Login => self.login = check,
+            NamedIn::Refresh => self.refresh = check,
+            NamedIn::Reauthentication => self.reauthentication = check,
+            NamedIn::GuestUpgrade => self.guest_upgrade = check,
         }
     }
 
-    pub(crate) fn check_of(&self, endpoint: NamingEndpoint) -> NamedAccountCheck {
+    pub(crate) fn of(&self, endpoint: NamingEndpoint) -> NamedAccountCheck {
         match endpoint {
-            NamingEndpoint::Login => self.login_check,
-            NamingEndpoint::Refresh => self.refresh_check,
-            NamingEndpoint::Reauthentication => self.reauthentication_check,
-            // Whichever it is, it is not to be one that is checked before the handler.
-            NamingEndpoint::Unclear => {
-                let checks = [
-                    self.login_check,
-                    self.refresh_check,
-                    self.reauthentication_check,
-                ];
-                let strictest = [
-                    NamedAccountCheck::BeforeHandler,
-                    NamedAccountCheck::ByHandler,
-                ];
-                let set = strictest.into_iter().find(|check| checks.contains(check));
-                set.unwrap_or(NamedAccountCheck::Off)
-            }
+            NamingEndpoint::Login => self.login,
+            NamingEndpoint::Refresh => self.refresh,
+            NamingEndpoint::Reauthentication => self.reauthentication,
+            NamingEndpoint::GuestUpgrade => self.guest_upgrade,
+            NamingEndpoint::Unclear => self.strictest(),
         }
+    }
+
+    /// Whichever endpoint it is, it may be one that is checked before the handler.
+    fn strictest(&self) -> NamedAccountCheck {
+        let checks = [
+            self.login,
+            self.refresh,
+            self.reauthentication,
+            self.guest_upgrade,
+        ];
+        let strictest = [
+            NamedAccountCheck::BeforeHandler,
+            NamedAccountCheck::ByHandler,
+        ];
+        let set = strictest.into_iter().find(|check| checks.contains(check));
+        set.unwrap_or(NamedAccountCheck::Off)
+    }
+}
+
+/// Which long polls are not ended when their account is restricted.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct LeftWaiting {
+    pub(crate) sync: bool,
+    pub(crate) sliding_sync: bool,
+}
+
+impl LeftWaiting {
+    pub(crate) fn has(self, long_poll: LongPoll) -> bool {
+        match long_poll {
+            LongPoll::Sync => self.sync,
+            LongPoll::SlidingSync => self.sliding_sync,
+        }
+    }
+
+    pub(crate) fn add(&mut self, long_poll: LongPoll) {
+        match long_poll {
+            LongPoll::Sync => self.sync = true,
+            LongPoll::SlidingSync => self.sliding_sync = true,
+        }
+    }
+}
+
+impl Deref for Settings {
+    type Target = Common;
+
+    fn deref(&self) -> &Common {
+        &self.common
+    }
+}
+
+impl DerefMut for Settings {
+    fn deref_mut(&mut self) -> &mut Common {
+        &mut self.common
     }
 }
 
 impl fmt::Debug for Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Settings")
-            .field("exempt", &self.exempt)
-            .field("exempt_versions", &self.exempt_versions)
-            .field("excluded_prefixes", &self.excluded_prefixes)
-            .field("path", &self.path)
-            .field("login_check", &self.login_check)
-            .field("refresh_check", &self.refresh_check)
-            .field("reauthentication_check", &self.reauthentication_check)
-            .field("store_timeout", &self.store_timeout)
-            .field("store_failure", &self.store_failure)
-            .field("body_limit", &self.body_limit)
-            .field("body_timeout", &self.body_timeout)
-            .field("cors_headers", &self.cors_headers)
-            .field("hand_on_account", &self.hand_on_account)
-            .field("clock", &self.clock.is_some())
+        let mut f = f.debug_struct("Settings");
+        self.common.debug(&mut f);
+        f.field("exemptions", &self.exemptions)
             .field("suspension", &self.suspension)
+            .field("named_accounts", &self.named_accounts)
+            .field("store_failure", &self.store_failure)
+            .field("left_waiting", &self.left_waiting)
+            .field("hand_on_account", &self.hand_on_account)
             .field("observer", &self.observer.is_some())
             .field("report_only", &self.report_only)
-            .field("ends_sync", &self.ends_sync)
-            .field("ends_sliding_sync", &self.ends_sliding_sync)
             .finish()
     }
 }
@@ -220,7 +271,7 @@ mod tests {
         time::{Duration, SystemTime},
     };
 
-    use super::Settings;
+    use super::Common;
     use crate::account::{
         AccountState, Restriction,
         RestrictionKind::{self, Deactivated, Locked, Suspended},
@@ -236,7 +287,7 @@ mod tests {
     fn rule_2_the_clock_is_read_where_a_restriction_ends_and_decides_the_same_everywhere() {
         const NOW: u64 = 1_000;
         let reads = Arc::new(AtomicUsize::new(0));
-        let settings = Settings {
+        let settings = Common {
             clock: Some(Arc::new({
                 let reads = Arc::clone(&reads);
                 move || {
@@ -244,7 +295,7 @@ mod tests {
                     at(NOW)
                 }
             })),
-            ..Settings::default()
+            ..Common::default()
         };
         let ways = |kind: RestrictionKind| {
             let ending = |until| Some(Restriction::new(kind).with_until(at(until)));
@@ -257,7 +308,7 @@ mod tests {
                     let all = [&deactivated, &locked, &suspended];
                     let state: AccountState = all.into_iter().flatten().cloned().collect();
                     let before = reads.load(SeqCst);
-                    let time = settings.now_for(&state);
+                    let time = settings.now_for(&state).unwrap();
                     assert_eq!(state.in_force(time), state.in_force(at(NOW)), "{state:?}");
                     let has_end = state.restrictions().any(|one| one.until().is_some());
                     let read = reads.load(SeqCst) - before;

@@ -9,6 +9,9 @@ pub(crate) struct Shared<S> {
     pub(crate) store: Arc<S>,
     pub(crate) settings: Settings,
     pub(crate) changes: Changes,
+    /// What this was made of by changing a setting, where a guard holds that weakly: the guard
+    /// works as long as this lives.
+    _before: Option<Arc<Self>>,
 }
 
 impl<S: AccountStateStore> Shared<S> {
@@ -17,17 +20,27 @@ impl<S: AccountStateStore> Shared<S> {
             changes: store.changes().unwrap_or_default(),
             store: Arc::new(store),
             settings: Settings::default(),
+            _before: None,
         }
     }
 }
 
-impl<S> Clone for Shared<S> {
-    fn clone(&self) -> Self {
-        Self {
-            store: Arc::clone(&self.store),
-            settings: self.settings.clone(),
-            changes: self.changes.clone(),
+impl<S> Shared<S> {
+    /// The settings of `shared` alone. Whoever else has them keeps them as they are.
+    pub(crate) fn settings_mut(shared: &mut Arc<Self>) -> &mut Settings {
+        // `Arc::make_mut` would take the state away from weak pointers.
+        if Arc::get_mut(shared).is_none() {
+            let before = Arc::clone(shared);
+            *shared = Arc::new(Self {
+                store: Arc::clone(&before.store),
+                settings: before.settings.clone(),
+                changes: before.changes.clone(),
+                _before: Some(before),
+            });
         }
+        &mut Arc::get_mut(shared)
+            .expect("nobody else has what has just been made")
+            .settings
     }
 }
 

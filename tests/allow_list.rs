@@ -11,7 +11,7 @@ use support::{
     scripted::{Script, ScriptedStore},
     store_with, unavailable,
 };
-use tower_account_status::{AccountStatusLayer, MemoryStore, RestrictionKind};
+use tower_account_status::{AccountStatusLayer, MemoryStore, RequestPath, RestrictionKind};
 
 fn layer_of_locked() -> AccountStatusLayer<Arc<MemoryStore>> {
     layer(&store_with(RestrictionKind::Locked))
@@ -103,7 +103,7 @@ async fn rule_5_the_absolute_form_of_a_uri_has_the_same_path() {
 #[tokio::test]
 async fn rule_5_an_exemption_is_exact() {
     let path = "/_matrix/client/v3/account/whoami";
-    let layer = layer_of_locked().with_exempt(Method::GET, path);
+    let layer = layer_of_locked().add_exempt(Method::GET, path);
     assert!(passes(&layer, Method::GET, path).await);
     assert!(passes(&layer, Method::GET, &format!("{path}?x")).await);
     assert!(!passes(&layer, Method::POST, path).await);
@@ -128,8 +128,8 @@ async fn rule_5_versions_are_refused_unless_exempted() {
 #[tokio::test]
 async fn rule_6_an_excluded_prefix_ends_where_a_segment_ends() {
     let layer = layer_of_locked()
-        .with_excluded_prefix("/oauth2")
-        .with_excluded_prefix("/admin/panel/");
+        .add_excluded_prefix("/oauth2")
+        .add_excluded_prefix("/admin/panel/");
     for path in [
         "/oauth2",
         "/oauth2/token",
@@ -165,7 +165,7 @@ async fn rule_6_an_excluded_prefix_ends_where_a_segment_ends() {
 #[test]
 fn rule_6_a_prefix_that_would_exclude_everything_is_a_mistake() {
     for prefix in ["", "/", "oauth2", "*", "https://localhost/oauth2"] {
-        let exclude = || AccountStatusLayer::new(MemoryStore::new()).with_excluded_prefix(prefix);
+        let exclude = || AccountStatusLayer::new(MemoryStore::new()).add_excluded_prefix(prefix);
         let panic = std::panic::catch_unwind(exclude).expect_err(prefix);
         let message = panic.downcast_ref::<String>().expect("a message");
         assert!(
@@ -181,8 +181,12 @@ async fn rule_6_inside_a_nested_router_a_layer_enforces_and_is_told_where_logout
     let plain = layer_of_locked();
     let by_extension = plain
         .clone()
-        .with_original_uri(|extensions| extensions.get::<OriginalUri>().map(|uri| &uri.0));
-    let by_mount = plain.clone().with_nested_at("/_matrix/client/v3");
+        .with_request_path(RequestPath::original_uri(|extensions| {
+            extensions.get::<OriginalUri>().map(|uri| &uri.0)
+        }));
+    let by_mount = plain
+        .clone()
+        .with_request_path(RequestPath::nested_at("/_matrix/client/v3"));
     let nest = |router| Router::new().nest("/_matrix/client/v3", router);
     let nest_twice = |router| {
         let inner = Router::new().nest("/v3", router);
@@ -227,7 +231,7 @@ async fn rule_6_inside_a_nested_router_a_layer_enforces_and_is_told_where_logout
 
 #[tokio::test]
 async fn rule_6_a_mount_point_does_not_turn_other_paths_into_logout() {
-    let layer = layer_of_locked().with_nested_at("/_matrix/client/v3");
+    let layer = layer_of_locked().with_request_path(RequestPath::nested_at("/_matrix/client/v3"));
     assert!(passes(&layer, Method::POST, "/logout").await);
     assert!(
         !passes(&layer, Method::POST, LOGOUT).await,
@@ -238,7 +242,7 @@ async fn rule_6_a_mount_point_does_not_turn_other_paths_into_logout() {
 
 #[tokio::test]
 async fn rule_6_a_server_may_live_below_a_prefix() {
-    let layer = layer_of_locked().with_path_prefix("/homeserver");
+    let layer = layer_of_locked().with_request_path(RequestPath::below("/homeserver"));
     for (path, expected) in [
         ("/homeserver/_matrix/client/v3/logout", true),
         ("/_matrix/client/v3/logout", true),
@@ -261,9 +265,9 @@ async fn rules_5_and_12_what_always_passes_does_so_while_the_store_fails() {
             (store.account, store.peek) = (script, Script::Fail);
         });
         let layer = AccountStatusLayer::new(store)
-            .with_exempt(Method::GET, "/health")
+            .add_exempt(Method::GET, "/health")
             .with_exempt_versions()
-            .with_excluded_prefix("/oauth2")
+            .add_excluded_prefix("/oauth2")
             .with_store_timeout(std::time::Duration::ZERO);
         for (method, path) in [
             (Method::OPTIONS, SYNC),

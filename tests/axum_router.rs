@@ -19,7 +19,9 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 use tower::Layer;
-use tower_account_status::{AccountStatusLayer, MemoryStore, NamedAccountCheck, RestrictionKind};
+use tower_account_status::{
+    AccountStatusLayer, MemoryStore, NamedAccountCheck, NamedIn, RequestPath, RestrictionKind,
+};
 
 type Store = Arc<MemoryStore>;
 
@@ -66,7 +68,7 @@ async fn rule_6_it_enforces_wherever_it_stands() {
     let nested = Router::new()
         .route("/sync", get(handle))
         .route("/logout", post(handle))
-        .layer(layer().with_nested_at("/_matrix/client/v3"));
+        .layer(layer().with_request_path(RequestPath::nested_at("/_matrix/client/v3")));
     let by_method = Router::new()
         .route(SYNC, get(handle).layer(layer()))
         .route(LOGOUT, post(handle).layer(layer()));
@@ -159,7 +161,7 @@ async fn rule_10_a_handler_finds_the_guard_among_its_extensions() {
     use tower_account_status::{AccountGuard, Denial};
 
     async fn log_in(
-        Extension(guard): Extension<AccountGuard<Store>>,
+        Extension(guard): Extension<AccountGuard>,
         body: String,
     ) -> Result<&'static str, axum::response::Response> {
         assert!(body.contains("alice"), "{body}");
@@ -168,9 +170,9 @@ async fn rule_10_a_handler_finds_the_guard_among_its_extensions() {
         Ok(HANDLED)
     }
     let store = store_with(RestrictionKind::Locked);
-    let app = Router::new()
-        .route(support::LOGIN, post(log_in))
-        .layer(layer(&store).with_login_check(NamedAccountCheck::ByHandler));
+    let app = Router::new().route(support::LOGIN, post(log_in)).layer(
+        layer(&store).with_named_account_check(NamedIn::Login, NamedAccountCheck::ByHandler),
+    );
     let login = || anonymous(Method::POST, support::LOGIN, r#"{"user":"alice"}"#).map(Body::new);
     assert_eq!(call(app.clone(), login()).await.verdict(), locked());
     store.lift(ALICE, RestrictionKind::Locked);

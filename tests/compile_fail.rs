@@ -8,4 +8,6 @@ fn mistakes_are_explained_by_name() {
     // The compiler also lists what does implement the trait, and features add to that list.
     #[cfg(not(any(feature = "cache", feature = "postgres", feature = "sqlite")))]
     tests.compile_fail("tests/compile_fail/stores/*.rs");
+    #[cfg(all(feature = "cache", feature = "postgres", feature = "sqlite"))]
+    tests.compile_fail("tests/compile_fail/all_stores/*.rs");
 }

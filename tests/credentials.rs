@@ -2,15 +2,19 @@
 
 mod support;
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, header::AUTHORIZATION};
 use http_body_util::Full;
 use support::{
     ALICE, Answer, BOB, BOBS_TOKEN, Handler, LOGIN, LOGOUT, SYNC, TOKEN, anonymous, ask, call,
-    layer, locked, passed, store, store_with, verdict,
+    layer, locked, passed,
+    scripted::{Script, ScriptedStore},
+    store, store_with, verdict,
 };
 use tower::Layer;
-use tower_account_status::{CheckedAccounts, DenialCause, RestrictionKind};
+use tower_account_status::{CheckedAccounts, DenialCause, MemoryStore, RestrictionKind};
 
 /// Asks while Alice is locked, and Bob is not.
 async fn answer(query: &str, headers: &[&str]) -> Answer {
@@ -60,6 +64,18 @@ async fn rule_7_every_place_and_spelling_of_a_locked_accounts_token_counts() {
         ("?access_token={B}", vec!["Bearer {A}"]),
         ("?access_token={A}", vec!["Basic YTpi"]),
         ("?access_token={A}&access_token={A}", vec!["Bearer {A}"]),
+        // What a server may trim, cut off, or find further back.
+        ("?access_token=%20{A}", vec![]),
+        ("?access_token={A}%0a", vec![]),
+        ("?access_token=+{A}+", vec![]),
+        ("?access_token={A}%00x", vec![]),
+        ("?access_token=%E2%80%83{A}", vec![]),
+        ("", vec!["Basic YTpi Bearer {A}"]),
+        ("", vec!["x bearer\t{A} y"]),
+        ("", vec!["Digest a=\"b\",Bearer {A}"]),
+        ("", vec!["\"Bearer {A}\""]),
+        ("", vec!["Bearer \"{A}\""]),
+        ("", vec!["X-Matrix origin=\"a\",sig=\"b\", Bearer {A}"]),
     ] {
         let query = with_tokens(query);
         let headers: Vec<_> = headers.into_iter().map(with_tokens).collect();
@@ -87,6 +103,11 @@ async fn rule_9_what_is_no_locked_accounts_token_goes_to_the_inner_service() {
         ("?x=access_token={A}", vec![]),
         ("?user_id=@alice:localhost", vec!["Bearer {B}"]),
         ("?access_token={B}&access_token=nobodys", vec![]),
+        ("", vec!["X-Matrix origin=\"a\",sig=\"Bearer {A}\""]),
+        ("", vec!["X-Matrix origin=\"a\",sig=\"b, Bearer {A}\""]),
+        ("", vec!["x-matrix Bearer {A}"]),
+        ("", vec!["Basic xBearer {A}x"]),
+        ("?access_token=%20&access_token=%00", vec![]),
     ] {
         let query = with_tokens(query);
         let headers: Vec<_> = headers.into_iter().map(with_tokens).collect();
@@ -154,6 +175,60 @@ async fn rule_8_an_application_service_acts_for_the_user_that_it_asserts() {
     assert_eq!(own.verdict(), locked());
 }
 
+/// Go's `net/url` drops a malformed pair, and a server of its may then act as the sender.
+#[tokio::test]
+async fn rule_8_where_some_server_may_see_no_assertion_the_sender_counts_too() {
+    let store = store_with(RestrictionKind::Locked);
+    store.insert_application_service_token("as_token", "@bridge:localhost");
+    store.restrict("@bridge:localhost", RestrictionKind::Locked);
+    let layer = layer(&store);
+    for query in [
+        "?user_id=@bob:localhost%zz",
+        "?user_id=%zz",
+        "?user_id=%ff",
+        "?user_id=@bob:localhost%00",
+        "?user_id=bob",
+        "?user_id=@bob",
+        "?user_id=@bob+x:localhost",
+        "?user_id=+@bob:localhost",
+        "?user_id=@bob:localhost;x",
+        "?user_id=@bob:localhost&x=1;y=2",
+        "?user_id=@bob:localhost&since=%zz",
+        "?user_id=@bob:localhost&user_id=@carol:localhost",
+        "?user_id=@bob:localhost&user_id[]=x",
+        "?user_id=@bob:localhost&User_ID=x",
+    ] {
+        let answer = ask(&layer, request(query, &["Bearer as_token"])).await;
+        assert_eq!(answer.verdict(), locked(), "{query}");
+    }
+    // What is plain still acts for whom it names, although the sender is locked.
+    for query in [
+        "?user_id=@bob:localhost",
+        "?since=s&user_id=%40bob%3Alocalhost",
+    ] {
+        let answer = ask(&layer, request(query, &["Bearer as_token"])).await;
+        assert_eq!(answer.verdict(), passed(), "{query}");
+    }
+}
+
+#[tokio::test]
+async fn rule_7_a_header_without_a_token_asks_the_store_for_nothing() {
+    for path in [SYNC, "/_matrix/client/v3/account/whoami"] {
+        for header in ["Bearer ", "Bearer", "bearer  "] {
+            let store = ScriptedStore::new(MemoryStore::new()).with(|store| {
+                (store.peek, store.is_active) = (Script::Answer, Script::Answer);
+            });
+            let store = Arc::new(store);
+            let mut request = anonymous(Method::GET, path, "");
+            let value = HeaderValue::from_static(header);
+            request.headers_mut().insert(AUTHORIZATION, value);
+            let answer = ask(&layer(&store), request).await;
+            assert_eq!(answer.verdict(), passed(), "{path} {header:?}");
+            assert_eq!(store.asked(), 0, "{path} {header:?}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn rule_8_beside_a_persons_token_an_asserted_user_means_nothing() {
     let locked_alice = layer(&store_with(RestrictionKind::Locked));
@@ -169,11 +244,14 @@ async fn rule_8_beside_a_persons_token_an_asserted_user_means_nothing() {
 #[tokio::test]
 async fn rule_8_too_many_asserted_users_are_too_many_credentials() {
     let layer = layer(&store());
-    let query = "?user_id=1&user_id=2&user_id=3&user_id=4";
+    // Some server may take none of them: that makes four.
+    let query = "?user_id=1&user_id=2&user_id=3";
     let four = request(query, &["Bearer a"]);
     assert_eq!(ask(&layer, four).await.verdict(), passed());
-    let eight = request(query, &["Bearer a", "Bearer b"]);
     let expected = verdict(400, "M_INVALID_PARAM");
+    let five = request(&format!("{query}&user_id=4"), &["Bearer a"]);
+    assert_eq!(ask(&layer, five).await.verdict(), expected);
+    let eight = request(query, &["Bearer a", "Bearer b"]);
     assert_eq!(ask(&layer, eight).await.verdict(), expected);
 }
 

@@ -17,8 +17,8 @@ use tower::{Service as _, ServiceExt as _};
 use tower_account_status::{
     AccessToken, Account, AccountState, AccountStateStore, AccountStatusLayer, Action, Changes,
     CheckedAccounts, Credential, Denial, DynAccountStateStore, LoginIdentifier, LoginToken,
-    MemoryStore, NamedAccountCheck, Outcome, Peek, Restriction, RestrictionKind, RestrictionRecord,
-    Secret, StoreFailure, SuspensionPolicy, UserId,
+    MemoryStore, NamedAccountCheck, NamedIn, Outcome, Peek, Restriction, RestrictionKind,
+    RestrictionRecord, Secret, StoreFailure, SuspensionPolicy, UserId,
 };
 use tower_layer::Layer as _;
 
@@ -271,7 +271,7 @@ async fn play(
     if passes {
         layer = layer
             .with_store_failure(StoreFailure::LetEveryoneThrough)
-            .with_login_check(NamedAccountCheck::ByHandler);
+            .with_named_account_check(NamedIn::Login, NamedAccountCheck::ByHandler);
     }
     said.debug(&layer);
     said.debug(&layer.guard());

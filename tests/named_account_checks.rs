@@ -12,7 +12,7 @@ use support::{
 };
 use tower::Layer;
 use tower_account_status::{
-    AccountGuard, AccountStateStore, AccountStatusLayer, MemoryStore, NamedAccountCheck,
+    AccountGuard, AccountStateStore, AccountStatusLayer, MemoryStore, NamedAccountCheck, NamedIn,
     Restriction, RestrictionKind,
 };
 
@@ -33,7 +33,7 @@ where
     let answer = call(layer.layer(handler.clone()), request).await;
     assert_eq!(answer.verdict(), passed());
     let seen = handler.only().request;
-    let Some(guard) = seen.extensions().get::<AccountGuard<S>>() else {
+    let Some(guard) = seen.extensions().get::<AccountGuard>() else {
         return false;
     };
     assert_eq!(guard.check(&BOB.into()).await, Ok(()));
@@ -87,16 +87,16 @@ async fn rule_10_by_the_handler_with_the_guard_or_off() {
 
 fn with_check<S>(layer: AccountStatusLayer<S>, check: NamedAccountCheck) -> AccountStatusLayer<S> {
     layer
-        .with_login_check(check)
-        .with_refresh_check(check)
-        .with_reauthentication_check(check)
+        .with_named_account_check(NamedIn::Login, check)
+        .with_named_account_check(NamedIn::Refresh, check)
+        .with_named_account_check(NamedIn::Reauthentication, check)
 }
 
 #[tokio::test]
 async fn rule_10_each_setting_is_its_own() {
     let store = store_with(RestrictionKind::Locked);
     store.insert_refresh_token("alices_refresh", ALICE);
-    let layer = layer(&store).with_login_check(NamedAccountCheck::Off);
+    let layer = layer(&store).with_named_account_check(NamedIn::Login, NamedAccountCheck::Off);
     let login = anonymous(Method::POST, LOGIN, LOGIN_BODY);
     assert_eq!(ask(&layer, login).await.verdict(), passed());
     let refresh = anonymous(Method::POST, REFRESH, REFRESH_BODY);

@@ -163,6 +163,8 @@ async fn rule_10_every_prefix_and_spelling_of_the_endpoints_is_looked_at() {
         "/homeserver/_matrix/client/v3",
         "/v3",
         "/client/v3",
+        // What a nested router has left, perhaps.
+        "/foo",
         "",
         "/_matrix/client/v3/",
         "/_matrix//client/v3",
@@ -190,7 +192,7 @@ async fn rule_10_every_prefix_and_spelling_of_the_endpoints_is_looked_at() {
     for path in [
         "/_matrix/client/v3/logins",
         "/_matrix/client/v3/login/get_token",
-        "/oauth2/login",
+        "/oauth2/v/login",
     ] {
         assert_eq!(post(path, &login).await.verdict(), passed(), "{path}");
     }
@@ -230,11 +232,7 @@ async fn rule_10_before_the_handler_means_that_the_handler_never_hears_of_it() {
     assert!(handler.seen().is_empty());
     call(service, anonymous(Method::POST, LOGIN, login_of(BOB))).await;
     let seen = handler.only().request;
-    assert!(
-        seen.extensions()
-            .get::<AccountGuard<Arc<MemoryStore>>>()
-            .is_none()
-    );
+    assert!(seen.extensions().get::<AccountGuard>().is_none());
 }
 
 #[tokio::test]

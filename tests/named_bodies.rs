@@ -12,7 +12,7 @@ use support::{
     locked, passed, store, store_with, verdict,
 };
 use tower::Layer;
-use tower_account_status::{Denial, DenialCause, NamedAccountCheck, RestrictionKind};
+use tower_account_status::{Denial, DenialCause, NamedAccountCheck, NamedIn, RestrictionKind};
 
 const LIMIT: usize = 64 * 1024;
 
@@ -58,7 +58,7 @@ async fn rule_10_64_kib_are_read_and_no_byte_more() {
 }
 
 #[tokio::test]
-async fn rule_10_the_limit_is_a_setting_and_holds_on_the_three_endpoints_only() {
+async fn rule_10_the_limit_is_a_setting_and_holds_where_bodies_name_accounts_only() {
     let layer = layer(&store()).with_body_limit(10);
     for (path, expected) in [
         (LOGIN, verdict(413, "M_TOO_LARGE")),
@@ -70,7 +70,8 @@ async fn rule_10_the_limit_is_a_setting_and_holds_on_the_three_endpoints_only() 
             "/_matrix/client/v3/account/deactivate",
             verdict(413, "M_TOO_LARGE"),
         ),
-        ("/_matrix/client/v3/register", passed()),
+        ("/_matrix/client/v3/register", verdict(413, "M_TOO_LARGE")),
+        ("/_matrix/client/v3/account/3pid/add", passed()),
         ("/_matrix/media/v3/upload", passed()),
     ] {
         let request = anonymous(Method::POST, path, r#"{"user":"bob"}"#);
@@ -81,7 +82,7 @@ async fn rule_10_the_limit_is_a_setting_and_holds_on_the_three_endpoints_only() 
     let answer = ask(&layer, request).await;
     let cause = answer.denial.as_ref().map(Denial::cause);
     assert_eq!(cause, Some(DenialCause::BodyTooLarge));
-    let off = layer.with_login_check(NamedAccountCheck::Off);
+    let off = layer.with_named_account_check(NamedIn::Login, NamedAccountCheck::Off);
     let request = anonymous(Method::POST, LOGIN, r#"{"user":"bob"}"#);
     assert_eq!(ask(&off, request).await.verdict(), passed());
 }
@@ -268,7 +269,7 @@ async fn rule_11_no_other_body_is_read() {
         let answer = call(layer.layer(Handler::default()), request).await;
         assert_eq!(answer.verdict(), locked(), "refused on its head: {path}");
     }
-    let exempt = layer.with_exempt(Method::POST, LOGIN);
+    let exempt = layer.add_exempt(Method::POST, LOGIN);
     let body = format!(r#"{{"user":"{ALICE}"}}"#);
     let request = anonymous(Method::POST, LOGIN, body);
     assert_eq!(ask(&exempt, request).await.verdict(), passed());

@@ -46,7 +46,7 @@ impl Heard {
             let line = format!(
                 "{} {} {} {} {} {}",
                 outcome.decision(),
-                outcome.method(),
+                outcome.method().map_or("-", Method::as_str),
                 outcome.account().map_or("-", UserId::as_str),
                 outcome
                     .denial()

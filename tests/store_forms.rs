@@ -274,7 +274,7 @@ async fn every_service_that_a_layer_makes_has_the_same_state() {
 #[tokio::test]
 async fn a_setting_of_a_clone_is_the_clones_own() {
     let layer = AccountStatusLayer::new(TwoMethods);
-    let exempting = layer.clone().with_exempt(Method::GET, SYNC);
+    let exempting = layer.clone().add_exempt(Method::GET, SYNC);
     assert_eq!(
         ask(&layer, alices(Method::GET, SYNC)).await.verdict(),
         locked()

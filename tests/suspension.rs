@@ -259,7 +259,7 @@ async fn what_a_suspended_account_may_do_carries_nothing_else() {
 
 #[tokio::test]
 async fn where_nobody_knows_whose_an_event_is_the_handler_finds_the_guard() {
-    type Guard = AccountGuard<Arc<MemoryStore>>;
+    type Guard = AccountGuard;
     let handler = service_fn(|request: Request<Body>| async move {
         let guard = request
             .extensions()

@@ -18,7 +18,8 @@ use http::{Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use tower::{Service, ServiceExt};
 use tower_account_status::{
-    AccountState, AccountStateStore, AccountStatusLayer, Changes, Credential, MemoryStore,
+    AccountState, AccountStateStore, AccountStatusLayer, Changes, Credential, LongPoll,
+    MemoryStore,
     RestrictionKind::{self, Deactivated, Locked, Suspended},
     UserId,
 };
@@ -152,8 +153,8 @@ async fn rule_16_nothing_else_is_cut_short() {
 async fn rule_16_each_kind_of_long_poll_has_its_switch() {
     let store = store();
     let layer = AccountStatusLayer::new(Arc::clone(&store))
-        .without_ending_sync()
-        .without_ending_sliding_sync();
+        .without_ending(LongPoll::Sync)
+        .without_ending(LongPoll::SlidingSync);
     for (method, path) in [
         (Method::GET, "/_matrix/client/v3/sync"),
         (Method::POST, "/_matrix/client/v4/sync"),

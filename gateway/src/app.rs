@@ -8,7 +8,7 @@ use hyper::{Request, Response, body::Body as HttpBody};
 use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_account_status::{
     AccountModerationLayer, AccountStatusLayer, CachedStore, Combined, Decision, NamedAccountCheck,
-    Outcome, SuspensionPolicy, UnattributedRedactions,
+    NamedIn, Outcome, SuspensionPolicy, UnattributedRedactions,
 };
 
 use crate::{
@@ -70,9 +70,9 @@ where
     let moderation = AccountModerationLayer::new(directory, restrictions).with_wrapped_bodies();
     let mut status = AccountStatusLayer::new(store)
         .with_wrapped_bodies()
-        .with_login_check(NamedAccountCheck::BeforeHandler)
+        .with_named_account_check(NamedIn::Login, NamedAccountCheck::BeforeHandler)
         // Only the homeserver knows whose a refresh token is. The new access token is refused.
-        .with_refresh_check(NamedAccountCheck::Off)
+        .with_named_account_check(NamedIn::Refresh, NamedAccountCheck::Off)
         // Who sent an event the homeserver shows to whoever may see it; nobody redacts the others.
         .with_suspension_policy(
             SuspensionPolicy::default()
@@ -89,7 +89,7 @@ where
         status = status.with_exempt_versions();
     }
     for prefix in &args.exclude {
-        status = status.with_excluded_prefix(prefix.as_str());
+        status = status.add_excluded_prefix(prefix.as_str());
     }
     let layered = status.layer(moderation.layer(proxy));
 
@@ -167,7 +167,7 @@ fn report(outcome: &Outcome<'_>, log_refusals: bool) {
     let (Some(denial), Some(user)) = (outcome.denial(), outcome.account()) else {
         return;
     };
-    let (method, user) = (outcome.method().as_str(), user.as_str());
+    let (endpoint, user) = (outcome.endpoint(), user.as_str());
     let cause = metrics::cause(denial.cause());
     let what = match outcome.decision() {
         Decision::Ended => "ended",
@@ -175,7 +175,7 @@ fn report(outcome: &Outcome<'_>, log_refusals: bool) {
         _ => "refused",
     };
     match log_refusals || outcome.decision() == Decision::WouldRefuse {
-        true => tracing::info!(method, user, cause, "{what}"),
-        false => tracing::debug!(method, user, cause, "{what}"),
+        true => tracing::info!(endpoint, user, cause, "{what}"),
+        false => tracing::debug!(endpoint, user, cause, "{what}"),
     }
 }

@@ -1,6 +1,5 @@
 //! What is counted and measured, for Prometheus. No label holds a token, a user id or a path.
 
-use hyper::Method;
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tower_account_status::{
@@ -98,7 +97,7 @@ pub(crate) fn decision(outcome: &Outcome<'_>) {
         "decision" => outcome.decision().as_str(),
         "cause" => denial.map_or("none", |denial| cause(denial.cause())),
         "action" => denial.and_then(Denial::action).map_or("none", Action::as_str),
-        "method" => method(outcome.method()),
+        "endpoint" => outcome.endpoint(),
     )
     .increment(1);
     if let Some(time) = outcome.lookup_time() {
@@ -164,18 +163,5 @@ pub(crate) fn cause(cause: DenialCause) -> &'static str {
         DenialCause::Restricted(RestrictionKind::Deactivated) => "deactivated",
         DenialCause::StoreFailed => "store_failed",
         _ => "bad_request",
-    }
-}
-
-/// A method that a client has invented becomes no label.
-fn method(method: &Method) -> &'static str {
-    match method.as_str() {
-        "GET" => "GET",
-        "HEAD" => "HEAD",
-        "POST" => "POST",
-        "PUT" => "PUT",
-        "DELETE" => "DELETE",
-        "OPTIONS" => "OPTIONS",
-        _ => "other",
     }
 }

@@ -6,10 +6,11 @@ use std::future::Future;
 
 use tokio::time::Instant;
 
-use super::limits::{Failure, before, unless_it_panics, within_limits};
+use super::limits::{Failure, before, within_limits};
 use crate::{
     account::{Account, AccountState, UserId},
     credential::Credential,
+    panics::unless_it_panics,
     shared::Shared,
     store::{AccountStateStore, Peek},
 };
@@ -25,7 +26,7 @@ impl<S: AccountStateStore> Shared<S> {
     /// What the store says at once.
     #[inline]
     pub(super) fn peek(&self, credential: Credential<'_>) -> Result<Peek, Failure> {
-        unless_it_panics(|| self.store.peek(credential))
+        unless_it_panics(|| self.store.peek(credential)).map_err(|_| Failure::Panicked)
     }
 
     /// Whose the credential is, and in which state that account is, before `deadline`.

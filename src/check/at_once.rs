@@ -1,91 +1,163 @@
 //! Whatever can be decided without waiting.
 
-use super::{Failure, Head, Judged, Passage};
+use super::{Findings, limits::Failure};
 use crate::{
     denial::{Denial, DenialCause},
-    request::{credentials::HeadCredentials, endpoint},
-    settings::StoreFailure,
+    judge::Verdict,
+    request::{class::Class, endpoint::Naming, head::Head},
+    settings::NamedAccountCheck,
     shared::Shared,
     store::{AccountStateStore, Peek},
 };
 
 /// What is known of a request without waiting.
 pub(crate) enum AtOnce {
-    Pass,
-    Deny(Denial),
+    /// It passes. The class is known where the request could be any but an ordinary one.
+    Pass(Option<Class>),
+    Refuse(Denial),
     /// The store has to be awaited, or the body read.
-    Ask,
+    Await(Class),
 }
 
 impl<S: AccountStateStore> Shared<S> {
-    /// Notes in `passage` what it finds on the way.
-    pub(crate) fn decide_at_once(&self, head: &Head<'_>, passage: &mut Passage) -> AtOnce {
-        let settings = &self.settings;
-        let naming = endpoint::naming(head.method, &head.path);
-        let peeked = match &head.credentials() {
-            Ok(credentials) => self.peek_all(head, credentials, passage),
-            Err(_) => AtOnce::Deny(settings.denial(DenialCause::TooManyCredentials)),
-        };
-        // The usual case first: nobody is restricted, and no body names anyone.
-        if let (AtOnce::Pass, None) = (&peeked, naming) {
-            return AtOnce::Pass;
+    pub(crate) fn check_at_once(&self, head: &Head<'_>, found: &mut Findings) -> AtOnce {
+        let peeked = self.peek_all(head, found);
+        // The usual case first: nobody is restricted, and no other class would change that.
+        let needs_class =
+            Class::may_be_special(head.method, &head.path) || head.may_name_accounts_unseen();
+        if let (Peeked::Active, false) = (&peeked, needs_class) {
+            return AtOnce::Pass(None);
         }
-        if settings.always_passes(head.method, &head.path) {
-            *passage = Passage::free();
-            return AtOnce::Pass;
+        let class = Class::of(head.act(), &self.settings.exemptions);
+        match self.check_classified(class, head, peeked, found) {
+            Ok(answer) => answer,
+            Err(denial) => AtOnce::Refuse(denial),
         }
-        if head.ignores_access_token() {
-            *passage = Passage::free();
-        } else if let AtOnce::Deny(_) | AtOnce::Ask = peeked {
-            return peeked;
+    }
+
+    fn check_classified(
+        &self,
+        class: Class,
+        head: &Head<'_>,
+        peeked: Peeked,
+        found: &mut Findings,
+    ) -> Result<AtOnce, Denial> {
+        if class.passes {
+            if !matches!(peeked, Peeked::Active) {
+                *found = Findings::new();
+            }
+            return Ok(AtOnce::Pass(Some(class)));
         }
-        match naming {
-            Some(naming) if settings.asks_for_named(naming, head, passage) => AtOnce::Ask,
-            _ => AtOnce::Pass,
+        let is_active = matches!(peeked, Peeked::Active);
+        if !head.knows_path && (!is_active || head.may_name_accounts_unseen()) {
+            self.failed(Failure::UriPanicked, found)?;
+            return Ok(AtOnce::Pass(None));
+        }
+        let mut has_to_wait = false;
+        if class.ignores_tokens {
+            *found = Findings::new();
+        } else {
+            match peeked {
+                Peeked::Active => {}
+                Peeked::TooMany => return Err(self.denial(DenialCause::TooManyCredentials)),
+                Peeked::Other {
+                    has_to_ask,
+                    failure,
+                } => {
+                    has_to_wait = has_to_ask | self.judge_all(class, head, found)?;
+                    if let Some(failure) = failure {
+                        self.failed(failure, found)?;
+                    }
+                }
+            }
+        }
+        if has_to_wait {
+            return Ok(AtOnce::Await(class));
+        }
+        match class.naming {
+            Some(naming) if self.asks_for_named(naming, head, found) => Ok(AtOnce::Await(class)),
+            _ => Ok(AtOnce::Pass(Some(class))),
         }
     }
 
     /// What the store says at once of all the credentials in a head.
-    fn peek_all(
-        &self,
-        head: &Head<'_>,
-        credentials: &HeadCredentials<'_>,
-        passage: &mut Passage,
-    ) -> AtOnce {
-        let mut has_to_ask = false;
-        let denied = credentials.iter().try_for_each(|credential| {
+    fn peek_all(&self, head: &Head<'_>, found: &mut Findings) -> Peeked {
+        let Ok(credentials) = head.credentials() else {
+            return Peeked::TooMany;
+        };
+        let (mut is_active, mut has_to_ask, mut failure) = (true, false, None);
+        for credential in credentials.iter() {
             match self.peek(credential) {
                 Ok(Peek::Account(account)) => {
-                    match self.settings.judge(&account, head) {
-                        Judged::Clear => {}
-                        Judged::LeaveToHandler => passage.hands_on_guard = true,
-                        Judged::Denied(refusal) => {
-                            return Err(self.settings.refuse(account, refusal));
-                        }
-                        Judged::Depends(_) => has_to_ask = true,
-                    }
+                    is_active &= account.state.is_active();
                     // There are no more accounts than credentials.
-                    passage.accounts.push(account).unwrap_or_default();
+                    found.accounts.push(account).unwrap_or_default();
                 }
                 Ok(Peek::Nobody) => {}
                 Ok(Peek::Ask) => has_to_ask = true,
-                Err(failure) => self.failed(failure, passage)?,
+                Err(failed) => failure = Some(failed),
             }
-            Ok(())
-        });
-        match denied {
-            Err(denial) => AtOnce::Deny(denial),
-            Ok(()) if has_to_ask => AtOnce::Ask,
-            Ok(()) => AtOnce::Pass,
+        }
+        match is_active && !has_to_ask && failure.is_none() {
+            true => Peeked::Active,
+            false => Peeked::Other {
+                has_to_ask,
+                failure,
+            },
         }
     }
 
-    /// Denies what a store gives no answer for, if that is what the settings want.
-    pub(super) fn failed(&self, failure: Failure, passage: &mut Passage) -> Result<(), Denial> {
-        passage.failure = Some(failure);
-        match self.settings.store_failure {
-            StoreFailure::Refuse => Err(self.settings.denial(DenialCause::StoreFailed)),
-            StoreFailure::LetEveryoneThrough => Ok(()),
+    /// Refuses the accounts that have been found, or says whether more has to be known of one.
+    pub(super) fn judge_all(
+        &self,
+        class: Class,
+        head: &Head<'_>,
+        found: &mut Findings,
+    ) -> Result<bool, Denial> {
+        let (mut has_to_wait, mut failure) = (false, None);
+        for account in &found.accounts {
+            match self.judge(class, head.act(), account) {
+                Ok(Verdict::Pass) => {}
+                Ok(Verdict::LeaveToHandler) => found.hands_on_guard = true,
+                Ok(Verdict::Refuse(refusal)) => return Err(self.refuse(account, refusal)),
+                Ok(Verdict::NeedsBody(_) | Verdict::NeedsSender(_)) => has_to_wait = true,
+                Err(failed) => failure = Some(failed),
+            }
         }
+        if let Some(failure) = failure {
+            self.failed(failure, found)?;
+        }
+        Ok(has_to_wait)
     }
+
+    /// Whether the accounts that the body names are to be asked for before the handler runs. Where
+    /// the handler is to check them, it is handed the guard.
+    #[inline]
+    pub(super) fn asks_for_named(
+        &self,
+        naming: Naming,
+        head: &Head<'_>,
+        found: &mut Findings,
+    ) -> bool {
+        let is_owned = !found.accounts.is_empty() && head.has_unmistakable_token();
+        match self.settings.named_accounts.of(naming.endpoint) {
+            NamedAccountCheck::BeforeHandler => return naming.goes_by_body(is_owned),
+            NamedAccountCheck::ByHandler => found.hands_on_guard = true,
+            NamedAccountCheck::Off => {}
+        }
+        false
+    }
+}
+
+/// What the store says at once of the credentials in a head.
+enum Peeked {
+    /// Every one of them is an active account's, or no account's.
+    Active,
+    /// There are more than are looked up.
+    TooMany,
+    Other {
+        has_to_ask: bool,
+        /// Why it gave no answer for one of them, the last.
+        failure: Option<Failure>,
+    },
 }

@@ -7,143 +7,154 @@ use http_body::Body;
 use tokio::time::Instant;
 
 use super::{
-    Failure, Head, Judged, Passage, Refusal, Watch, body::Held, deadline, watch::ToBeWatched,
+    Findings, Watch,
+    body::{Held, is_form},
+    limits::{Failure, deadline},
 };
 use crate::{
-    account::{Account, RestrictionKind, UserId},
+    account::Account,
     body::RequestBodies,
     credential::Credential,
     denial::{Denial, DenialCause},
     judge::Verdict,
     request::{
-        endpoint::{self, Naming, NamingEndpoint},
+        class::Class,
+        endpoint::{Naming, NamingEndpoint},
         few::Few,
+        head::Head,
         named_account::{self, NamedAccount},
     },
     shared::Shared,
     store::AccountStateStore,
-    suspension::{Redaction, judge_body, judge_redaction},
 };
 
-/// Finds out whether the request passes, and gives it back if it does, as `hand_on` has changed it,
-/// with what is to end it while it waits.
+/// What an awaited check comes to: the request for the inner service, and what is to end it while
+/// it waits; or a denial.
+pub(crate) type Awaited<B> = Result<(Request<B>, Option<Watch>), Denial>;
+
+/// Finds out whether a request of this class passes, and gives it back if it does, as `hand_on`
+/// has changed it. `announcements` were counted before the store was asked for anything.
 ///
 /// One block, and what it is about lent to all others: an `async` function that is handed the
 /// request would hold it twice.
-pub(crate) fn inquire<S, B, M, F>(
+pub(crate) fn check_awaited<S, B, M, F>(
     shared: Arc<Shared<S>>,
     request: Request<B>,
-    watched: Option<ToBeWatched>,
+    class: Class,
+    announcements: u64,
     hand_on: F,
-) -> impl Future<Output = Result<(Request<M::Body>, Option<Watch>), Denial>> + use<S, B, M, F>
+) -> impl Future<Output = Awaited<M::Body>> + use<S, B, M, F>
 where
     S: AccountStateStore,
     B: Body,
     M: RequestBodies<B>,
-    F: FnOnce(&Arc<Shared<S>>, &Passage, &mut Request<M::Body>),
+    F: FnOnce(&Arc<Shared<S>>, &Findings, &mut Request<M::Body>),
 {
     let (parts, body) = request.into_parts();
     let mut body = Held::Untouched(body);
     async move {
-        let mut passage = Passage::free();
-        let answer = {
-            let head = Head::of_parts(&parts, &shared.settings);
-            shared.decide(&head, &parts, &mut body, &mut passage).await
-        };
-        let denial = match answer {
-            Ok(()) => {
-                shared.passed(&passage, &parts.method);
-                None
+        let mut found = Findings::new();
+        let watched = {
+            let head = Head::of_parts(&parts, &shared.settings.path);
+            let checked = shared.check(class, &head, &parts, &mut body, &mut found);
+            let checked = checked.await;
+            let act = head.act();
+            match checked {
+                Ok(()) => shared.passed(&found, act),
+                // The layer may only report, but what is lost cannot be handed on.
+                Err(denial) if body.is_lost() => return Err(shared.answered(denial, &found, act)),
+                Err(denial) => shared.refused(denial, &found, act)?,
             }
-            Err(denial) => {
-                shared.refused(denial.clone(), &passage, &parts.method)?;
-                Some(denial)
-            }
+            shared.to_be_watched(class, &head, announcements, &found)
         };
         let Some(body) = body.into_body::<M>() else {
-            // The layer only reports, but what is lost cannot be handed on.
-            let lost = || shared.settings.denial(DenialCause::BodyFailed);
-            return Err(denial.unwrap_or_else(lost));
+            return Err(shared.denial(DenialCause::BodyFailed));
         };
         let mut request = Request::from_parts(parts, body);
-        hand_on(&shared, &passage, &mut request);
-        let watch = watched.and_then(|watched| shared.watch(watched, passage.accounts));
+        hand_on(&shared, &found, &mut request);
+        let watch = watched.and_then(|watched| shared.watch(watched, found.accounts));
         Ok((request, watch))
     }
 }
 
 impl<S: AccountStateStore> Shared<S> {
-    async fn decide<B: Body>(
+    async fn check<B: Body>(
         &self,
+        class: Class,
         head: &Head<'_>,
         parts: &Parts,
         body: &mut Held<B>,
-        passage: &mut Passage,
+        found: &mut Findings,
     ) -> Result<(), Denial> {
-        self.ask_head(head, passage).await?;
-        let is_restricted = |account: &Account| !account.state.is_active();
-        if passage.accounts.iter().any(is_restricted) {
-            for account in &passage.accounts.clone() {
-                match self.settings.judge(account, head) {
-                    Judged::Clear => {}
-                    Judged::LeaveToHandler => passage.hands_on_guard = true,
-                    Judged::Denied(refusal) => {
-                        return Err(self.settings.refuse(account.clone(), refusal));
-                    }
-                    Judged::Depends(verdict) => {
-                        // Boxed, as is the next: rare, and large beside what nearly every look-up
-                        // is.
-                        Box::pin(self.look_closer(account, verdict, body, passage)).await?;
-                    }
-                }
+        if !class.ignores_tokens {
+            let failure = self.ask_head(head, found).await?;
+            // Those that are known to be restricted are refused, whatever became of the others.
+            let needs_more = self.judge_all(class, head, found)?;
+            if let Some(failure) = failure {
+                self.failed(failure, found)?;
+            }
+            if needs_more {
+                // Boxed, as is the next: rare, and large beside what nearly every look-up is.
+                Box::pin(self.look_closer_at_all(class, head, body, found)).await?;
             }
         }
-        match endpoint::naming(head.method, &head.path) {
-            Some(naming) if self.settings.asks_for_named(naming, head, passage) => {
-                Box::pin(self.ask_named(head, naming, parts, body, passage)).await
+        match class.naming {
+            Some(naming) if self.asks_for_named(naming, head, found) => {
+                Box::pin(self.ask_named(class, head, naming, parts, body, found)).await
             }
             _ => Ok(()),
         }
     }
 
-    /// Asks for every account that the head has a credential of.
-    async fn ask_head(&self, head: &Head<'_>, passage: &mut Passage) -> Result<(), Denial> {
-        if head.ignores_access_token() {
-            return Ok(());
-        }
+    /// Asks for every account that the head has a credential of. Says why one of them could not be
+    /// asked for, if so.
+    async fn ask_head(
+        &self,
+        head: &Head<'_>,
+        found: &mut Findings,
+    ) -> Result<Option<Failure>, Denial> {
         let Ok(credentials) = head.credentials() else {
-            return Err(self.settings.denial(DenialCause::TooManyCredentials));
+            return Err(self.denial(DenialCause::TooManyCredentials));
         };
         let credential = |turn| credentials.iter().nth(turn);
-        let asked = self.ask_all(credential, &mut passage.accounts).await;
-        passage.waited(asked.time);
-        let Some(failure) = asked.failure else {
-            return Ok(());
-        };
-        for account in &passage.accounts {
-            if let Judged::Denied(refusal) = self.settings.judge(account, head) {
-                return Err(self.settings.refuse(account.clone(), refusal));
+        let asked = self.ask_all(credential, &mut found.accounts).await;
+        found.waited(asked.time);
+        Ok(asked.failure)
+    }
+
+    async fn look_closer_at_all<B: Body>(
+        &self,
+        class: Class,
+        head: &Head<'_>,
+        body: &mut Held<B>,
+        found: &mut Findings,
+    ) -> Result<(), Denial> {
+        for account in &found.accounts.clone() {
+            match self.judge(class, head.act(), account) {
+                Ok(verdict) => self.look_closer(account, verdict, body, found).await?,
+                Err(failure) => self.failed(failure, found)?,
             }
         }
-        self.failed(failure, passage)
+        Ok(())
     }
 
     /// Asks for every account that the body names. What is refused here is refused to somebody
     /// who has not proved to be the owner.
     async fn ask_named<B: Body>(
         &self,
+        class: Class,
         head: &Head<'_>,
         naming: Naming,
         parts: &Parts,
         body: &mut Held<B>,
-        passage: &mut Passage,
+        found: &mut Findings,
     ) -> Result<(), Denial> {
         let data = body.read(&self.settings).await?;
         let named = match named_account::read(naming.endpoint, data) {
             Ok(named) => named,
             // Another application's form below the same layer, which is none of ours.
-            Err(_) if !naming.is_matrix && super::body::is_form(parts, data) => return Ok(()),
-            Err(problem) => return Err(self.settings.denial(problem.into())),
+            Err(_) if !naming.is_matrix && is_form(parts, data) => return Ok(()),
+            Err(problem) => return Err(self.denial(problem.into())),
         };
         if named.is_empty() {
             return Ok(());
@@ -151,73 +162,34 @@ impl<S: AccountStateStore> Shared<S> {
         let mut accounts = Few::new();
         let credential = |turn| named.iter().nth(turn).map(NamedAccount::credential);
         let asked = self.ask_all(credential, &mut accounts).await;
-        passage.waited(asked.time);
-        // Those that are known to be restricted are refused, whatever became of the others.
+        found.waited(asked.time);
+        let mut failure = asked.failure;
         for account in &accounts {
-            if let Judged::Denied(refusal) = self.settings.judge(account, head) {
-                let denial = self.settings.refuse(account.clone(), refusal);
-                return Err(denial.without_details());
+            match self.judge(class, head.act(), account) {
+                Ok(Verdict::Refuse(refusal)) => {
+                    return Err(self.refuse(account, refusal).without_details());
+                }
+                Ok(_) => {}
+                Err(failed) => failure = Some(failed),
             }
         }
-        match asked.failure {
+        match failure {
             Some(failure) if naming.endpoint == NamingEndpoint::Refresh => {
                 // Clients sign out when a refresh fails; the new token is checked when it is used.
-                passage.failure = Some(failure);
+                found.failure = Some(failure);
                 Ok(())
             }
-            Some(failure) => self.failed(failure, passage),
+            Some(failure) => self.failed(failure, found),
             None => Ok(()),
         }
     }
 
-    /// Reads the body, or asks whose event it is, where a suspension depends on that.
-    async fn look_closer<B: Body>(
-        &self,
-        account: &Account,
-        verdict: Verdict<'_>,
-        body: &mut Held<B>,
-        passage: &mut Passage,
-    ) -> Result<(), Denial> {
-        let policy = &self.settings.suspension;
-        let mut verdict = verdict;
-        loop {
-            verdict = match verdict {
-                Verdict::Pass => return Ok(()),
-                Verdict::LeaveToHandler => {
-                    passage.hands_on_guard = true;
-                    return Ok(());
-                }
-                Verdict::Deny(action) => {
-                    let refusal = Refusal {
-                        kind: RestrictionKind::Suspended,
-                        action,
-                        now: self.settings.now_for(&account.state),
-                    };
-                    return Err(self.settings.refuse(account.clone(), refusal));
-                }
-                Verdict::AskBody(question) => {
-                    let data = body.read(&self.settings).await?;
-                    judge_body(policy, question, data).into()
-                }
-                Verdict::AskSender(redaction) => {
-                    let own = match self.ask_sender(&redaction, passage).await {
-                        Ok(sender) => sender.map(|sender| sender == account.user),
-                        Err(failure) => {
-                            return self.failed(failure, passage);
-                        }
-                    };
-                    judge_redaction(policy, own).into()
-                }
-            }
-        }
-    }
-
-    /// Puts into `accounts` those of all the credentials that are somebody's, within the time
+    /// Puts into `accounts` those of all the credentials that have an owner, within the time
     /// limit; and says whether some of them could not be asked for.
     ///
     /// Each is asked for on its own, so that nobody can keep the store from answering for one by
     /// sending another that it fails on. They are read off one after the other and not kept
-    /// together, for all of this stands in a future that waits.
+    /// together, because all of this is part of a future that waits.
     async fn ask_all<'c>(
         &self,
         credential: impl Fn(usize) -> Option<Credential<'c>>,
@@ -239,18 +211,6 @@ impl<S: AccountStateStore> Shared<S> {
             failure,
             time: started.elapsed(),
         }
-    }
-
-    async fn ask_sender(
-        &self,
-        redaction: &Redaction<'_>,
-        passage: &mut Passage,
-    ) -> Result<Option<UserId>, Failure> {
-        let started = Instant::now();
-        let (room, event) = (redaction.room_id(), redaction.event_id());
-        let answer = self.sender_of(&room, &event).await;
-        passage.waited(started.elapsed());
-        answer
     }
 }
 

@@ -5,7 +5,7 @@ use http::{header::CONTENT_TYPE, request::Parts};
 use http_body::Body;
 
 use crate::{
-    body::{Collected, ReadError, RequestBodies, collect},
+    body::{Collected, ReadError, RequestBodies, read},
     denial::{Denial, DenialCause},
     request::named_account::BodyError,
     settings::Settings,
@@ -19,40 +19,30 @@ pub(super) enum Held<B> {
     Lost,
 }
 
+impl<B> Held<B> {
+    /// Whether it has been read and cannot be handed on.
+    pub(super) fn is_lost(&self) -> bool {
+        matches!(self, Self::Lost)
+    }
+}
+
 impl<B: Body> Held<B> {
     /// The body's bytes, read now unless they have been before.
     pub(super) async fn read(&mut self, settings: &Settings) -> Result<&Bytes, Denial> {
         if let Self::Untouched(body) = self {
             // What is only reported has to pass afterwards, whole.
-            let size = body.size_hint();
-            let has_to_stay = settings.report_only
-                && size
-                    .exact()
-                    .is_none_or(|size| size > settings.body_limit as u64);
-            if has_to_stay {
-                return Err(settings.denial(DenialCause::BodyTooLarge));
+            let size = body.size_hint().exact();
+            if settings.report_only && size.is_none_or(|size| size > settings.body_limit as u64) {
+                return Err(denial(settings, DenialCause::BodyTooLarge));
+            }
+            if let Self::Untouched(body) = std::mem::replace(self, Self::Lost) {
+                let read = read(body, settings.body_limit, settings.body_timeout).await;
+                *self = Self::Read(read.map_err(|error| denial(settings, error.into()))?);
             }
         }
-        if let Self::Untouched(body) = std::mem::replace(self, Self::Lost) {
-            let read = collect(body, settings.body_limit);
-            let cause = match tokio::time::timeout(settings.body_timeout, read).await {
-                Ok(Ok(collected)) => {
-                    *self = Self::Read(collected);
-                    return self.bytes(settings);
-                }
-                Ok(Err(ReadError::TooLarge)) => DenialCause::BodyTooLarge,
-                Ok(Err(ReadError::Failed)) => DenialCause::BodyFailed,
-                Err(_) => DenialCause::BodyTimedOut,
-            };
-            return Err(settings.denial(cause));
-        }
-        self.bytes(settings)
-    }
-
-    fn bytes(&self, settings: &Settings) -> Result<&Bytes, Denial> {
         match self {
             Self::Read(collected) => Ok(&collected.data),
-            Self::Untouched(_) | Self::Lost => Err(settings.denial(DenialCause::BodyFailed)),
+            Self::Untouched(_) | Self::Lost => Err(denial(settings, DenialCause::BodyFailed)),
         }
     }
 
@@ -62,6 +52,20 @@ impl<B: Body> Held<B> {
             Self::Untouched(body) => Some(M::keep(body)),
             Self::Read(Collected { data, trailers }) => Some(M::replay(data, trailers)),
             Self::Lost => None,
+        }
+    }
+}
+
+fn denial(settings: &Settings, cause: DenialCause) -> Denial {
+    Denial::from_cause(cause).with_cors(settings.cors_headers)
+}
+
+impl From<ReadError> for DenialCause {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::TooLarge => Self::BodyTooLarge,
+            ReadError::Failed => Self::BodyFailed,
+            ReadError::TimedOut => Self::BodyTimedOut,
         }
     }
 }

@@ -20,7 +20,7 @@ impl<S: AccountStateStore> Shared<S> {
     /// it can be lent from.
     #[inline(always)]
     pub(crate) fn passes_on_the_fast_path<B>(&self, request: &Request<B>) -> bool {
-        if self.settings.always_examines {
+        if self.settings.always_examines() {
             return false;
         }
         // Not `Uri::path` and `Uri::query`, which find the border between the two each time.
@@ -43,8 +43,11 @@ impl<S: AccountStateStore> Shared<S> {
         };
         // As nearly every client writes it. White space around the token stays: with it the token
         // is one that the store does not know.
-        let Some(token) = header.as_bytes().strip_prefix(b"Bearer ") else {
-            return false;
+        // At least a byte of a token, compared at once with what stands before it.
+        let header = header.as_bytes();
+        let token = match header.first_chunk::<8>() {
+            Some([scheme @ .., _]) if scheme == b"Bearer " => &header[scheme.len()..],
+            _ => return false,
         };
         // A second header makes it a case for a closer look. Where no header is repeated there
         // are as many names as values.
@@ -57,8 +60,7 @@ impl<S: AccountStateStore> Shared<S> {
     #[inline(never)]
     fn may_name_accounts<B>(&self, request: &Request<B>) -> bool {
         // Its path may be quite another one than the URI's.
-        self.settings.rewrites_paths()
-            || endpoint::naming(request.method(), request.uri().path()).is_some()
+        self.settings.path.is_another() || endpoint::may_name_accounts(request.uri().path())
     }
 }
 

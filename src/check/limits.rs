@@ -4,7 +4,6 @@ use std::{
     error::Error,
     fmt,
     future::Future,
-    panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     task::{Context, Poll},
     time::Duration,
@@ -13,12 +12,18 @@ use std::{
 use pin_project_lite::pin_project;
 use tokio::time::{Instant, Timeout};
 
+use crate::panics::{Caught, Panicked, caught};
+
 /// Why the store gave no answer.
 #[derive(Debug)]
 pub(crate) enum Failure {
     Error(Box<dyn Error + Send + Sync>),
     Panicked,
     TimedOut,
+    /// The user's clock, which says whether a restriction's end has come.
+    ClockPanicked,
+    /// The user's function that finds the original URI.
+    UriPanicked,
 }
 
 impl fmt::Display for Failure {
@@ -27,14 +32,10 @@ impl fmt::Display for Failure {
             Self::Error(error) => error.fmt(f),
             Self::Panicked => f.write_str("the store panicked"),
             Self::TimedOut => f.write_str("the store did not answer in time"),
+            Self::ClockPanicked => f.write_str("the clock panicked"),
+            Self::UriPanicked => f.write_str("the function that finds the original URI panicked"),
         }
     }
-}
-
-/// What `answer` says at once, unless it panics.
-#[inline]
-pub(crate) fn unless_it_panics<T>(answer: impl FnOnce() -> T) -> Result<T, Failure> {
-    catch_unwind(AssertUnwindSafe(answer)).map_err(|_| Failure::Panicked)
 }
 
 /// What `answer` says within `limit`.
@@ -44,7 +45,7 @@ where
     E: Into<Box<dyn Error + Send + Sync>>,
 {
     WithinLimits {
-        answer: tokio::time::timeout(limit, Caught { answer }),
+        answer: tokio::time::timeout(limit, caught(answer)),
     }
 }
 
@@ -55,7 +56,7 @@ where
     E: Into<Box<dyn Error + Send + Sync>>,
 {
     WithinLimits {
-        answer: tokio::time::timeout_at(deadline, Caught { answer }),
+        answer: tokio::time::timeout_at(deadline, caught(answer)),
     }
 }
 
@@ -84,29 +85,10 @@ where
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let answer = self.project().answer.poll(context);
-        answer.map(|answer| answer.unwrap_or(Err(Failure::TimedOut)))
-    }
-}
-
-pin_project! {
-    struct Caught<F> {
-        #[pin]
-        answer: F,
-    }
-}
-
-impl<F, T, E> Future for Caught<F>
-where
-    F: Future<Output = Result<T, E>>,
-    E: Into<Box<dyn Error + Send + Sync>>,
-{
-    type Output = Result<T, Failure>;
-
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let answer = self.project().answer;
-        match catch_unwind(AssertUnwindSafe(|| answer.poll(context))) {
-            Ok(poll) => poll.map(|answer| answer.map_err(|error| Failure::Error(error.into()))),
-            Err(_) => Poll::Ready(Err(Failure::Panicked)),
-        }
+        answer.map(|answer| match answer {
+            Ok(Ok(answer)) => answer.map_err(|error| Failure::Error(error.into())),
+            Ok(Err(Panicked)) => Err(Failure::Panicked),
+            Err(_) => Err(Failure::TimedOut),
+        })
     }
 }

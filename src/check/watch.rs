@@ -1,6 +1,7 @@
 //! A long poll passes, and its account is restricted while it waits.
 
 use std::{
+    borrow::Cow,
     future::{Future, poll_fn},
     pin::Pin,
     sync::Arc,
@@ -10,13 +11,13 @@ use std::{
 
 use http::Method;
 
-use super::{Failure, Head};
+use super::{Findings, limits::Failure};
 use crate::{
-    account::{Account, Restriction, RestrictionKind, UserId},
-    action::Action,
+    account::{Account, UserId},
     changes::{Changes, Subscription},
     denial::Denial,
-    request::few::Few,
+    judge::Verdict,
+    request::{act::Act, class::Class, few::Few, head::Head},
     shared::Shared,
     store::AccountStateStore,
 };
@@ -31,22 +32,44 @@ pub(crate) type Watch = Pin<Box<dyn Future<Output = Denial> + Send>>;
 /// goes on waiting meanwhile.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// A long poll, before the store has been asked whose it is.
+/// A long poll as it came: what it is judged by when its account changes.
 #[derive(Clone)]
 pub(crate) struct ToBeWatched {
+    class: Class,
     method: Method,
-    /// Read before the store is asked: whatever is announced from then on is not missed.
+    path: Cow<'static, str>,
+    /// Counted before the store was asked: whatever is announced from then on is not missed.
     announcements: u64,
 }
 
+impl ToBeWatched {
+    fn act(&self) -> Act<'_> {
+        Act::Request {
+            method: &self.method,
+            path: &self.path,
+        }
+    }
+}
+
 impl<S: AccountStateStore> Shared<S> {
-    /// Whether the request, should it pass, is to be ended when its account is restricted.
+    /// Whether the request, which passes, is to be ended when its account is restricted.
     #[inline]
-    pub(crate) fn to_be_watched(&self, head: &Head<'_>) -> Option<ToBeWatched> {
-        let is_watched = !self.settings.report_only && self.settings.ends(head.method, &head.path);
+    pub(crate) fn to_be_watched(
+        &self,
+        class: Class,
+        head: &Head<'_>,
+        announcements: u64,
+        found: &Findings,
+    ) -> Option<ToBeWatched> {
+        let long_poll = class.long_poll?;
+        let is_watched = !self.settings.report_only
+            && !self.settings.left_waiting.has(long_poll)
+            && !found.accounts.is_empty();
         is_watched.then(|| ToBeWatched {
+            class,
             method: head.method.clone(),
-            announcements: self.changes.announcements(),
+            path: kept(&head.path),
+            announcements,
         })
     }
 
@@ -68,10 +91,10 @@ impl<S: AccountStateStore> Shared<S> {
             let mut limit = None;
             loop {
                 if may_have_changed {
-                    match Box::pin(shared.first_denied(&watched)).await {
+                    match Box::pin(shared.first_refused(&request, &watched)).await {
                         Ok(None) => limit = None,
                         Ok(Some(denial)) => {
-                            shared.ended(&denial, &request.method);
+                            shared.ended(&denial, request.act());
                             return denial;
                         }
                         Err(_) => limit = Some(RETRY),
@@ -91,24 +114,32 @@ impl<S: AccountStateStore> Shared<S> {
         }))
     }
 
-    async fn first_denied(&self, watched: &Watched) -> Result<Option<Denial>, Failure> {
+    /// Asks the judge again, as if the request came now.
+    async fn first_refused(
+        &self,
+        request: &ToBeWatched,
+        watched: &Watched,
+    ) -> Result<Option<Denial>, Failure> {
         for user in watched.users() {
-            let state = self.state_now(user).await?;
-            let now = self.settings.now();
-            let Some(kind) = state.in_force(now).map(Restriction::kind) else {
-                continue;
-            };
-            // A suspended account goes on reading, unless the policy says otherwise.
-            let is_suspended = kind == RestrictionKind::Suspended;
-            if is_suspended && self.settings.suspension.permits(Action::Sync) {
-                continue;
+            let account = Account::new(user.clone(), self.state_now(user).await?);
+            if let Verdict::Refuse(refusal) = self.judge(request.class, request.act(), &account)? {
+                return Ok(Some(self.refuse(&account, refusal)));
             }
-            let denial = Denial::restricted(user.clone(), state, kind, now)
-                .with_action(is_suspended.then_some(Action::Sync))
-                .with_cors(self.settings.cors_headers);
-            return Ok(Some(denial));
         }
         Ok(None)
+    }
+}
+
+/// The path, to be kept. As nearly every client spells it, it need not be copied.
+fn kept(path: &str) -> Cow<'static, str> {
+    const USUAL: [&str; 3] = [
+        "/_matrix/client/v3/sync",
+        "/_matrix/client/unstable/org.matrix.simplified_msc3575/sync",
+        "/_matrix/client/r0/sync",
+    ];
+    match USUAL.into_iter().find(|usual| *usual == path) {
+        Some(usual) => Cow::Borrowed(usual),
+        None => Cow::Owned(path.to_owned()),
     }
 }
 
@@ -168,8 +199,8 @@ mod tests {
 
     use crate::{
         account::{Account, AccountState},
-        check::Head,
-        request::few::Few,
+        check::Findings,
+        request::{class::Class, few::Few, head::Head},
         shared::Shared,
         store::MemoryStore,
     };
@@ -179,10 +210,15 @@ mod tests {
     fn a_watch_is_small() {
         let shared = Arc::new(Shared::new(MemoryStore::new()));
         let request = Request::get("/_matrix/client/v3/sync").body(()).unwrap();
-        let head = Head::of(&request, &shared.settings);
-        let alice = Account::new("@alice:localhost".into(), AccountState::ACTIVE);
-        let watched = shared.to_be_watched(&head).unwrap();
-        let watch = shared.watch(watched, Few::from_iter([alice])).unwrap();
+        let head = Head::of(&request, &shared.settings.path);
+        let class = Class::of(head.act(), &shared.settings.exemptions);
+        let mut found = Findings::new();
+        found.accounts = Few::from_iter([Account::new(
+            "@alice:localhost".into(),
+            AccountState::ACTIVE,
+        )]);
+        let watched = shared.to_be_watched(class, &head, 0, &found).unwrap();
+        let watch = shared.watch(watched, found.accounts).unwrap();
         let size = size_of_val(&*watch);
         assert!(size <= 400, "{size} bytes");
     }

@@ -10,13 +10,14 @@ use http_body::Body;
 
 use super::{
     AccountDirectory, Refusal,
-    body::read,
+    body::wanted,
     endpoint::{Kind, Target},
-    shared::{Settings, Shared},
+    shared::Shared,
 };
 use crate::{
-    body::{ReadError, collect},
+    body::{ReadError, read},
     denial::{RETRY_AFTER_STORE_FAILURE, insert_cors_headers, json_response},
+    settings::Common,
     store::RestrictionStore,
 };
 
@@ -36,19 +37,18 @@ impl<D: AccountDirectory, R: RestrictionStore> Shared<D, R> {
         request: Request<B>,
         target: Target,
     ) -> Response<Bytes> {
-        let settings = &self.settings;
         let (parts, body) = request.into_parts();
         let wish = match parts.method {
             Method::GET | Method::HEAD => Wish::Read,
             Method::PUT => Wish::Change,
-            Method::OPTIONS => return settings.options(),
-            _ => return settings.refuse(Refusal::MethodNotAllowed, false),
+            Method::OPTIONS => return self.options(),
+            _ => return self.refuse(Refusal::MethodNotAllowed, false),
         };
         let is_head = parts.method == Method::HEAD;
         let kind = target.kind;
         match self.state_after(wish, &parts, body, target).await {
-            Ok(stands) => settings.say(kind, stands, is_head),
-            Err(refusal) => settings.refuse(refusal, is_head),
+            Ok(stands) => self.say(kind, stands, is_head),
+            Err(refusal) => self.refuse(refusal, is_head),
         }
     }
 
@@ -66,25 +66,31 @@ impl<D: AccountDirectory, R: RestrictionStore> Shared<D, R> {
         match wish {
             Wish::Read => Ok(authorised.stands),
             Wish::Change => {
-                let wanted = read(&self.read_body(body).await?, kind.key())?;
+                let Common {
+                    body_limit,
+                    body_timeout,
+                    ..
+                } = self.settings;
+                let body = read(body, body_limit, body_timeout).await?;
+                let wanted = wanted(&body.data, kind.key())?;
                 self.change(&authorised, kind.restriction(), wanted).await?;
                 Ok(wanted)
             }
         }
     }
+}
 
-    async fn read_body<B: Body>(&self, body: B) -> Result<Bytes, Refusal> {
-        let read = collect(body, self.settings.body_limit);
-        match tokio::time::timeout(self.settings.body_timeout, read).await {
-            Ok(Ok(collected)) => Ok(collected.data),
-            Ok(Err(ReadError::TooLarge)) => Err(Refusal::BodyTooLarge),
-            Ok(Err(ReadError::Failed)) => Err(Refusal::BodyFailed),
-            Err(_) => Err(Refusal::BodyTimedOut),
+impl From<ReadError> for Refusal {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::TooLarge => Self::BodyTooLarge,
+            ReadError::Failed => Self::BodyFailed,
+            ReadError::TimedOut => Self::BodyTimedOut,
         }
     }
 }
 
-impl Settings {
+impl<D, R> Shared<D, R> {
     fn say(&self, kind: Kind, stands: bool, is_head: bool) -> Response<Bytes> {
         let body = format!("{{\"{}\":{stands}}}", kind.key());
         self.respond(StatusCode::OK, body, is_head)
@@ -109,7 +115,13 @@ impl Settings {
 
     fn respond(&self, status: StatusCode, body: String, is_head: bool) -> Response<Bytes> {
         let length = HeaderValue::from(body.len());
-        json_response(status, body.into(), length, is_head, self.cors_headers)
+        json_response(
+            status,
+            body.into(),
+            length,
+            is_head,
+            self.settings.cors_headers,
+        )
     }
 
     /// Says what there is and does nothing, as the specification has it for every endpoint.
@@ -118,7 +130,7 @@ impl Settings {
         *response.status_mut() = StatusCode::NO_CONTENT;
         let headers = response.headers_mut();
         headers.insert(ALLOW, ALLOWED);
-        if self.cors_headers {
+        if self.settings.cors_headers {
             insert_cors_headers(headers);
         }
         response

@@ -7,7 +7,7 @@ use crate::request::json::{Json, JsonError, Value};
 ///
 /// Other keys are somebody's extensions. A key that comes twice has to say the same both times,
 /// because JSON parsers differ in which of them they take.
-pub(super) fn read(data: &[u8], key: &str) -> Result<bool, Refusal> {
+pub(super) fn wanted(data: &[u8], key: &str) -> Result<bool, Refusal> {
     let mut json = Json::new(data)?;
     let mut found = Found::Nothing;
     match json.value()? {
@@ -63,7 +63,7 @@ impl From<JsonError> for Refusal {
 
 #[cfg(test)]
 mod tests {
-    use super::{Refusal, read};
+    use super::{Refusal, wanted};
 
     #[test]
     fn msc4323_a_boolean_beside_whatever_extensions() {
@@ -74,7 +74,7 @@ mod tests {
             (r#"{"locked":true,"\u006cocked":true}"#, true),
             (r#"{"locked":false,"suspended":7}"#, false),
         ] {
-            assert_eq!(read(body.as_bytes(), "locked"), Ok(value), "{body}");
+            assert_eq!(wanted(body.as_bytes(), "locked"), Ok(value), "{body}");
         }
     }
 
@@ -104,9 +104,9 @@ mod tests {
             (r#"{"Locked":true}"#, Refusal::MissingParameter),
             (r#"{"suspended":true}"#, Refusal::MissingParameter),
         ] {
-            assert_eq!(read(body.as_bytes(), "locked"), Err(refusal), "{body}");
+            assert_eq!(wanted(body.as_bytes(), "locked"), Err(refusal), "{body}");
         }
         let not_text = b"{\"locked\":true,\"x\":\"\xff\"}";
-        assert_eq!(read(not_text, "locked"), Err(Refusal::BodyNotJson));
+        assert_eq!(wanted(not_text, "locked"), Err(Refusal::BodyNotJson));
     }
 }

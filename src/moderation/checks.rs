@@ -1,6 +1,6 @@
 //! Who may do what to whom: the checks in their order, and the change.
 
-use std::{error::Error, future::Future};
+use std::{error::Error, future::Future, time::SystemTime};
 
 use http::request::Parts;
 
@@ -65,7 +65,7 @@ impl<D: AccountDirectory, R: RestrictionStore> Shared<D, R> {
             return Ok(Err(Refusal::NotFound));
         }
         let state = self.restrictions.state(&user).await.map_err(Into::into)?;
-        let now = self.settings.now();
+        let now = self.now()?;
         let stands = |kind| {
             state
                 .restriction(kind)
@@ -144,7 +144,7 @@ impl<D: AccountDirectory, R: RestrictionStore> Shared<D, R> {
         user: &UserId,
         kind: RestrictionKind,
     ) -> Result<(), BoxError> {
-        let now = self.settings.now();
+        let now = self.now()?;
         let record = self.restrictions.record(user, kind).await;
         let standing = record
             .map_err(Into::into)?
@@ -159,6 +159,11 @@ impl<D: AccountDirectory, R: RestrictionStore> Shared<D, R> {
             .with_set_at(now);
         let restricted = self.restrictions.restrict(user, record).await;
         restricted.map_err(Into::into)
+    }
+
+    fn now(&self) -> Result<SystemTime, BoxError> {
+        let now = self.settings.now();
+        now.map_err(|_| "the clock panicked".into())
     }
 
     async fn within_limits<T>(

@@ -1,21 +1,14 @@
 //! The layer and its settings.
 
-use std::{
-    fmt,
-    marker::PhantomData,
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{fmt, marker::PhantomData, sync::Arc};
 
-use http::{Extensions, Uri};
 use tower_layer::Layer;
 
-use super::{
-    AccountDirectory, AccountModeration, AccountModerationCapability,
-    shared::{Settings, Shared},
-};
+use super::{AccountDirectory, AccountModeration, shared::Shared};
 use crate::{
-    body::{KeptBodies, WrappedBodies},
+    body::KeptBodies,
+    common::{common_settings, wrapped_bodies},
+    settings::Common,
     store::RestrictionStore,
 };
 
@@ -135,7 +128,7 @@ impl<D: AccountDirectory, R: RestrictionStore> AccountModerationLayer<D, R> {
         Self::from_shared(Arc::new(Shared {
             directory: Arc::new(directory),
             restrictions: Arc::new(restrictions),
-            settings: Settings::default(),
+            settings: Common::default(),
         }))
     }
 }
@@ -148,102 +141,19 @@ impl<D, R, Req, Res> AccountModerationLayer<D, R, Req, Res> {
         }
     }
 
-    fn with(mut self, change: impl FnOnce(&mut Settings)) -> Self {
+    fn with(mut self, change: impl FnOnce(&mut Common)) -> Self {
         change(&mut Arc::make_mut(&mut self.shared).settings);
         self
     }
-
-    /// What to say in the server's own answer to `GET /_matrix/client/v3/capabilities` when an
-    /// administrator asks. No response of the server is rewritten.
-    #[must_use]
-    pub fn capability(&self) -> AccountModerationCapability {
-        AccountModerationCapability::FULL
-    }
 }
 
-/// # Bodies
-///
-/// The same choice as for [`AccountStatusLayer`](crate::AccountStatusLayer), and for the same
-/// services.
-impl<D, R, Req, Res> AccountModerationLayer<D, R, Req, Res> {
-    /// Wraps request and response bodies, for services whose bodies cannot be made from bytes:
-    /// hyper's `Incoming`, `BoxBody`, those of other layers. Both bodies have to be
-    /// `http_body::Body<Data = Bytes>`.
-    pub fn with_wrapped_bodies(self) -> AccountModerationLayer<D, R, WrappedBodies, WrappedBodies> {
-        AccountModerationLayer::from_shared(self.shared)
-    }
+wrapped_bodies!([D, R], AccountModerationLayer);
 
-    /// Wraps request bodies only.
-    pub fn with_wrapped_request_body(self) -> AccountModerationLayer<D, R, WrappedBodies, Res> {
-        AccountModerationLayer::from_shared(self.shared)
-    }
-
-    /// Wraps response bodies only.
-    pub fn with_wrapped_response_body(self) -> AccountModerationLayer<D, R, Req, WrappedBodies> {
-        AccountModerationLayer::from_shared(self.shared)
-    }
-
-    /// How many bytes the body of a PUT may have. Default: 65,536.
-    pub fn with_body_limit(self, bytes: usize) -> Self {
-        self.with(|settings| settings.body_limit = bytes)
-    }
-
-    /// How long the body of a PUT may take to arrive. Default: 30 seconds. A slower one is
-    /// answered 408.
-    pub fn with_body_timeout(self, timeout: Duration) -> Self {
-        self.with(|settings| settings.body_timeout = timeout)
-    }
-}
-
-/// # The path
-///
-/// Needed only inside a nested router, which takes its own prefix off, or below a prefix of the
-/// whole server. See the settings of the same names of
-/// [`AccountStatusLayer`](crate::AccountStatusLayer).
-impl<D, R, Req, Res> AccountModerationLayer<D, R, Req, Res> {
-    /// Says where the URI is that the client asked for: in the extensions of the request, as
-    /// axum's `OriginalUri`. Where it finds nothing the request's own URI counts.
-    pub fn with_original_uri<F>(self, original_uri: F) -> Self
-    where
-        F: for<'a> Fn(&'a Extensions) -> Option<&'a Uri> + Send + Sync + 'static,
-    {
-        self.with(|settings| settings.path.original_uri = Some(Arc::new(original_uri)))
-    }
-
-    /// Says which prefix a router around this layer has taken off, such as `/_matrix/client/v1`.
-    pub fn with_nested_at(self, mount: impl Into<Box<str>>) -> Self {
-        self.with(|settings| settings.path.nested_at = Some(mount.into()))
-    }
-
-    /// Says below which prefix the server lives, where nobody has taken it off. Paths that do not
-    /// begin with it count as they are.
-    pub fn with_path_prefix(self, prefix: impl Into<Box<str>>) -> Self {
-        self.with(|settings| settings.path.prefix = Some(prefix.into()))
-    }
-}
-
-/// # The directory, the store, and the answers
-impl<D, R, Req, Res> AccountModerationLayer<D, R, Req, Res> {
-    /// How long the directory and the store together may take for all checks of one request, and
-    /// the store again for the change. Default: 5 seconds. Past that they have failed, and
-    /// whether the change was made is open.
-    pub fn with_store_timeout(self, timeout: Duration) -> Self {
-        self.with(|settings| settings.store_timeout = timeout)
-    }
-
-    /// The clock that says whether a restriction's end has come and when one was set, for tests.
-    /// Default: [`SystemTime::now`].
-    pub fn with_clock(self, now: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
-        self.with(|settings| settings.clock = Some(Arc::new(now)))
-    }
-
-    /// Leaves the CORS headers off the layer's own answers, for servers whose CORS layer lets
-    /// only some origins in. That layer then belongs outside this one, where it answers
-    /// preflights.
-    pub fn without_cors_headers(self) -> Self {
-        self.with(|settings| settings.cors_headers = false)
-    }
-}
+common_settings!(
+    [D, R], AccountModerationLayer,
+    body: "the body of a PUT",
+    store: "How long the directory and the store together may take for all checks of one request, and the store again for the change. Default: 5 seconds. Past that they have failed, and whether the change was made is not known."
+);
 
 impl<Inner, D, R, Req, Res> Layer<Inner> for AccountModerationLayer<D, R, Req, Res> {
     type Service = AccountModeration<Inner, D, R, Req, Res>;

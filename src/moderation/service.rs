@@ -14,6 +14,7 @@ use tower_service::Service;
 use super::{AccountDirectory, ResponseFuture, endpoint::Target, shared::Shared};
 use crate::{
     body::{KeptBodies, RequestBodies, ResponseBodies},
+    common::inner_service,
     store::RestrictionStore,
 };
 
@@ -36,25 +37,9 @@ impl<S, D, R, Req, Res> AccountModeration<S, D, R, Req, Res> {
             bodies: PhantomData,
         }
     }
-
-    /// The inner service.
-    #[must_use]
-    pub fn get_ref(&self) -> &S {
-        &self.inner
-    }
-
-    /// The inner service.
-    #[must_use]
-    pub fn get_mut(&mut self) -> &mut S {
-        &mut self.inner
-    }
-
-    /// The inner service.
-    #[must_use]
-    pub fn into_inner(self) -> S {
-        self.inner
-    }
 }
+
+inner_service!([S, D, R], AccountModeration);
 
 impl<S, D, R, Req, Res, B, ResB> Service<Request<B>> for AccountModeration<S, D, R, Req, Res>
 where
@@ -77,7 +62,7 @@ where
     #[inline]
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let path = &self.shared.settings.path;
-        match Target::of(&path.of(request.uri(), request.extensions())) {
+        match Target::of(&path.of(request.uri(), request.extensions()).path) {
             None => ResponseFuture::pass(self.inner.call(request.map(Req::keep))),
             Some(target) => self.answer(request, target),
         }

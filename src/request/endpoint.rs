@@ -2,7 +2,10 @@
 
 use http::Method;
 
-use super::path::{Forgiving, is_one_plain_segment, is_plain, segment_is, undisputed_last_segment};
+use super::{
+    path::{Forgiving, is_one_plain_segment, is_plain, segment_is, undisputed_last_segment},
+    version::may_be_version,
+};
 
 /// The API that this is about.
 const CLIENT_API: &str = "/_matrix/client/";
@@ -104,7 +107,9 @@ pub(crate) enum NamingEndpoint {
     /// `POST /account/password` and `POST /account/deactivate`: without an access token, the
     /// account that proves itself in `auth`.
     Reauthentication,
-    /// One of the three, but dot segments in the path leave it open which.
+    /// `POST /register`: the guest whose account is upgraded.
+    GuestUpgrade,
+    /// One of them, but dot segments in the path leave it open which.
     Unclear,
 }
 
@@ -133,14 +138,21 @@ pub(crate) fn naming(method: &Method, path: &str) -> Option<Naming> {
     if method != Method::POST {
         return None;
     }
-    naming_path(path)
+    match may_name_accounts(path) {
+        true => naming_path(path),
+        false => None,
+    }
+}
+
+/// Whether the path's last segment leaves it open that the body names an account.
+///
+/// It tells nearly every path apart.
+#[inline]
+pub(crate) fn may_name_accounts(path: &str) -> bool {
+    undisputed_last_segment(path).is_none_or(is_naming_name)
 }
 
 fn naming_path(path: &str) -> Option<Naming> {
-    // Nearly every path is none of these, or one of them as it should be spelled.
-    if undisputed_last_segment(path).is_some_and(|last| !is_naming_name(last)) {
-        return None;
-    }
     if let Some(endpoint) = naming_exactly(path) {
         return Some(Naming {
             endpoint,
@@ -157,6 +169,8 @@ fn naming_path(path: &str) -> Option<Naming> {
         NamingEndpoint::Login
     } else if segment_is(last, "refresh") {
         NamingEndpoint::Refresh
+    } else if segment_is(last, "register") {
+        NamingEndpoint::GuestUpgrade
     } else if (segment_is(last, "password") || segment_is(last, "deactivate"))
         && segment_is(segments.next()?, "account")
     {
@@ -169,10 +183,11 @@ fn naming_path(path: &str) -> Option<Naming> {
     let is_matrix = before
         .windows(2)
         .any(|pair| segment_is(pair[0], "client") && segment_is(pair[1], "_matrix"));
-    let could_be_stripped = match before.last() {
-        None => true,
-        Some(first) => segment_is(first, "client") || is_version(first),
-    };
+    // A single one may be a parameter of the server's route in the place of the version.
+    let could_be_stripped = before.len() < 2
+        || before
+            .last()
+            .is_some_and(|first| segment_is(first, "client") || may_be_version(first));
     (is_matrix || could_be_stripped).then_some(Naming {
         endpoint,
         is_matrix,
@@ -188,6 +203,7 @@ fn naming_exactly(path: &str) -> Option<NamingEndpoint> {
     {
         "login" => Some(NamingEndpoint::Login),
         "refresh" => Some(NamingEndpoint::Refresh),
+        "register" => Some(NamingEndpoint::GuestUpgrade),
         "account/password" | "account/deactivate" => Some(NamingEndpoint::Reauthentication),
         _ => None,
     }
@@ -211,17 +227,9 @@ fn is_naming_name(segment: &str) -> bool {
     else {
         return false;
     };
-    ["login", "refresh", "password", "deactivate"]
+    ["login", "refresh", "register", "password", "deactivate"]
         .iter()
         .any(|name| segment_is(segment, name))
-}
-
-/// `r0`, `v3`, `v2_alpha`, `api` (as in `api/v1`) or `unstable`.
-pub(super) fn is_version(segment: &str) -> bool {
-    segment_is(segment, "unstable")
-        || segment_is(segment, "api")
-        || matches!(segment.as_bytes(), [b'r' | b'v' | b'R' | b'V', digit, ..] if digit.is_ascii_digit())
-        || segment.contains('%')
 }
 
 #[cfg(test)]
@@ -368,7 +376,15 @@ mod tests {
             assert_eq!(naming.endpoint, NamingEndpoint::Unclear, "{path}");
             assert!(naming.is_matrix, "{path}");
         }
-        for path in ["/login", "/v3/login", "/client/v3/login"] {
+        // A router may have stripped what stood before; or it is another application's, whose
+        // prefix can be excluded.
+        for path in [
+            "/login",
+            "/v3/login",
+            "/client/v3/login",
+            "/foo/login",
+            "/admin/refresh",
+        ] {
             assert!(!found(path).expect(path).is_matrix, "{path}");
         }
         assert_eq!(
@@ -388,8 +404,8 @@ mod tests {
             "/_matrix/client/v3/logins",
             "/_matrix/client/v3/password",
             "/_matrix/client/v1/login/get_token",
-            "/oauth2/login",
-            "/admin/refresh",
+            "/oauth2/v/login",
+            "/admin/x/refresh",
         ] {
             assert_eq!(found(path), None, "{path}");
         }

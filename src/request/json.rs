@@ -96,6 +96,20 @@ impl<'b> Json<'b> {
         }
     }
 
+    /// Whether the innermost array has another value, which is then to be read.
+    pub(crate) fn item(&mut self) -> Result<bool, JsonError> {
+        self.continues(b']')
+    }
+
+    /// The next value, as it stands in the body.
+    pub(crate) fn raw(&mut self) -> Result<&'b str, JsonError> {
+        self.next_token();
+        let start = self.at;
+        let value = self.value()?;
+        self.skip(value)?;
+        Ok(&self.text[start..self.at])
+    }
+
     /// Reads to the end of `value`, which was the last that was read.
     pub(crate) fn skip(&mut self, value: Value<'b>) -> Result<(), JsonError> {
         if !matches!(value, Value::Array | Value::Object) {

@@ -1,12 +1,17 @@
-//! What a request says: which credentials it carries, which accounts its body names, and which
-//! endpoint it is for.
+//! What a request says: what it is, which credentials it carries, and which accounts its body
+//! names.
 
+pub(crate) mod act;
+pub(crate) mod class;
 pub(crate) mod credentials;
 pub(crate) mod endpoint;
+pub(crate) mod exemptions;
 pub(crate) mod few;
+pub(crate) mod head;
 pub(crate) mod json;
 pub(crate) mod json_key;
 pub(crate) mod long_poll;
 pub(crate) mod named_account;
 pub(crate) mod path;
-pub(crate) mod path_source;
+pub(crate) mod request_path;
+pub(crate) mod version;

@@ -4,41 +4,32 @@
 //! JSON may repeat a key, and parsers differ in which occurrence they keep, so every one counts.
 //! Keys are compared without regard to case, because there are parsers that do.
 
-use super::{Judgement, Redaction, SuspensionPolicy, redaction::without_asking};
+use super::{
+    BodyQuestion, Judgement, Redaction, SuspensionPolicy, membership::Membership,
+    redaction::without_asking, room, scheduled,
+};
 use crate::{
+    account::UserId,
     action::Action,
     request::json::{Json, JsonError, Text, Value},
 };
-
-/// What the body has to tell.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum BodyQuestion<'p> {
-    /// Which `membership` a `m.room.member` state event has.
-    Membership {
-        /// Whether the state key is the suspended person's own user id.
-        own: bool,
-    },
-    /// Which event `redacts` names, and whether anything else is said.
-    Redaction {
-        /// The room, as it stands in the path.
-        room: &'p str,
-    },
-    /// Whether anything is said beside the reason for a redaction, whose event the path names.
-    RedactionOf {
-        /// The room, as it stands in the path.
-        room: &'p str,
-        /// The event, as it stands in the path.
-        event: &'p str,
-    },
-}
 
 /// What becomes of a request, now that its body is known. What cannot be understood is refused.
 pub(crate) fn judge_body<'p>(
     policy: &SuspensionPolicy,
     question: BodyQuestion<'p>,
     body: &[u8],
+    user: &UserId,
 ) -> Judgement<'p> {
     match question {
+        BodyQuestion::Call => scheduled::leave_call(policy, body),
+        BodyQuestion::NewDelayedEvent { room, event_type } => {
+            let judge_content =
+                |question, content: &[u8]| judge_body(policy, question, content, user);
+            scheduled::judge_new(policy, room, event_type, body, user, judge_content)
+        }
+        BodyQuestion::DelayedEvent => scheduled::judge_change(policy, body),
+        BodyQuestion::NewRoom => room::judge_new(policy, body),
         BodyQuestion::Membership { own } => {
             let refused = refused_membership(policy, own, body);
             refused.map_or(Judgement::Permit, Judgement::Refuse)
@@ -162,62 +153,4 @@ fn each_entry<'b>(
         json.skip(value)?;
     }
     json.end()
-}
-
-/// The memberships that there are, and what is none.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Membership {
-    Join,
-    Knock,
-    Invite,
-    Leave,
-    Ban,
-    Other,
-}
-
-impl Membership {
-    pub(super) const ALL: [Self; 6] = [
-        Self::Join,
-        Self::Knock,
-        Self::Invite,
-        Self::Leave,
-        Self::Ban,
-        Self::Other,
-    ];
-
-    /// The action as which it is refused, on oneself or on another, if it is.
-    pub(super) fn refused(self, policy: &SuspensionPolicy, own: bool) -> Option<Action> {
-        let actions: &[Action] = match (self, own) {
-            (Self::Leave, true) => &[Action::LeaveRoom],
-            // Which of the two depends on what the other person is now.
-            (Self::Leave, false) => &[Action::Kick, Action::Unban],
-            // In a room that one is in already, this sets the profile for that room.
-            (Self::Join, true) => &[Action::JoinRoom, Action::SetProfile],
-            (Self::Knock, true) => &[Action::KnockRoom],
-            (Self::Invite, _) => &[Action::Invite],
-            (Self::Ban, _) => &[Action::Ban],
-            (Self::Join | Self::Knock, false) | (Self::Other, _) => &[Action::SendState],
-        };
-        actions
-            .iter()
-            .copied()
-            .find(|&action| !policy.permits(action))
-    }
-}
-
-impl From<Value<'_>> for Membership {
-    fn from(value: Value<'_>) -> Self {
-        let Value::Text(text) = value else {
-            return Self::Other;
-        };
-        let known = [
-            ("join", Self::Join),
-            ("knock", Self::Knock),
-            ("invite", Self::Invite),
-            ("leave", Self::Leave),
-            ("ban", Self::Ban),
-        ];
-        let said = known.into_iter().find(|(name, _)| text.says(name));
-        said.map_or(Self::Other, |(_, membership)| membership)
-    }
 }

@@ -1,57 +1,34 @@
-//! Rows whose verdict depends on a parameter of the path: the room, the event type, the state
-//! key.
+//! Events, by their room, their type and their state key.
 
 use super::{
-    BodyQuestion, Judgement, SuspensionPolicy, body::Membership, index::Endpoint, path::is,
-    redaction,
+    BodyQuestion, Judgement, SuspensionPolicy, membership::Membership, path::Part, redaction,
 };
 use crate::{account::UserId, action::Action};
 
 const REDACTION: &str = "m.room.redaction";
-const MEMBER: &str = "m.room.member";
-const THIRD_PARTY_INVITE: &str = "m.room.third_party_invite";
+pub(super) const MEMBER: &str = "m.room.member";
+pub(super) const THIRD_PARTY_INVITE: &str = "m.room.third_party_invite";
 
-/// What becomes of a request of `endpoint`, with these segments for the template's parts.
-pub(super) fn judge<'p>(
-    policy: &SuspensionPolicy,
-    endpoint: &Endpoint,
-    segments: &[&'p str],
-    user: &UserId,
-) -> Judgement<'p> {
-    let named = |name| endpoint.parameter(segments, name).unwrap_or_default();
-    let room = || match named("roomId") {
-        "" => named("roomIdOrAlias"),
-        room => room,
-    };
-    match endpoint.action() {
-        Action::JoinRoom | Action::SetTyping if policy.is_appeal_room(room) => Judgement::Permit,
-        Action::SendMessage => send(policy, room, named("eventType")),
-        Action::SendState => {
-            let event_type = named("eventType");
-            let own = match named("stateKey") {
-                "" => None,
-                key => Some(is(key, user)),
-            };
-            state(policy, event_type, own)
-        }
-        Action::RedactEvent => {
-            let (room, event) = (room(), named("eventId"));
-            redaction::judge_head(policy, BodyQuestion::RedactionOf { room, event })
-        }
-        action => Judgement::by(policy, action),
-    }
-}
+/// Parts in calls (MSC3401, MSC4143): each the state of one device, with empty content once it has
+/// left.
+const CALL_MEMBERS: &[&str] = &[
+    "m.call.member",
+    "m.rtc.member",
+    "org.matrix.msc3401.call.member",
+    "org.matrix.msc4143.rtc.member",
+];
 
-fn send<'p>(
+/// A message event, in a room for appeals perhaps.
+pub(super) fn send<'p>(
     policy: &SuspensionPolicy,
-    room: impl Fn() -> &'p str,
-    event_type: &str,
+    room: impl Fn() -> Part<'p>,
+    event_type: Part<'_>,
 ) -> Judgement<'p> {
     let message = match policy.is_appeal_room(&room) {
         true => Judgement::Permit,
         false => Judgement::by(policy, Action::SendMessage),
     };
-    if !is(event_type, REDACTION) {
+    if !event_type.is(REDACTION) {
         return message;
     }
     // In a room for appeals, too: a redaction is no message, and may be of another's.
@@ -59,34 +36,82 @@ fn send<'p>(
     as_spelled(event_type, REDACTION, redaction, message)
 }
 
-/// `own` says whether the state key is the person's own user id; a member event without a state
-/// key is nobody's membership.
-fn state<'p>(policy: &SuspensionPolicy, event_type: &str, own: Option<bool>) -> Judgement<'p> {
-    let state = Judgement::by(policy, Action::SendState);
-    if is(event_type, THIRD_PARTY_INVITE) {
-        return state.and(Judgement::by(policy, Action::Invite));
-    }
-    let Some(own) = own.filter(|_| is(event_type, MEMBER)) else {
-        return state;
-    };
-    let permitted = |membership: &Membership| membership.refused(policy, own).is_none();
-    let member = match Membership::ALL.iter().filter(|m| permitted(m)).count() {
-        0 => Judgement::Refuse(Action::SendState),
-        all if all == Membership::ALL.len() => Judgement::Permit,
-        _ => Judgement::ReadBody(BodyQuestion::Membership { own }),
-    };
-    as_spelled(event_type, MEMBER, member, state)
+/// Whose state an event is, which its state key tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum StateKey {
+    /// It is empty, so that the state is the room's.
+    Empty,
+    /// The person's own user id.
+    Own,
+    /// The person's own user id with something behind it: a device, for example.
+    OwnPart,
+    Other,
 }
 
-/// An event type that is special only once it is decoded is, for a handler that does not decode,
-/// any other type.
-fn as_spelled<'p>(
-    sent: &str,
+impl StateKey {
+    pub(super) const ALL: [Self; 4] = [Self::Empty, Self::Own, Self::OwnPart, Self::Other];
+
+    pub(super) fn of(key: Part<'_>, user: &UserId) -> Self {
+        if key.is("") {
+            return Self::Empty;
+        }
+        // With an underscore before it in rooms whose version keeps such keys for their owner.
+        let part = key.after("_").and_then(|mut rest| {
+            user.bytes()
+                .all(|byte| rest.next() == Some(byte))
+                .then(|| rest.next())
+        });
+        match (key.after(user).map(|mut rest| rest.next()), part) {
+            (Some(None), _) => Self::Own,
+            (Some(Some(b'_')), _) | (_, Some(None | Some(b'_'))) => Self::OwnPart,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// A state event. A member event without a state key is nobody's membership.
+pub(super) fn state<'p>(
+    policy: &SuspensionPolicy,
+    event_type: Part<'_>,
+    key: StateKey,
+) -> Judgement<'p> {
+    let state = Judgement::by(policy, Action::SendState);
+    if event_type.is(THIRD_PARTY_INVITE) {
+        return state.and(Judgement::by(policy, Action::Invite));
+    }
+    if key != StateKey::Empty && event_type.is(MEMBER) {
+        let own = key == StateKey::Own;
+        let permitted = |membership: &Membership| membership.refused(policy, own).is_none();
+        let member = match Membership::ALL.iter().filter(|m| permitted(m)).count() {
+            0 => Judgement::Refuse(Action::SendState),
+            all if all == Membership::ALL.len() => Judgement::Permit,
+            _ => Judgement::ReadBody(BodyQuestion::Membership { own }),
+        };
+        return as_spelled(event_type, MEMBER, member, state);
+    }
+    let own = matches!(key, StateKey::Own | StateKey::OwnPart);
+    match CALL_MEMBERS.iter().find(|call| own && event_type.is(call)) {
+        Some(call) => {
+            let member =
+                match policy.permits(Action::LeaveCall) == policy.permits(Action::SendState) {
+                    true => state.clone(),
+                    false => Judgement::ReadBody(BodyQuestion::Call),
+                };
+            as_spelled(event_type, call, member, state)
+        }
+        None => state,
+    }
+}
+
+/// A type that is special only once it is decoded is, for a handler that does not decode, any
+/// other type.
+pub(super) fn as_spelled<'p>(
+    sent: Part<'_>,
     special: &str,
     judgement: Judgement<'p>,
     other: Judgement<'p>,
 ) -> Judgement<'p> {
-    match sent == special {
+    match sent.is_as_sent(special) {
         true => judgement,
         false => judgement.and(other),
     }

@@ -29,6 +29,18 @@ pub(super) struct Endpoint {
     len: usize,
     /// How the third of them begins, if that is a literal.
     third: Option<[u8; 2]>,
+    scheduling: Option<Scheduling>,
+}
+
+/// What a row has to do with events that a server sends later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Scheduling {
+    /// It schedules one, which the body holds.
+    New,
+    /// It does what the body says to one that is scheduled.
+    AsTheBodySays,
+    /// It sends one, or has it sent later than it would be.
+    Send,
 }
 
 impl Endpoint {
@@ -66,6 +78,7 @@ impl Endpoint {
             ends,
             len,
             third,
+            scheduling: Scheduling::of(&row),
         }
     }
 
@@ -75,6 +88,15 @@ impl Endpoint {
 
     pub(super) fn action(&self) -> Action {
         self.row.2
+    }
+
+    /// What it has to do with events that are sent later.
+    pub(super) fn scheduling(&self) -> Option<Scheduling> {
+        self.scheduling
+    }
+
+    pub(super) fn template(&self) -> &'static str {
+        self.row.1
     }
 
     /// Where in the table it stands.
@@ -121,6 +143,35 @@ impl Endpoint {
             part
         })
     }
+}
+
+impl Scheduling {
+    const fn of((_, template, action): &Row) -> Option<Self> {
+        let template = template.as_bytes();
+        match action {
+            Action::SendMessage if begins(template, b"rooms/{roomId}/delayed_event/") => {
+                Some(Self::New)
+            }
+            Action::SendMessage if begins(template, b"delayed_events/{delayId}/") => {
+                Some(Self::Send)
+            }
+            Action::SendMessage if begins(template, b"delayed_events/") => {
+                Some(Self::AsTheBodySays)
+            }
+            _ => None,
+        }
+    }
+}
+
+const fn begins(text: &[u8], start: &[u8]) -> bool {
+    let mut at = 0;
+    while at < start.len() {
+        if at >= text.len() || text[at] != start[at] {
+            return false;
+        }
+        at += 1;
+    }
+    true
 }
 
 const ROWS: usize = {

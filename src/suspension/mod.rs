@@ -7,10 +7,15 @@
 mod body;
 mod event;
 mod index;
+mod judgement;
+mod membership;
 mod path;
 mod policy;
 mod reading;
 mod redaction;
+mod room;
+mod rows;
+mod scheduled;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -19,52 +24,19 @@ use std::iter;
 
 use http::Method;
 
-pub(crate) use body::{BodyQuestion, judge_body};
+pub(crate) use body::judge_body;
+pub(crate) use judgement::{BodyQuestion, Judgement, Redaction};
 pub use policy::{SuspensionPolicy, UnattributedRedactions};
-pub(crate) use redaction::{Redaction, judge_redaction};
+pub(crate) use redaction::judge_redaction;
+pub(crate) use rows::judge_event;
 
 use self::{
     index::{Endpoint, MAX_PARTS},
-    path::{Fit, mounted},
+    path::{Fit, Root, is, may_be_in, mounted},
     reading::Readings,
     table::TABLE,
 };
 use crate::{account::UserId, action::Action};
-
-/// What becomes of a suspended account's request.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Judgement<'p> {
-    /// It passes.
-    Permit,
-    /// It passes, and the handler has to look whose event is redacted, for nobody else knows. The
-    /// guard tells it so.
-    PermitUnattributed,
-    /// It is refused, as this action.
-    Refuse(Action),
-    /// The body says what it is: [`judge_body`].
-    ReadBody(BodyQuestion<'p>),
-    /// It depends on who sent the event: [`judge_redaction`].
-    RedactionOf(Redaction<'p>),
-}
-
-impl<'p> Judgement<'p> {
-    fn by(policy: &SuspensionPolicy, action: Action) -> Self {
-        match policy.permits(action) {
-            true => Self::Permit,
-            false => Self::Refuse(action),
-        }
-    }
-
-    /// The stricter of two. Two questions at once are one too many.
-    fn and(self, other: Self) -> Self {
-        match (self, other) {
-            (Self::Refuse(action), _) | (_, Self::Refuse(action)) => Self::Refuse(action),
-            (Self::Permit, other) => other,
-            (this, Self::Permit) => this,
-            _ => Self::Refuse(Action::Unknown),
-        }
-    }
-}
 
 /// What becomes of a request of `user`, who is suspended. `path` is the whole path, as it was sent
 /// and without a query.
@@ -80,8 +52,8 @@ pub(crate) fn judge<'p>(
     let reads = matches!(*method, Method::GET | Method::HEAD);
     let mut readings = Readings::new();
     if readings.read(path).is_none() {
-        // It might be any endpoint of this method.
-        return match reads && permits_all_reads(policy) {
+        // It might be any endpoint of this method that has its words in the path.
+        return match reads && permits_reads_in(policy, path) {
             true => Judgement::Permit,
             false => Judgement::Refuse(Action::Unknown),
         };
@@ -92,11 +64,7 @@ pub(crate) fn judge<'p>(
     let request = Request {
         policy,
         bit: bit(method),
-        unknown: if reads {
-            Action::UnknownRead
-        } else {
-            Action::Unknown
-        },
+        reads,
         user,
     };
     request
@@ -104,10 +72,24 @@ pub(crate) fn judge<'p>(
         .unwrap_or_else(|| request.unknown(&readings))
 }
 
-fn permits_all_reads(policy: &SuspensionPolicy) -> bool {
+/// The template of the endpoint that `path`, a whole path as it was sent, is an instance of.
+pub(crate) fn template(path: &str) -> Option<&'static str> {
+    let segments: Vec<&str> = path.strip_prefix('/')?.split('/').collect();
+    let (root, tail) = mounted(&segments)?;
+    index::candidates(tail)
+        .iter()
+        .find(|endpoint| endpoint.root() == root && endpoint.fit(tail) == Some(Fit::Exact))
+        .map(Endpoint::template)
+}
+
+/// Whether every read is permitted that the path may be to some server.
+fn permits_reads_in(policy: &SuspensionPolicy, path: &str) -> bool {
     let mut rows = TABLE.iter().flat_map(|(_, rows)| *rows);
     policy.permits(Action::UnknownRead)
-        && rows.all(|&(methods, _, action)| methods & table::GET == 0 || policy.permits(action))
+        && (policy.permits(Action::ReadAdmin) || !may_be_in("admin", path))
+        && rows.all(|&(methods, template, action)| {
+            methods & table::GET == 0 || policy.permits(action) || !may_be_in(template, path)
+        })
 }
 
 fn bit(method: &Method) -> u8 {
@@ -121,11 +103,23 @@ fn bit(method: &Method) -> u8 {
     }
 }
 
+/// Whether some server may take the path for one of its administration's, a nested router's
+/// stripped one among them.
+fn is_administration(reading: &[&str]) -> bool {
+    match reading {
+        [first, .., _] if is(first, "admin") => true,
+        [server, admin, .., _] => {
+            is(admin, "admin") && (is(server, "_synapse") || is(server, "_dendrite"))
+        }
+        _ => false,
+    }
+}
+
 #[derive(Clone, Copy)]
 struct Request<'a> {
     policy: &'a SuspensionPolicy,
     bit: u8,
-    unknown: Action,
+    reads: bool,
     user: &'a UserId,
 }
 
@@ -141,7 +135,10 @@ impl<'a> Request<'a> {
         if !readings.others().all(same_prefix) {
             return None;
         }
-        let mut known: Option<Judgement<'p>> = None;
+        let mut known = match root {
+            Root::Administration => Some(self.administration()),
+            _ => None,
+        };
         let mut otherwise = Refusal::default();
         let here = |endpoint: &&Endpoint| endpoint.root() == root;
         for endpoint in self.endpoints(tail).filter(here) {
@@ -181,7 +178,25 @@ impl<'a> Request<'a> {
                 }
             }
         }
-        Judgement::from(refusal).and(Judgement::by(self.policy, self.unknown))
+        let unknown = match self.reads {
+            true => Action::UnknownRead,
+            false => Action::Unknown,
+        };
+        let mut judgement = Judgement::from(refusal).and(Judgement::by(self.policy, unknown));
+        let mut all = iter::once(readings.sent()).chain(readings.others());
+        if all.any(is_administration) {
+            judgement = judgement.and(self.administration());
+        }
+        judgement
+    }
+
+    /// A request to a server's administration, whatever it does there.
+    fn administration<'p>(&self) -> Judgement<'p> {
+        let action = match self.reads {
+            true => Action::ReadAdmin,
+            false => Action::Administer,
+        };
+        Judgement::by(self.policy, action)
     }
 
     /// The endpoints with this method that `segments` may be an instance of.
@@ -192,7 +207,7 @@ impl<'a> Request<'a> {
     }
 
     fn judge<'p>(&self, endpoint: &Endpoint, segments: &[&'p str]) -> Judgement<'p> {
-        event::judge(self.policy, endpoint, segments, self.user)
+        rows::judge(self.policy, endpoint, segments, self.user)
     }
 
     /// What becomes of a reading that no client needs: whatever is not simply permitted is refused.

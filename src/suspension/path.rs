@@ -1,6 +1,10 @@
 //! Where a path is mounted, and which template it is an instance of.
 
+use std::borrow::Cow;
+
 use percent_encoding::percent_decode_str;
+
+use crate::request::version::unversioned;
 
 /// Where an endpoint is mounted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,8 +15,13 @@ pub(super) enum Root {
     ClientUnversioned,
     /// `/_matrix/media/{version}/`
     Media,
+    /// `/_matrix/media_proxy/{version}/`
+    MediaProxy,
     /// `/.well-known/matrix/`
     WellKnown,
+    /// `/_synapse/admin/`, `/_dendrite/admin/` and `/_matrix/media/{version}/admin/`. Whatever is
+    /// there belongs to a server's administration, whether it has a row or not.
+    Administration,
 }
 
 /// Whether `segment`, percent-decoded, is `text`.
@@ -20,29 +29,71 @@ pub(super) fn is(segment: &str, text: &str) -> bool {
     percent_decode_str(segment).eq(text.bytes())
 }
 
+/// What an event says of itself, as a segment of a path or in plain text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part<'p> {
+    /// Percent-encoded, as it was sent.
+    Segment(&'p str),
+    /// As it is.
+    Plain(&'p str),
+}
+
+impl<'p> Part<'p> {
+    /// Whether it is `text`, once it is decoded.
+    pub(super) fn is(self, text: &str) -> bool {
+        match self {
+            Self::Segment(segment) => is(segment, text),
+            Self::Plain(plain) => plain == text,
+        }
+    }
+
+    /// Whether it is `text` to those, too, who do not decode it.
+    pub(super) fn is_as_sent(self, text: &str) -> bool {
+        let (Self::Segment(sent) | Self::Plain(sent)) = self;
+        sent == text
+    }
+
+    /// What follows `start`, byte by byte and decoded, if it begins with that.
+    pub(super) fn after<'t>(
+        self,
+        start: &'t str,
+    ) -> Option<impl Iterator<Item = u8> + use<'p, 't>> {
+        let (segment, plain) = match self {
+            Self::Segment(segment) => (Some(percent_decode_str(segment)), None),
+            Self::Plain(plain) => (None, Some(plain.bytes())),
+        };
+        let mut bytes = segment
+            .into_iter()
+            .flatten()
+            .chain(plain.into_iter().flatten());
+        start
+            .bytes()
+            .all(|byte| bytes.next() == Some(byte))
+            .then_some(bytes)
+    }
+
+    /// Decoded.
+    pub(super) fn decode(self) -> Cow<'p, str> {
+        match self {
+            Self::Segment(segment) => percent_decode_str(segment).decode_utf8_lossy(),
+            Self::Plain(plain) => Cow::Borrowed(plain),
+        }
+    }
+}
+
 /// Where the path is mounted, and its segments behind that. Nothing is decoded here.
 pub(super) fn mounted<'s, 'p>(segments: &'s [&'p str]) -> Option<(Root, &'s [&'p str])> {
     match segments {
         ["_matrix", "client", "versions"] => Some((Root::ClientUnversioned, &segments[2..])),
         ["_matrix", "client", rest @ ..] => Some((Root::Client, unversioned(rest)?)),
-        ["_matrix", "media", rest @ ..] => Some((Root::Media, unversioned(rest)?)),
+        ["_matrix", "media", rest @ ..] => match unversioned(rest)? {
+            ["admin", rest @ ..] => Some((Root::Administration, rest)),
+            rest => Some((Root::Media, rest)),
+        },
+        ["_matrix", "media_proxy", rest @ ..] => Some((Root::MediaProxy, unversioned(rest)?)),
+        ["_synapse" | "_dendrite", "admin", rest @ ..] => Some((Root::Administration, rest)),
         [".well-known", "matrix", rest @ ..] => Some((Root::WellKnown, rest)),
         _ => None,
-    }
-}
-
-/// What stands behind the version: `r0`, `v1` and so on, the two from before r0, `unstable`, and
-/// `unstable` with the name of a feature, which has a dot in it where no endpoint begins with one.
-fn unversioned<'s, 'p>(segments: &'s [&'p str]) -> Option<&'s [&'p str]> {
-    match segments {
-        ["unstable", feature, rest @ ..] if feature.contains('.') => Some(rest),
-        ["unstable" | "r0" | "v2_alpha", rest @ ..] | ["api", "v1", rest @ ..] => Some(rest),
-        [version, rest @ ..] => {
-            let number = version.strip_prefix('v')?;
-            let digits = !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit());
-            digits.then_some(rest)
-        }
-        [] => None,
     }
 }
 
@@ -72,6 +123,24 @@ pub(super) fn fit<'t>(mut parts: impl Iterator<Item = &'t str>, segments: &[&str
         }
     }
     parts.next().is_none().then_some(fit)
+}
+
+/// Whether a path that cannot be read may be an instance of the template to some server: each of
+/// its literals is somewhere in it, decoded, or may be there once it is decoded again.
+pub(super) fn may_be_in(template: &str, path: &str) -> bool {
+    let is_in = |literal: &str| {
+        let mut rest = percent_decode_str(path);
+        loop {
+            let mut here = rest.clone();
+            match literal.bytes().all(|byte| here.next() == Some(byte)) {
+                true => return true,
+                false if rest.next().is_none() => return false,
+                false => {}
+            }
+        }
+    };
+    let mut parts = template.split('/');
+    path.contains("%25") || parts.all(|part| part.starts_with('{') || is_in(part))
 }
 
 /// The segment that stands where the template with these parts has `{name}`.

@@ -2,7 +2,7 @@ use std::{fmt, sync::Arc};
 
 use http::Method;
 
-use super::path::{self, Fit};
+use super::path::{self, Fit, Part};
 use crate::action::{Action, ActionSet};
 
 /// What suspended accounts may do.
@@ -12,7 +12,12 @@ use crate::action::{Action, ActionSet};
 /// What neither names is decided by one principle: what only reads, or concerns only the person's
 /// own security and exit, is permitted; what reaches other people or speaks in public is refused.
 /// Reads are told by their purpose, not by their method: searching and the directory of rooms are
-/// `POST`s that read.
+/// `POST`s that read, and there are `GET`s that act.
+///
+/// One act has one verdict, whichever endpoint it goes by: a release and the proposal that came
+/// before it, an endpoint of one server and that of another. To take back, to leave or to end
+/// something of one's own is an act of its own, and permitted by default where the specification
+/// does not say otherwise.
 ///
 /// ```
 /// use tower_account_status::{Action, SuspensionPolicy};
@@ -30,31 +35,50 @@ use crate::action::{Action, ActionSet};
 /// - **State events** of type `m.room.member` are what their `membership` makes them: `leave` with
 ///   one's own state key is [`LeaveRoom`](Action::LeaveRoom), with another's a
 ///   [`Kick`](Action::Kick) or [`Unban`](Action::Unban), and so on. A body that names several
-///   memberships is all of them; one that names none is a [`SendState`](Action::SendState).
+///   memberships is all of them; one that names none is a [`SendState`](Action::SendState). The
+///   state of one's own part in a call (MSC3401, MSC4143) with empty content is
+///   [`LeaveCall`](Action::LeaveCall).
 /// - **Redactions** are one's own or somebody else's. Where it cannot be learned whose the event is,
 ///   [a setting](Self::with_unattributed_redactions) decides. Both ways are covered: `/redact`, and
 ///   `/send/m.room.redaction` with the event in `redacts`.
-/// - **Messages** of all other types are one action, since encrypted ones all look alike, and
-///   `createRoom` is one whatever it invites. In a [room for appeals](Self::with_appeal_room) they
-///   are permitted.
+/// - **Messages** of all other types are one action, since encrypted ones all look alike. In a
+///   [room for appeals](Self::with_appeal_room) they are permitted.
+/// - **New rooms** are a [`CreateRoom`](Action::CreateRoom), and an [`Invite`](Action::Invite),
+///   [`SetRoomAlias`](Action::SetRoomAlias) or [`PublishRoom`](Action::PublishRoom) as well if the
+///   body says so.
+/// - **Delayed events** (MSC4140) are, when they are scheduled, what they would be if they were sent
+///   at once. To send one that is scheduled, or to restart it, may be any event, because the request
+///   does not say which: it passes where all events do. To cancel one is
+///   [`CancelDelayedEvent`](Action::CancelDelayedEvent). A suspension cancels nothing by itself: a
+///   server that sends delayed events asks the guard when they fall due.
+/// - **Account data** of the types `m.tag`, `m.push_rules` and `m.fully_read` is what the endpoints
+///   for tags, push rules and read markers set.
+/// - **A server's administration** is one action for reads and one for all else, whatever its path:
+///   `/_synapse/admin/`, `/_dendrite/admin/` and `/_matrix/media/{version}/admin/`.
+///
+/// What a permitted request does by the way is not judged apart: `?set_presence=` of a sync, for
+/// example, is part of the sync.
 ///
 /// # Paths that can be read in two ways
 ///
 /// Routers differ in what they decode before they compare. What is permitted is permitted under
 /// every reading: its fixed segments stand in the path byte by byte, and the path with its
 /// encoded slashes taken for slashes is not a refused endpoint. A path that is no endpoint by that
-/// rule, one outside `/_matrix/client/{version}/` and `/_matrix/media/{version}/` for example, is
+/// rule, one of a server's own API for example, is
 /// an [`UnknownRead`](Action::UnknownRead) or, if its method may change something,
 /// [`Unknown`](Action::Unknown); that includes the path that a layer inside a nested router sees,
 /// from which the router has taken the prefix: tell the layer where the whole path is. With a dot
 /// segment or a backslash in it, encoded or not, a path could be any endpoint: it is `Unknown`,
-/// whatever the policy says of that, unless its method is `GET` and all reads are permitted.
+/// whatever the policy says of that, unless its method is `GET` and none of the reads that are
+/// refused has its words in the path.
 ///
 /// # Endpoint by endpoint
 ///
 /// The paths stand behind `/_matrix/client/{version}/`, unless they begin with a slash. A version is
 /// `r0`, `v1`, `v2` and so on, `unstable`, `unstable/{feature}`, `api/v1` or `v2_alpha`. `HEAD`
-/// counts as `GET`.
+/// counts as `GET`. In the table is what the specification, Synapse and ruma know, stable or not,
+/// and what other servers and clients were seen to use; `tests/data/known-endpoints.tsv` in the
+/// repository says who knows what, and why a few are left to the principle.
 ///
 #[doc = include_str!("table.md")]
 #[derive(Clone, Debug)]
@@ -151,11 +175,9 @@ impl SuspensionPolicy {
         self.unattributed
     }
 
-    /// Whether the room, percent-encoded, is one for appeals.
-    pub(super) fn is_appeal_room<'p>(&self, room: impl Fn() -> &'p str) -> bool {
-        self.appeal_rooms
-            .iter()
-            .any(|appeal| path::is(room(), appeal))
+    /// Whether the room is one for appeals.
+    pub(super) fn is_appeal_room<'p>(&self, room: impl Fn() -> Part<'p>) -> bool {
+        self.appeal_rooms.iter().any(|appeal| room().is(appeal))
     }
 
     /// Whether it is one of the single endpoints, of a path that cannot be read in another way.

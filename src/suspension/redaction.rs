@@ -1,51 +1,7 @@
 //! Whose event is redacted.
 
-use std::borrow::Cow;
-
-use percent_encoding::percent_decode_str;
-
 use super::{BodyQuestion, Judgement, SuspensionPolicy, UnattributedRedactions};
 use crate::action::Action;
-
-/// An event that is to be redacted, and its room. Nothing is decoded until it is asked for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Redaction<'p> {
-    room: &'p str,
-    event: Event<'p>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Event<'p> {
-    InPath(&'p str),
-    InBody(String),
-}
-
-impl<'p> Redaction<'p> {
-    /// Both as they stand in the path.
-    pub(super) fn in_path(room: &'p str, event: &'p str) -> Self {
-        let event = Event::InPath(event);
-        Self { room, event }
-    }
-
-    /// The room as it stands in the path, the event as the body names it.
-    pub(super) fn in_body(room: &'p str, event: String) -> Self {
-        let event = Event::InBody(event);
-        Self { room, event }
-    }
-
-    /// The room, decoded.
-    pub(crate) fn room_id(&self) -> Cow<'_, str> {
-        percent_decode_str(self.room).decode_utf8_lossy()
-    }
-
-    /// The event, decoded.
-    pub(crate) fn event_id(&self) -> Cow<'_, str> {
-        match &self.event {
-            Event::InPath(event) => percent_decode_str(event).decode_utf8_lossy(),
-            Event::InBody(event) => Cow::Borrowed(event),
-        }
-    }
-}
 
 /// What becomes of a redaction: `own` says whether the suspended person has sent the event, if
 /// that is known.

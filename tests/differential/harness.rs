@@ -78,9 +78,9 @@ pub(crate) static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
 /// Sends `request` through the layer to `router`.
 pub(crate) fn send(router: &Router, awaits: bool, request: Request<Body>) -> End {
     static MEMORY: LazyLock<AccountStatusLayer<Arc<MemoryStore>>> =
-        LazyLock::new(|| AccountStatusLayer::new(memory()).with_excluded_prefix(EXCLUDED));
+        LazyLock::new(|| AccountStatusLayer::new(memory()).add_excluded_prefix(EXCLUDED));
     static AWAITED: LazyLock<AccountStatusLayer<Awaited>> =
-        LazyLock::new(|| AccountStatusLayer::new(Awaited(memory())).with_excluded_prefix(EXCLUDED));
+        LazyLock::new(|| AccountStatusLayer::new(Awaited(memory())).add_excluded_prefix(EXCLUDED));
     let router = router.clone();
     let response = RUNTIME.block_on(async {
         match awaits {

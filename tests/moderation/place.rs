@@ -21,6 +21,7 @@ use serde_json::{Value, json};
 use tower::{Layer as _, Service, ServiceBuilder, ServiceExt, limit::ConcurrencyLimitLayer};
 use tower_account_status::{
     AccountModerationCapability, AccountStatusLayer, Combined, Credential, MemoryStore,
+    RequestPath,
     RestrictionKind::{Locked, Suspended},
     RestrictionStore, UserId,
     moderation::Refusal,
@@ -132,10 +133,14 @@ async fn rule_6_in_a_nested_router_the_layer_is_told_the_original_path() {
     let world = world();
     let mount = "/_matrix/client/v1";
     let told = [
-        world.layer().with_nested_at(mount),
         world
             .layer()
-            .with_original_uri(|extensions| extensions.get::<OriginalUri>().map(|uri| &uri.0)),
+            .with_request_path(RequestPath::nested_at(mount)),
+        world
+            .layer()
+            .with_request_path(RequestPath::original_uri(|extensions| {
+                extensions.get::<OriginalUri>().map(|uri| &uri.0)
+            })),
     ];
     for layer in told {
         let app = Router::new().nest(mount, router().layer(layer));
@@ -148,7 +153,10 @@ async fn rule_6_in_a_nested_router_the_layer_is_told_the_original_path() {
 
 #[tokio::test]
 async fn rule_6_below_a_prefix_of_the_whole_server() {
-    let app = world().layer().with_path_prefix("/hs").layer(router());
+    let app = world()
+        .layer()
+        .with_request_path(RequestPath::below("/hs"))
+        .layer(router());
     for path in [LOCK_ALICE.to_owned(), format!("/hs{LOCK_ALICE}")] {
         let response = oneshot(app.clone(), get_lock(&path)).await;
         assert_eq!(response.body(), r#"{"locked":false}"#, "{path}");
@@ -282,7 +290,7 @@ async fn rule_16_a_suspension_by_the_endpoint_is_announced() {
 
 #[test]
 fn msc4323_the_capability() {
-    let capability = world().layer().capability();
+    let capability = AccountModerationCapability::FULL;
     let value: Value = serde_json::to_value(capability).unwrap();
     assert_eq!(value, json!({ "suspend": true, "lock": true }));
     assert_eq!(AccountModerationCapability::NAME, "m.account_moderation");

@@ -34,7 +34,8 @@ fn record(outcome: &Outcome<'_>) {
         "decision" => outcome.decision().as_str(),
         "cause" => denial.map_or("none", |denial| cause(denial.cause())),
         "action" => denial.and_then(Denial::action).map_or("none", Action::as_str),
-        "method" => method(outcome.method()),
+        "method" => outcome.method().map_or("none", method),
+        "endpoint" => outcome.endpoint(),
     )
     .increment(1);
     if let Some(time) = outcome.lookup_time() {
@@ -51,7 +52,7 @@ fn cause(cause: DenialCause) -> &'static str {
         DenialCause::Restricted(RestrictionKind::Locked) => "locked",
         DenialCause::Restricted(RestrictionKind::Suspended) => "suspended",
         DenialCause::Restricted(RestrictionKind::Deactivated) => "deactivated",
-        DenialCause::StoreFailed => "store_failed",
+        DenialCause::StoreFailed | DenialCause::LayerGone => "store_failed",
         _ => "bad_request",
     }
 }

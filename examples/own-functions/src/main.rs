@@ -17,7 +17,7 @@ use tokio::net::TcpListener;
 use tower::Layer;
 use tower_account_status::{
     AccountGuard, AccountState, AccountStateStore, AccountStatusLayer, Credential, Denial,
-    LoginIdentifier, NamedAccountCheck, RestrictionKind, UserId,
+    LoginIdentifier, NamedAccountCheck, NamedIn, RestrictionKind, UserId,
 };
 
 /// What the server has already.
@@ -65,7 +65,7 @@ impl AccountStateStore for Homeserver {
 
 /// A login handler that asks for itself, so that nobody learns of a lock without the password.
 async fn log_in(
-    Extension(guard): Extension<AccountGuard<Homeserver>>,
+    Extension(guard): Extension<AccountGuard>,
     body: String,
 ) -> Result<&'static str, axum::response::Response> {
     // A real server checks the password here.
@@ -89,8 +89,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .route("/oauth2/token", post(|| async { StatusCode::NO_CONTENT }));
 
     let app = AccountStatusLayer::new(Homeserver)
-        .with_login_check(NamedAccountCheck::ByHandler)
-        .with_excluded_prefix("/oauth2")
+        .with_named_account_check(NamedIn::Login, NamedAccountCheck::ByHandler)
+        .add_excluded_prefix("/oauth2")
         .layer(router);
 
     let listener = TcpListener::bind("127.0.0.1:8010").await?;

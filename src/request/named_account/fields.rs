@@ -13,7 +13,8 @@ pub(super) enum Object {
     Identifier,
     Refresh,
     Reauthentication,
-    /// The body of one of the three; the path leaves it open which.
+    Register,
+    /// The body of one of them; the path leaves it open which.
     Any,
     Auth,
 }
@@ -37,6 +38,7 @@ pub(super) enum Text {
     Phone,
     Token,
     RefreshToken,
+    GuestToken,
 }
 
 impl Object {
@@ -53,12 +55,15 @@ impl Object {
                 // that keeps the first body of a session and fills up later ones with it would
                 // find names there that nobody sees here.
                 Self::Login | Self::Refresh | Self::Any => return Some(Field::Null),
-                Self::Identifier | Self::Auth => return None,
+                // There it is regular, and what it names is not there yet.
+                Self::Register | Self::Identifier | Self::Auth => return None,
             }
         } else if names("identifier") && logs_in {
             return Some(Field::Nested(Self::Identifier));
         } else if names("refresh_token") && is_any(&[Self::Refresh]) {
             Text::RefreshToken
+        } else if names("guest_access_token") && is_any(&[Self::Register]) {
+            Text::GuestToken
         } else if names("type") && logs_in {
             Text::Type
         } else if names("token") && logs_in {
@@ -129,6 +134,7 @@ pub(super) struct Texts<'b> {
     phones: FewTexts<'b>,
     tokens: FewTexts<'b>,
     refresh_tokens: FewTexts<'b>,
+    guest_tokens: FewTexts<'b>,
 }
 
 impl<'b> Texts<'b> {
@@ -142,6 +148,7 @@ impl<'b> Texts<'b> {
             phones: Few::new(),
             tokens: Few::new(),
             refresh_tokens: Few::new(),
+            guest_tokens: Few::new(),
         }
     }
 
@@ -155,6 +162,7 @@ impl<'b> Texts<'b> {
             Text::Phone => &mut self.phones,
             Text::Token => &mut self.tokens,
             Text::RefreshToken => &mut self.refresh_tokens,
+            Text::GuestToken => &mut self.guest_tokens,
         };
         texts
             .push(text)
@@ -179,6 +187,9 @@ impl<'b> Texts<'b> {
         });
         for token in self.refresh_tokens {
             found.push(NamedAccount::RefreshToken(token));
+        }
+        for token in self.guest_tokens {
+            found.push(NamedAccount::GuestToken(token));
         }
     }
 }

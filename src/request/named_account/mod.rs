@@ -1,5 +1,5 @@
-//! The accounts that a body names: `POST /login`, `POST /refresh`, and the `auth` of
-//! `POST /account/password` and `POST /account/deactivate`.
+//! The accounts that a body names: `POST /login`, `POST /refresh`, the guest's token of
+//! `POST /register`, and the `auth` of `POST /account/password` and `POST /account/deactivate`.
 //!
 //! JSON parsers differ in what they make of a repeated key. So every occurrence counts, and
 //! what stands where a name should be but is none is refused, never let through unseen.
@@ -21,7 +21,7 @@ use super::{
     few::Few,
     json::{Json, JsonError},
 };
-use crate::credential::{Credential, LoginIdentifier, LoginToken, Secret};
+use crate::credential::{AccessToken, Credential, LoginIdentifier, LoginToken, Secret};
 
 /// Why a body does not say whom it names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +52,8 @@ pub(crate) enum NamedAccount<'b> {
         login_type: Option<Name<'b>>,
     },
     RefreshToken(Name<'b>),
+    /// The access token of a guest.
+    GuestToken(Name<'b>),
 }
 
 impl NamedAccount<'_> {
@@ -73,6 +75,7 @@ impl NamedAccount<'_> {
                 login_type.as_ref().map(Name::as_str),
             )),
             Self::RefreshToken(token) => Credential::RefreshToken(Secret::from(token.as_str())),
+            Self::GuestToken(token) => Credential::AccessToken(AccessToken::new(token.as_str())),
         }
     }
 }
@@ -95,6 +98,7 @@ pub(crate) fn read(
         NamingEndpoint::Login => Object::Login,
         NamingEndpoint::Refresh => Object::Refresh,
         NamingEndpoint::Reauthentication => Object::Reauthentication,
+        NamingEndpoint::GuestUpgrade => Object::Register,
         NamingEndpoint::Unclear => Object::Any,
     };
     let mut json = Json::new(body)?;

@@ -20,7 +20,9 @@ fn spelled(account: &NamedAccount<'_>) -> String {
                 .map_or("-", |login_type| login_type.as_str());
             format!("{} {login_type}", token.as_str())
         }
-        NamedAccount::RefreshToken(token) => token.as_str().to_owned(),
+        NamedAccount::RefreshToken(token) | NamedAccount::GuestToken(token) => {
+            token.as_str().to_owned()
+        }
     }
 }
 

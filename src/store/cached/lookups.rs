@@ -2,14 +2,12 @@
 
 use std::{
     error::Error,
-    future::{Future, poll_fn},
-    panic::{AssertUnwindSafe, catch_unwind},
-    pin::pin,
+    future::Future,
     sync::atomic::{AtomicUsize, Ordering},
-    task::Poll,
 };
 
 use super::{CachedStoreError, settings::Settings, stats::Counters};
+use crate::panics::caught;
 
 /// Counts the look-ups under way.
 #[derive(Default)]
@@ -32,7 +30,14 @@ impl Lookups {
             return Err(CachedStoreError::overloaded(settings.max_lookups));
         };
         counters.loads.count();
-        let load = catching_panics(async { load().await });
+        // A panic of the store is a failure like any other. Unwinding through whoever happens to
+        // ask would leave those who wait with him to run into it one by one.
+        let load = async {
+            match caught(async { load().await }).await {
+                Ok(answer) => answer.map_err(|error| CachedStoreError::store(error.into())),
+                Err(_) => Err(CachedStoreError::panicked()),
+            }
+        };
         let answer = match settings.lookup_timeout {
             None => load.await,
             Some(limit) => tokio::time::timeout(limit, load)
@@ -58,23 +63,4 @@ impl Drop for Place<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
-}
-
-/// A panic of the store is a failure like any other. Unwinding through whoever happens to ask
-/// would leave those who wait with him to run into it one by one.
-async fn catching_panics<T, E: Into<Box<dyn Error + Send + Sync>>>(
-    load: impl Future<Output = Result<T, E>>,
-) -> Result<T, CachedStoreError> {
-    let mut load = pin!(load);
-    poll_fn(|context| {
-        // A future that has panicked is dropped and never polled again.
-        match catch_unwind(AssertUnwindSafe(|| load.as_mut().poll(context))) {
-            Ok(Poll::Pending) => Poll::Pending,
-            Ok(Poll::Ready(answer)) => {
-                Poll::Ready(answer.map_err(|error| CachedStoreError::store(error.into())))
-            }
-            Err(_) => Poll::Ready(Err(CachedStoreError::panicked())),
-        }
-    })
-    .await
 }

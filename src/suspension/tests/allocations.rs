@@ -36,6 +36,33 @@ fn judging_a_request_allocates_nothing() {
             format!("{v3}/rooms/%21r%3Ahs/state/m.room.member/%40alice%3Aexample.org"),
         ),
         (Method::POST, format!("{v3}/rooms/%21r%3Ahs/leave")),
+        (Method::POST, format!("{v3}/createRoom")),
+        (Method::POST, format!("{v3}/delayed_events/1")),
+        (Method::POST, format!("{v3}/delayed_events/1/send")),
+        (
+            Method::PUT,
+            format!("{v3}/rooms/%21appeals%3Aexample.org/delayed_event/m.room.message/1"),
+        ),
+        (
+            Method::PUT,
+            format!("{v3}/rooms/%21r%3Ahs/delayed_event/m.room.member/1"),
+        ),
+        (
+            Method::PUT,
+            format!("{v3}/rooms/%21r%3Ahs/state/m.call.member/_%40alice%3Aexample.org_D"),
+        ),
+        (
+            Method::PUT,
+            format!("{v3}/user/%40alice%3Aexample.org/account_data/m.push_rules"),
+        ),
+        (
+            Method::PUT,
+            "/_synapse/admin/v1/suspend/@alice:example.org".to_owned(),
+        ),
+        (
+            Method::GET,
+            "/_matrix/media/v3/download/hs/id/a%5Cb".to_owned(),
+        ),
         (Method::PUT, format!("{v3}/room_keys/keys/!r/a%2Fb%2Fc")),
         (Method::POST, "/_example/1/appeal".to_owned()),
         (Method::POST, "/_matrix%2Fclient/../v3/sync".to_owned()),

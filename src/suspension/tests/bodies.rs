@@ -1,8 +1,8 @@
 //! What the body decides: memberships and redactions.
 
 use super::{
-    super::{UnattributedRedactions, body::BodyQuestion, judge_body, judge_redaction},
-    Judgement, SuspensionPolicy, assert_permitted, assert_refused, judge_line,
+    super::{BodyQuestion, UnattributedRedactions, judge_body, judge_redaction},
+    Judgement, SuspensionPolicy, assert_permitted, assert_refused, judge_line, user,
 };
 use crate::action::Action;
 
@@ -11,9 +11,12 @@ const ROOM: &str = "PUT /_matrix/client/v3/rooms/%21r%3Ahs";
 fn membership(policy: &SuspensionPolicy, state_key: &str, body: &str) -> Judgement<'static> {
     let line = format!("{ROOM}/state/m.room.member/{state_key}");
     match judge_line(policy, &line) {
-        Judgement::ReadBody(BodyQuestion::Membership { own }) => {
-            judge_body(policy, BodyQuestion::Membership { own }, body.as_bytes())
-        }
+        Judgement::ReadBody(BodyQuestion::Membership { own }) => judge_body(
+            policy,
+            BodyQuestion::Membership { own },
+            body.as_bytes(),
+            &user(),
+        ),
         Judgement::Permit => Judgement::Permit,
         Judgement::Refuse(action) => Judgement::Refuse(action),
         other => panic!("{line}: {other:?}"),
@@ -89,7 +92,7 @@ fn a_body_that_names_no_membership_is_refused() {
     let latin1 = b"{\"membership\":\"leave\",\"reason\":\"\xe4\"}";
     let question = BodyQuestion::Membership { own: true };
     assert_eq!(
-        judge_body(&policy, question, latin1),
+        judge_body(&policy, question, latin1, &user()),
         Judgement::Refuse(Action::SendState)
     );
 }
@@ -174,7 +177,7 @@ fn a_redaction_depends_on_who_has_sent_the_event() {
     let Judgement::ReadBody(question) = judge_line(&policy, &line) else {
         panic!("{line}: does not ask for the body");
     };
-    let Judgement::RedactionOf(redaction) = judge_body(&policy, question, b"{}") else {
+    let Judgement::RedactionOf(redaction) = judge_body(&policy, question, b"{}", &user()) else {
         panic!("{line}: not a redaction");
     };
     assert_eq!(
@@ -217,7 +220,8 @@ fn a_redaction_that_is_sent_names_its_event_in_the_body() {
         r#"{"redacts":"$e","reason":"typo"}"#,
         r#"{"redacts":"$e","r\u0065dacts":"\u0024e"}"#,
     ] {
-        let Judgement::RedactionOf(redaction) = judge_body(&policy, question, body.as_bytes())
+        let Judgement::RedactionOf(redaction) =
+            judge_body(&policy, question, body.as_bytes(), &user())
         else {
             panic!("{body}: not a redaction");
         };
@@ -237,7 +241,7 @@ fn a_redaction_that_is_sent_names_its_event_in_the_body() {
         r#"{"reason":"hello, world"}"#,
         r#"{"redacts":"$e"}{}"#,
     ] {
-        let judged = judge_body(&policy, question, body.as_bytes());
+        let judged = judge_body(&policy, question, body.as_bytes(), &user());
         assert_eq!(judged, Judgement::Refuse(Action::RedactEvent), "{body}");
     }
 }
@@ -246,7 +250,7 @@ fn judge<'p>(policy: &SuspensionPolicy, line: &'p str, body: &str) -> Judgement<
     let Judgement::ReadBody(question) = judge_line(policy, line) else {
         panic!("{line}: does not ask for the body");
     };
-    judge_body(policy, question, body.as_bytes())
+    judge_body(policy, question, body.as_bytes(), &user())
 }
 
 /// What a suspended person may do must not carry what he may not.

@@ -18,17 +18,20 @@ use super::{
         path::Root,
         table::{DELETE, GET, PATCH, POST, PUT, TABLE},
     },
-    SuspensionPolicy, USER,
+    BodyQuestion, SuspensionPolicy, USER,
 };
 use crate::action::Action;
 
 pub(super) const APPEALS: &str = "!appeals:example.org";
+/// The state key of the person's part in a call.
+pub(super) const DEVICE: &str = "_@alice:example.org_D_m.call";
 pub(super) const VERSIONS: &[&str] = &["v3", "r0", "unstable/org.matrix.msc1"];
 
 /// A handler that was called, and with what.
 #[derive(Clone, Debug)]
 pub(super) struct Called {
     pub(super) action: Action,
+    template: &'static str,
     parameters: Vec<(&'static str, String)>,
 }
 
@@ -37,6 +40,37 @@ pub(super) struct Called {
 pub(super) struct Said {
     pub(super) membership: &'static str,
     pub(super) redacts: &'static str,
+    /// That of an event that is scheduled.
+    pub(super) state_key: Option<&'static str>,
+    /// Whether it is to cancel what is scheduled, to leave a call, or to invite nobody.
+    pub(super) ends: bool,
+}
+
+impl Said {
+    pub(super) fn body(&self, question: BodyQuestion<'_>) -> String {
+        let content = |event_type: &str| match event_type {
+            "m.room.redaction" => format!(r#"{{"redacts":"{}"}}"#, self.redacts),
+            "m.room.member" => format!(r#"{{"membership":"{}"}}"#, self.membership),
+            _ if self.ends => "{}".to_owned(),
+            _ => r#"{"application":"m.call"}"#.to_owned(),
+        };
+        match question {
+            BodyQuestion::Membership { .. } => content("m.room.member"),
+            BodyQuestion::Redaction { .. } => content("m.room.redaction"),
+            BodyQuestion::RedactionOf { .. } => "{}".to_owned(),
+            BodyQuestion::Call => content("m.call.member"),
+            BodyQuestion::DelayedEvent if self.ends => r#"{"action":"cancel"}"#.to_owned(),
+            BodyQuestion::DelayedEvent => r#"{"action":"send"}"#.to_owned(),
+            BodyQuestion::NewRoom if self.ends => r#"{"invite":[]}"#.to_owned(),
+            BodyQuestion::NewRoom => r#"{"invite":["@bob:example.org"]}"#.to_owned(),
+            BodyQuestion::NewDelayedEvent { event_type, .. } => {
+                let content = content(&event_type.decode());
+                let key = self.state_key.map(|key| format!(r#","state_key":"{key}""#));
+                let key = key.unwrap_or_default();
+                format!(r#"{{"delay_ms":1,"content":{content}{key}}}"#)
+            }
+        }
+    }
 }
 
 pub(super) struct Homeserver {
@@ -63,9 +97,11 @@ impl Homeserver {
                                     .zip(values.into_iter().map(|(_, value)| value))
                                     .collect();
                                 let mut response = Response::new(Body::empty());
-                                response
-                                    .extensions_mut()
-                                    .insert(Called { action, parameters });
+                                response.extensions_mut().insert(Called {
+                                    action,
+                                    template,
+                                    parameters,
+                                });
                                 response
                             },
                         ),
@@ -104,7 +140,9 @@ pub(super) fn starts(root: Root) -> Vec<String> {
         Root::Client => versioned("client"),
         Root::Media => versioned("media"),
         Root::ClientUnversioned => vec!["/_matrix/client/".to_owned()],
+        Root::MediaProxy => versioned("media_proxy"),
         Root::WellKnown => vec!["/.well-known/matrix/".to_owned()],
+        Root::Administration => vec!["/_dendrite/admin/".to_owned()],
     }
 }
 
@@ -150,44 +188,100 @@ impl Called {
 
     /// Whether a suspended person may do what this handler is about to do.
     pub(super) fn is_permitted(&self, policy: &SuspensionPolicy, said: &Said) -> bool {
-        let all = |actions: &[Action]| actions.iter().all(|action| policy.permits(*action));
-        let redaction = |room: &str, event: &str| match is_own_event(room, event) {
-            true => policy.permits(Action::RedactOwnEvent),
-            false => policy.permits(Action::RedactEvent),
-        };
         let room = match self.parameter("roomId") {
             "" => self.parameter("roomIdOrAlias"),
             room => room,
         };
-        let event_type = self.parameter("eventType");
-        let speaks = matches!(
-            self.action,
-            Action::JoinRoom | Action::SendMessage | Action::SetTyping
-        );
+        let event = |key: Option<&str>| {
+            is_event_permitted(policy, said, room, self.parameter("eventType"), key)
+        };
         match self.action {
-            _ if speaks && room == APPEALS => true,
-            Action::SendMessage if event_type == "m.room.redaction" => {
-                redaction(room, said.redacts)
-            }
-            Action::RedactEvent => redaction(room, self.parameter("eventId")),
-            Action::SendState if event_type == "m.room.third_party_invite" => {
-                all(&[Action::SendState, Action::Invite])
-            }
-            Action::SendState
-                if event_type == "m.room.member" && !self.parameter("stateKey").is_empty() =>
-            {
-                match (said.membership, self.parameter("stateKey") == USER) {
-                    ("leave", true) => all(&[Action::LeaveRoom]),
-                    ("leave", false) => all(&[Action::Kick, Action::Unban]),
-                    ("join", true) => all(&[Action::JoinRoom, Action::SetProfile]),
-                    ("knock", true) => all(&[Action::KnockRoom]),
-                    ("invite", _) => all(&[Action::Invite]),
-                    ("ban", _) => all(&[Action::Ban]),
-                    _ => all(&[Action::SendState]),
+            Action::JoinRoom | Action::SetTyping if room == APPEALS => true,
+            Action::SendMessage if self.template.starts_with("delayed_events/") => {
+                let asks = self.template == "delayed_events/{delayId}";
+                match asks && said.ends {
+                    true => policy.permits(Action::CancelDelayedEvent),
+                    // It could be any event.
+                    false => EVENTS.iter().all(|&action| policy.permits(action)),
                 }
             }
+            Action::SendMessage if self.template.contains("/delayed_event/") => {
+                event(said.state_key)
+            }
+            Action::SendMessage => event(None),
+            Action::SendState => event(Some(self.parameter("stateKey"))),
+            Action::RedactEvent => {
+                let own = match self.parameter("userId") {
+                    "" => is_own_event(room, self.parameter("eventId")),
+                    user => user == USER,
+                };
+                is_redaction_permitted(policy, own)
+            }
+            Action::CreateRoom => {
+                policy.permits(Action::CreateRoom) && (said.ends || policy.permits(Action::Invite))
+            }
+            Action::SetAccountData => policy.permits(match self.parameter("type") {
+                "m.tag" => Action::SetTag,
+                "m.push_rules" => Action::SetPushRule,
+                _ => Action::SetAccountData,
+            }),
             action => policy.permits(action),
         }
+    }
+}
+
+/// What an event may be that a request does not show.
+const EVENTS: &[Action] = &[
+    Action::SendMessage,
+    Action::SendState,
+    Action::JoinRoom,
+    Action::KnockRoom,
+    Action::Invite,
+    Action::LeaveRoom,
+    Action::Kick,
+    Action::Ban,
+    Action::Unban,
+    Action::SetProfile,
+    Action::LeaveCall,
+    Action::RedactOwnEvent,
+    Action::RedactEvent,
+];
+
+fn is_redaction_permitted(policy: &SuspensionPolicy, own: bool) -> bool {
+    policy.permits(match own {
+        true => Action::RedactOwnEvent,
+        false => Action::RedactEvent,
+    })
+}
+
+/// Whether a suspended person may send the event, now or later.
+fn is_event_permitted(
+    policy: &SuspensionPolicy,
+    said: &Said,
+    room: &str,
+    event_type: &str,
+    state_key: Option<&str>,
+) -> bool {
+    let all = |actions: &[Action]| actions.iter().all(|action| policy.permits(*action));
+    match (event_type, state_key) {
+        (_, None) if room == APPEALS => true,
+        ("m.room.redaction", None) => {
+            is_redaction_permitted(policy, is_own_event(room, said.redacts))
+        }
+        (_, None) => all(&[Action::SendMessage]),
+        ("m.room.third_party_invite", _) => all(&[Action::SendState, Action::Invite]),
+        (_, Some("")) => all(&[Action::SendState]),
+        ("m.room.member", Some(key)) => match (said.membership, key == USER) {
+            ("leave", true) => all(&[Action::LeaveRoom]),
+            ("leave", false) => all(&[Action::Kick, Action::Unban]),
+            ("join", true) => all(&[Action::JoinRoom, Action::SetProfile]),
+            ("knock", true) => all(&[Action::KnockRoom]),
+            ("invite", _) => all(&[Action::Invite]),
+            ("ban", _) => all(&[Action::Ban]),
+            _ => all(&[Action::SendState]),
+        },
+        ("m.call.member", Some(USER | DEVICE)) if said.ends => all(&[Action::LeaveCall]),
+        _ => all(&[Action::SendState]),
     }
 }
 

@@ -1,24 +1,30 @@
 mod allocations;
 mod bodies;
 mod homeserver;
+mod known;
 mod paths;
 mod settings;
 mod specification;
 mod spelling;
 mod table;
+mod ways;
 
 use http::Method;
 
-use super::{Judgement, SuspensionPolicy, judge};
+use super::{BodyQuestion, Judgement, SuspensionPolicy, judge};
 use crate::{account::UserId, action::Action};
 
 const USER: &str = "@alice:example.org";
+
+fn user() -> UserId {
+    UserId::from(USER)
+}
 
 /// What becomes of the user's request `METHOD path`.
 fn judge_line<'p>(policy: &SuspensionPolicy, line: &'p str) -> Judgement<'p> {
     let (method, path) = line.split_once(' ').expect("a method and a path");
     let method: Method = method.parse().expect("a method");
-    judge(policy, &method, path, &UserId::from(USER))
+    judge(policy, &method, path, &user())
 }
 
 #[track_caller]

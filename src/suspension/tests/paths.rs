@@ -9,31 +9,23 @@ use proptest::{
 };
 
 use super::{
-    super::{BodyQuestion, judge_body, judge_redaction},
-    Judgement, SuspensionPolicy, USER, assert_refused,
+    super::{judge_body, judge_redaction},
+    Judgement, SuspensionPolicy, assert_refused,
     homeserver::{Homeserver, Said, is_own_event, other_readings},
     judge,
     spelling::{Case, case},
+    user,
 };
-use crate::{account::UserId, action::Action};
+use crate::action::Action;
 
 /// At least; `PROPTEST_CASES` can ask for more.
 const CASES: u32 = 20_000;
 
 /// Whether the request passes, once the body is read and the store has said whose event it is.
 fn passes(policy: &SuspensionPolicy, method: &Method, path: &str, said: &Said) -> bool {
-    let mut judgement = judge(policy, method, path, &UserId::from(USER));
+    let mut judgement = judge(policy, method, path, &user());
     if let Judgement::ReadBody(question) = judgement {
-        let Said {
-            membership,
-            redacts,
-        } = said;
-        let body = match question {
-            BodyQuestion::Membership { .. } => format!(r#"{{"membership":"{membership}"}}"#),
-            BodyQuestion::Redaction { .. } => format!(r#"{{"redacts":"{redacts}"}}"#),
-            BodyQuestion::RedactionOf { .. } => "{}".to_owned(),
-        };
-        judgement = judge_body(policy, question, body.as_bytes());
+        judgement = judge_body(policy, question, said.body(question).as_bytes(), &user());
     }
     if let Judgement::RedactionOf(redaction) = &judgement {
         let own = is_own_event(&redaction.room_id(), &redaction.event_id());

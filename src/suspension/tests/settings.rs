@@ -185,6 +185,15 @@ fn no_spelling_dodges_a_read_that_the_policy_refuses() {
         assert_permitted(&SuspensionPolicy::new(), line);
     }
     assert_permitted(&policy, "GET /_matrix/client/v3/capabilities");
+    let file = "GET /_matrix/client/v1/media/download/hs/id/a%5Cb.png";
+    assert_permitted(&policy, file);
+    for line in [
+        "GET /_matrix/media/unstable/local_copy/hs/%2E%2E%5Cx",
+        "GET /_matrix/media/unstable/x/../local%5Fcopy/hs/x",
+        "GET /_matrix/media/unstable/x/../local%255Fcopy/hs/x",
+    ] {
+        assert_refused(&SuspensionPolicy::new(), line, Action::Unknown);
+    }
 
     let policy = SuspensionPolicy::new().refuse(Action::ReadAccount);
     let both = "GET /_matrix/client/v3/user/@a%2Fb:hs/account_data/m.direct/";

@@ -38,7 +38,6 @@ fn the_specifications_two_lists() {
         "POST account/deactivate",
         "POST account/3pid",
         "POST account/3pid/add",
-        "POST account/3pid/bind",
         "POST account/3pid/email/requestToken",
         "POST account/3pid/msisdn/requestToken",
     ];
@@ -55,7 +54,6 @@ fn the_specifications_two_lists() {
         "PUT profile/@alice:example.org/avatar_url",
         "DELETE profile/@alice:example.org/m.tz",
         "POST account/3pid/delete",
-        "POST account/3pid/unbind",
     ];
     let policy = SuspensionPolicy::new();
     for (lines, pass) in [(&permitted[..], true), (&refused[..], false)] {

@@ -15,7 +15,7 @@ use super::{
         table::{DELETE, GET, PATCH, POST, PUT, Row, TABLE},
     },
     SuspensionPolicy, USER,
-    homeserver::{APPEALS, Said, VERSIONS, starts},
+    homeserver::{APPEALS, DEVICE, Said, VERSIONS, starts},
 };
 use crate::action::Action;
 
@@ -34,6 +34,10 @@ const VALUES: &[&str] = &[
     "m.room.message",
     "m.room.third_party_invite",
     "m.room.topic",
+    "m.call.member",
+    DEVICE,
+    "m.tag",
+    "m.push_rules",
     "1",
     "x",
     "!r/send",
@@ -127,10 +131,22 @@ pub(super) fn case() -> impl Strategy<Value = Case> {
     let said = (
         select(&["leave", "join", "knock", "invite", "ban", "other"][..]),
         select(&["$own", "$other"][..]),
+        select(
+            &[
+                None,
+                Some(""),
+                Some(USER),
+                Some("@bob:example.org"),
+                Some(DEVICE),
+            ][..],
+        ),
+        any::<bool>(),
     );
-    let said = said.prop_map(|(membership, redacts)| Said {
+    let said = said.prop_map(|(membership, redacts, state_key, ends)| Said {
         membership,
         redacts,
+        state_key,
+        ends,
     });
     (
         row,

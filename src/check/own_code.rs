@@ -1,0 +1,76 @@
+//! The server's own code asks, through the guard.
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use super::{Findings, body::Held};
+use crate::{
+    account::{Account, AccountState, UserId},
+    body::Collected,
+    denial::{Denial, DenialCause},
+    request::{act::Act, class::Class},
+    shared::Shared,
+    store::AccountStateStore,
+};
+
+impl<S: AccountStateStore> Shared<S> {
+    /// Answers as the layer would, if `user` did this with a request that has this body.
+    ///
+    /// What simply passes is not told, because the layer has told it of the request.
+    pub(crate) async fn check_own(
+        &self,
+        user: &UserId,
+        act: Act<'_>,
+        body: Bytes,
+    ) -> Result<(), Denial> {
+        let mut found = Findings::new();
+        match self.check_user(user, act, body, &mut found).await {
+            Ok(()) => {
+                if found.failure.is_some() {
+                    self.passed(&found, act);
+                }
+                Ok(())
+            }
+            Err(denial) => self.refused(denial, &found, act),
+        }
+    }
+
+    async fn check_user(
+        &self,
+        user: &UserId,
+        act: Act<'_>,
+        body: Bytes,
+        found: &mut Findings,
+    ) -> Result<(), Denial> {
+        let class = Class::of(act, &self.settings.exemptions);
+        // Where no token counts and no body names anyone, the request is not the user's.
+        if class.passes || (class.ignores_tokens && class.naming.is_none()) {
+            return Ok(());
+        }
+        let started = Instant::now();
+        let asked = self.state_now(user).await;
+        found.waited(started.elapsed());
+        let account = match asked {
+            Ok(state) => Account::new(user.clone(), state),
+            Err(failure) => return self.failed(failure, found),
+        };
+        found.accounts.push(account.clone()).unwrap_or_default();
+        match self.judge(class, act, &account) {
+            Ok(verdict) => {
+                // Any type that is a body: this one is never read again.
+                let mut body = Held::<String>::Read(Collected {
+                    data: body,
+                    trailers: None,
+                });
+                self.look_closer(&account, verdict, &mut body, found).await
+            }
+            Err(failure) => self.failed(failure, found),
+        }
+    }
+
+    /// The state of `user`, or the answer to a store that fails.
+    pub(crate) async fn state_or_denial(&self, user: &UserId) -> Result<AccountState, Denial> {
+        let state = self.state_now(user).await;
+        state.map_err(|_| self.denial(DenialCause::StoreFailed))
+    }
+}

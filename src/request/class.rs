@@ -1,0 +1,70 @@
+//! What a request is, as far as the rules need to know. Each request that could be anything but
+//! ordinary is classified once.
+
+use http::Method;
+
+use super::{
+    act::Act,
+    endpoint::{self, Naming},
+    exemptions::Exemptions,
+    long_poll::{self, LongPoll},
+};
+use crate::action::Action;
+
+/// The class of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Class {
+    /// It passes whatever the state of any account is.
+    pub(crate) passes: bool,
+    /// The specification authenticates nobody by access token here.
+    pub(crate) ignores_tokens: bool,
+    /// Its body may name accounts.
+    pub(crate) naming: Option<Naming>,
+    /// It waits for news.
+    pub(crate) long_poll: Option<LongPoll>,
+}
+
+impl Class {
+    pub(crate) fn of(act: Act<'_>, exemptions: &Exemptions) -> Self {
+        match act {
+            Act::Request { method, path } => Self::of_request(method, path, exemptions),
+            Act::Event(_) => Self::ORDINARY,
+            // Whoever is restricted may still log out.
+            Act::Action(action) => Self {
+                passes: action == Action::LogOut,
+                ..Self::ORDINARY
+            },
+        }
+    }
+
+    fn of_request(method: &Method, path: &str, exemptions: &Exemptions) -> Self {
+        if exemptions.let_pass(method, path) {
+            return Self {
+                passes: true,
+                ..Self::ORDINARY
+            };
+        }
+        Self {
+            passes: false,
+            ignores_tokens: endpoint::ignores_access_token(method, path),
+            naming: endpoint::naming(method, path),
+            long_poll: long_poll::long_poll(method, path),
+        }
+    }
+
+    /// Nearly every request: its tokens say whose it is, and nothing else does.
+    const ORDINARY: Self = Self {
+        passes: false,
+        ignores_tokens: false,
+        naming: None,
+        long_poll: None,
+    };
+
+    /// Whether the path leaves it open that the request is anything but ordinary to an account
+    /// that is active. `false` is a promise.
+    #[inline]
+    pub(crate) fn may_be_special(method: &Method, path: &str) -> bool {
+        long_poll::may_be_long_poll(path)
+            || (method == Method::POST && endpoint::may_name_accounts(path))
+    }
+}

@@ -1,0 +1,179 @@
+//! The tokens and asserted users of a query.
+
+use std::borrow::Cow;
+
+use percent_encoding::{percent_decode, percent_decode_str};
+
+use crate::request::few::TooMany;
+
+/// More parameters than any client sends. Parsers have limits of their own, from a thousand on,
+/// past which they see none.
+const MAX_PLAIN_PAIRS: usize = 256;
+
+/// A user id has at most so many bytes
+/// ([user identifiers](https://spec.matrix.org/latest/appendices/#user-identifiers)).
+const MAX_USER_ID: usize = 255;
+
+pub(super) enum Value<'a> {
+    Token(Cow<'a, [u8]>),
+    AssertedUser(Cow<'a, str>),
+}
+
+/// Whether a query may have a token or an asserted user, however it spells their names. Most have
+/// neither, and looking closer costs more than this.
+#[inline(never)]
+pub(crate) fn may_be_in_query(query: &str) -> bool {
+    // A name that is not encoded anywhere stands there as it is.
+    query.contains('%') || query.contains("access_token") || query.contains("user_id")
+}
+
+/// Hands every value to `push`, in every reading. Splits the query at `&`, and again at `;`, which
+/// some parsers take for the same.
+pub(super) fn each_value<'a>(
+    query: &'a str,
+    mut push: impl FnMut(Value<'a>) -> Result<(), TooMany>,
+) -> Result<(), TooMany> {
+    for pair in query.split('&') {
+        push_pair(pair, &mut push)?;
+        if pair.contains(';') {
+            for piece in pair.split(';') {
+                push_pair(piece, &mut push)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn push_pair<'a>(
+    pair: &'a str,
+    push: &mut impl FnMut(Value<'a>) -> Result<(), TooMany>,
+) -> Result<(), TooMany> {
+    let Some((name, value)) = pair.split_once('=') else {
+        return Ok(());
+    };
+    if value.is_empty() {
+        return Ok(());
+    }
+    if decodes_to(name, "access_token") {
+        for reading in readings(value) {
+            let bare = without_space(&reading);
+            let is_other = !bare.is_empty() && bare.len() < reading.len();
+            let bare = is_other.then(|| bare.to_vec());
+            push(Value::Token(reading))?;
+            if let Some(bare) = bare {
+                push(Value::Token(bare.into()))?;
+            }
+        }
+    } else if decodes_to(name, "user_id") {
+        for reading in readings(value) {
+            push(Value::AssertedUser(text(reading)))?;
+        }
+    }
+    Ok(())
+}
+
+fn decodes_to(encoded: &str, name: &str) -> bool {
+    // A percent sign makes it longer, never shorter.
+    encoded.len() >= name.len() && percent_decode(encoded.as_bytes()).eq(name.bytes())
+}
+
+/// The value as a URI means it, and as an HTML form means it where that differs: there a plus
+/// sign is a space.
+fn readings(value: &str) -> impl Iterator<Item = Cow<'_, [u8]>> {
+    let as_form = value.contains('+').then(|| {
+        let spaced = value.replace('+', " ");
+        Cow::Owned(percent_decode(spaced.as_bytes()).collect())
+    });
+    std::iter::once(Cow::from(percent_decode(value.as_bytes()))).chain(as_form)
+}
+
+/// A token without what a server may trim, and up to a NUL, which ends a text in C.
+fn without_space(token: &[u8]) -> &[u8] {
+    let is_graphic = |byte: &u8| byte.is_ascii_graphic();
+    let Some(start) = token.iter().position(is_graphic) else {
+        return &[];
+    };
+    let token = &token[start..];
+    let token = token.split(|&byte| byte == 0).next().unwrap_or_default();
+    let end = token
+        .iter()
+        .rposition(is_graphic)
+        .map_or(0, |last| last + 1);
+    &token[..end]
+}
+
+fn text(bytes: Cow<'_, [u8]>) -> Cow<'_, str> {
+    match bytes {
+        Cow::Borrowed(bytes) => String::from_utf8_lossy(bytes),
+        Cow::Owned(bytes) => Cow::Owned(String::from_utf8_lossy(&bytes).into_owned()),
+    }
+}
+
+/// Whether every server reads the same asserted user from the query, and all of the user id.
+///
+/// What is malformed anywhere may make a parser drop that pair, or all of them: Go's drops pairs
+/// with a semicolon or a malformed encoding. And what is no whole user id may be dropped by a
+/// server that checks it.
+pub(super) fn asserts_one_user_plainly(query: &str) -> bool {
+    let mut user = None;
+    for (count, pair) in query.split('&').enumerate() {
+        if count == MAX_PLAIN_PAIRS || !is_well_formed(pair) {
+            return false;
+        }
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        if name == "user_id" {
+            if user.is_some_and(|user| user != value) {
+                return false;
+            }
+            user = Some(value);
+        } else if resembles_user_id(name) {
+            return false;
+        }
+    }
+    user.is_some_and(is_whole_user_id)
+}
+
+/// Whether no parser has a reason to drop it, or to read it otherwise than others.
+fn is_well_formed(pair: &str) -> bool {
+    let is_odd =
+        |byte: u8| !byte.is_ascii_graphic() || matches!(byte, b';' | b'"' | b'<' | b'>' | b'\\');
+    if pair.bytes().any(is_odd) {
+        return false;
+    }
+    let is_digit = |byte: Option<u8>| byte.is_some_and(|byte| byte.is_ascii_hexdigit());
+    let is_encoded = |after: &str| {
+        let mut digits = after.bytes();
+        is_digit(digits.next()) && is_digit(digits.next())
+    };
+    pair.split('%').skip(1).all(is_encoded)
+        && percent_decode_str(pair)
+            .decode_utf8()
+            .is_ok_and(|text| !text.contains(char::is_control))
+}
+
+/// Whether some server may take it for the name of the parameter: encoded, in another case, or as
+/// the name of one of several.
+fn resembles_user_id(name: &str) -> bool {
+    let mut letters = percent_decode_str(name).filter(|byte| !matches!(byte, b' ' | b'+'));
+    "user_id".bytes().all(|expected| {
+        letters
+            .next()
+            .is_some_and(|byte| byte.to_ascii_lowercase() == expected)
+    })
+}
+
+fn is_whole_user_id(value: &str) -> bool {
+    if value.contains('+') {
+        return false;
+    }
+    let Ok(user) = percent_decode_str(value).decode_utf8() else {
+        return false;
+    };
+    // A percent sign that is left may be decoded once more.
+    let is_plain = |byte: u8| byte.is_ascii_graphic() && byte != b'%';
+    let names_both = user
+        .strip_prefix('@')
+        .and_then(|rest| rest.split_once(':'))
+        .is_some_and(|(localpart, server)| !localpart.is_empty() && !server.is_empty());
+    names_both && user.len() <= MAX_USER_ID && user.bytes().all(is_plain)
+}

@@ -1,0 +1,68 @@
+//! The head of a request, with the path that the rules go by.
+
+use std::borrow::Cow;
+
+use http::{HeaderMap, Method, Request, Uri, request::Parts};
+
+use super::{
+    act::Act,
+    credentials::HeadCredentials,
+    few::TooMany,
+    request_path::{FoundPath, RequestPath},
+};
+
+/// The head of a request.
+pub(crate) struct Head<'a> {
+    pub(crate) method: &'a Method,
+    uri: &'a Uri,
+    headers: &'a HeaderMap,
+    pub(crate) path: Cow<'a, str>,
+    /// Whether the path is the one that the settings want.
+    pub(crate) knows_path: bool,
+}
+
+impl<'a> Head<'a> {
+    pub(crate) fn of<B>(request: &'a Request<B>, path: &RequestPath) -> Self {
+        let found = path.of(request.uri(), request.extensions());
+        Self::new(request.method(), request.uri(), request.headers(), found)
+    }
+
+    pub(crate) fn of_parts(parts: &'a Parts, path: &RequestPath) -> Self {
+        let found = path.of(&parts.uri, &parts.extensions);
+        Self::new(&parts.method, &parts.uri, &parts.headers, found)
+    }
+
+    fn new(method: &'a Method, uri: &'a Uri, headers: &'a HeaderMap, path: FoundPath<'a>) -> Self {
+        Self {
+            method,
+            uri,
+            headers,
+            path: path.path,
+            knows_path: path.is_known,
+        }
+    }
+
+    /// Whether the path that is not known may be one whose body names accounts.
+    #[inline]
+    pub(crate) fn may_name_accounts_unseen(&self) -> bool {
+        !self.knows_path && self.method == Method::POST
+    }
+
+    /// What the request wants to do.
+    pub(crate) fn act(&self) -> Act<'_> {
+        Act::Request {
+            method: self.method,
+            path: &self.path,
+        }
+    }
+
+    pub(crate) fn credentials(&self) -> Result<HeadCredentials<'a>, TooMany> {
+        HeadCredentials::read(self.headers, self.uri)
+    }
+
+    /// Whether its one access token is such that every server goes by it.
+    pub(crate) fn has_unmistakable_token(&self) -> bool {
+        self.credentials()
+            .is_ok_and(|credentials| credentials.is_unmistakable())
+    }
+}

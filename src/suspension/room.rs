@@ -1,0 +1,94 @@
+//! What a new room is made with.
+//!
+//! Whom it invites, which alias it has and whether the directory lists it are acts that have
+//! endpoints of their own, and are judged as those.
+
+use super::{
+    Judgement, SuspensionPolicy,
+    event::{MEMBER, THIRD_PARTY_INVITE},
+};
+use crate::{
+    action::Action,
+    request::json::{Json, JsonError, Value},
+};
+
+/// What becomes of a new room, whose body this is. Whoever may create no room is refused before.
+pub(super) fn judge_new<'p>(policy: &SuspensionPolicy, body: &[u8]) -> Judgement<'p> {
+    if body.trim_ascii().is_empty() {
+        return Judgement::Permit;
+    }
+    let mut judgement = Judgement::Permit;
+    let read = read(body, |action| {
+        if !policy.permits(action) && judgement == Judgement::Permit {
+            judgement = Judgement::Refuse(action);
+        }
+    });
+    match read {
+        Ok(()) => judgement,
+        Err(_) => Judgement::Refuse(Action::CreateRoom),
+    }
+}
+
+/// Notes what else is done with the room, for every occurrence of a key.
+fn read(body: &[u8], mut note: impl FnMut(Action)) -> Result<(), JsonError> {
+    let mut json = Json::new(body)?;
+    if json.value()? != Value::Object {
+        return Err(JsonError::NotJson);
+    }
+    while let Some(key) = json.key()? {
+        if key.is_key("invite") || key.is_key("invite_3pid") {
+            let invited = json.raw()?;
+            let nobody = invited == "null" || is_empty(invited, ['[', ']']);
+            (!nobody).then(|| note(Action::Invite));
+        } else if key.is_key("initial_state") {
+            initial_state(&mut json, &mut note)?;
+        } else if key.is_key("room_alias_name") {
+            (json.raw()? != "null").then(|| note(Action::SetRoomAlias));
+        } else if key.is_key("visibility") {
+            let value = json.value()?;
+            json.skip(value)?;
+            let is_private = match value {
+                Value::Null => true,
+                Value::Text(visibility) => visibility.says("private"),
+                _ => false,
+            };
+            (!is_private).then(|| note(Action::PublishRoom));
+        } else {
+            json.raw()?;
+        }
+    }
+    json.end()
+}
+
+/// The state that a room begins with can invite, too.
+fn initial_state(json: &mut Json<'_>, note: &mut impl FnMut(Action)) -> Result<(), JsonError> {
+    match json.value()? {
+        Value::Null => return Ok(()),
+        Value::Array => {}
+        _ => return Err(JsonError::NotJson),
+    }
+    while json.item()? {
+        if json.value()? != Value::Object {
+            return Err(JsonError::NotJson);
+        }
+        while let Some(key) = json.key()? {
+            let value = json.value()?;
+            json.skip(value)?;
+            let invites = match value {
+                _ if !key.is_key("type") => false,
+                Value::Text(of) => of.says(MEMBER) || of.says(THIRD_PARTY_INVITE),
+                _ => return Err(JsonError::NotJson),
+            };
+            invites.then(|| note(Action::Invite));
+        }
+    }
+    Ok(())
+}
+
+/// Whether a value is an empty array or object, which begins and ends like this.
+pub(super) fn is_empty(raw: &str, [opening, closing]: [char; 2]) -> bool {
+    let inside = raw.trim_ascii().strip_prefix(opening);
+    inside
+        .and_then(|raw| raw.strip_suffix(closing))
+        .is_some_and(|inside| inside.trim_ascii().is_empty())
+}

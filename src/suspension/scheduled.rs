@@ -1,0 +1,170 @@
+//! Events that are sent later (MSC4140), by whichever endpoint.
+//!
+//! An event is the same act when it is scheduled, when it falls due, and when it is sent at once.
+
+use super::{
+    BodyQuestion, Judgement, SuspensionPolicy, event, event::StateKey, path::Part, room::is_empty,
+};
+use crate::{
+    account::UserId,
+    action::Action,
+    request::json::{Json, JsonError, Text, Value},
+};
+
+/// What an event may be.
+const ANY_EVENT: &[Action] = &[
+    Action::SendMessage,
+    Action::SendState,
+    Action::JoinRoom,
+    Action::KnockRoom,
+    Action::Invite,
+    Action::LeaveRoom,
+    Action::Kick,
+    Action::Ban,
+    Action::Unban,
+    Action::SetProfile,
+    Action::LeaveCall,
+    Action::RedactOwnEvent,
+    Action::RedactEvent,
+];
+
+/// Sends an event that is scheduled, or puts it off. Which one that is, the request does not say.
+pub(super) fn send<'p>(policy: &SuspensionPolicy) -> Judgement<'p> {
+    let refused = ANY_EVENT.iter().find(|&&action| !policy.permits(action));
+    refused.map_or(Judgement::Permit, |&action| Judgement::Refuse(action))
+}
+
+/// Does to an event that is scheduled what the body says.
+pub(super) fn change<'p>(policy: &SuspensionPolicy) -> Judgement<'p> {
+    let send = send(policy);
+    match (&send, policy.permits(Action::CancelDelayedEvent)) {
+        (Judgement::Permit, true) | (Judgement::Refuse(_), false) => send,
+        _ => Judgement::ReadBody(BodyQuestion::DelayedEvent),
+    }
+}
+
+/// The same, now that the body is known.
+pub(super) fn judge_change<'p>(policy: &SuspensionPolicy, body: &[u8]) -> Judgement<'p> {
+    let Ok(Some(cancels)) = cancels(body) else {
+        return send(policy);
+    };
+    let cancel = Judgement::by(policy, Action::CancelDelayedEvent);
+    match cancels {
+        true => cancel,
+        false => send(policy),
+    }
+}
+
+/// Whether the body asks for nothing but to cancel, if it is understood.
+fn cancels(body: &[u8]) -> Result<Option<bool>, JsonError> {
+    let mut actions = None;
+    entries(body, |key, json| {
+        let value = json.value()?;
+        json.skip(value)?;
+        if key.is_key("action") {
+            let cancels = matches!(value, Value::Text(action) if action.says("cancel"));
+            actions = Some(cancels && actions != Some(false));
+        }
+        Ok(())
+    })?;
+    Ok(actions)
+}
+
+/// Schedules an event. Whether it is a message or state, and whose, the body says.
+pub(super) fn add<'p>(
+    policy: &SuspensionPolicy,
+    room: Part<'p>,
+    event_type: Part<'p>,
+) -> Judgement<'p> {
+    let message = event::send(policy, || room, event_type);
+    let simple = matches!(message, Judgement::Permit | Judgement::Refuse(_));
+    let refuses = matches!(message, Judgement::Refuse(_));
+    let alike = |key| match event::state(policy, event_type, key) {
+        Judgement::Permit => !refuses,
+        Judgement::Refuse(_) => refuses,
+        _ => false,
+    };
+    match simple && StateKey::ALL.into_iter().all(alike) {
+        true => message,
+        false => Judgement::ReadBody(BodyQuestion::NewDelayedEvent { room, event_type }),
+    }
+}
+
+/// The same, now that the body is known: every content under every state key that it has.
+pub(super) fn judge_new<'p>(
+    policy: &SuspensionPolicy,
+    room: Part<'p>,
+    event_type: Part<'p>,
+    body: &[u8],
+    user: &UserId,
+    judge_content: impl Fn(BodyQuestion<'p>, &[u8]) -> Judgement<'p>,
+) -> Judgement<'p> {
+    let (mut keys, mut contents) = (Vec::new(), Vec::new());
+    let read = entries(body, |key, json| {
+        if key.is_key("state_key") {
+            let value = json.value()?;
+            json.skip(value)?;
+            keys.push(value);
+        } else {
+            let raw = json.raw()?;
+            key.is_key("content").then(|| contents.push(raw));
+        }
+        Ok(())
+    });
+    if read.is_err() || contents.is_empty() {
+        return Judgement::Refuse(Action::SendMessage);
+    }
+    let message = || event::send(policy, || room, event_type);
+    let state = |key| event::state(policy, event_type, key);
+    let mut heads = Vec::new();
+    for key in &keys {
+        match key {
+            Value::Text(key) => match key.unescaped() {
+                Some(key) => heads.push(state(StateKey::of(Part::Plain(&key), user))),
+                None => return Judgement::Refuse(Action::SendState),
+            },
+            // No state key to some, an empty one to others.
+            Value::Null => heads.extend([message(), state(StateKey::Empty)]),
+            _ => return Judgement::Refuse(Action::SendState),
+        }
+    }
+    if keys.is_empty() {
+        heads.push(message());
+    }
+    let mut judgement = Judgement::Permit;
+    for head in heads {
+        for content in &contents {
+            let judged = match head.clone() {
+                Judgement::ReadBody(question) => judge_content(question, content.as_bytes()),
+                judged => judged,
+            };
+            judgement = judgement.and(judged);
+        }
+    }
+    judgement
+}
+
+/// One's own part in a call, with the content that it is to have.
+pub(super) fn leave_call<'p>(policy: &SuspensionPolicy, body: &[u8]) -> Judgement<'p> {
+    let leaves = std::str::from_utf8(body).is_ok_and(|body| is_empty(body, ['{', '}']));
+    let action = match leaves {
+        true => Action::LeaveCall,
+        false => Action::SendState,
+    };
+    Judgement::by(policy, action)
+}
+
+/// Reads an object: `entry` reads the value of each key.
+fn entries<'b>(
+    body: &'b [u8],
+    mut entry: impl FnMut(Text<'b>, &mut Json<'b>) -> Result<(), JsonError>,
+) -> Result<(), JsonError> {
+    let mut json = Json::new(body)?;
+    if json.value()? != Value::Object {
+        return Err(JsonError::NotJson);
+    }
+    while let Some(key) = json.key()? {
+        entry(key, &mut json)?;
+    }
+    json.end()
+}
