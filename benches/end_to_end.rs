@@ -38,8 +38,7 @@ use tokio::{
 };
 use tower::{Service, service_fn};
 use tower_account_status::{
-    Account, AccountState, AccountStateStore, AccountStatusLayer, Credential, MemoryStore, Peek,
-    UserId,
+    AccountStateStore, AccountStatusLayer, Credential, MemoryStore, Peek,
 };
 use tower_account_status::{forward, store::Answer};
 use tower_layer::Layer;

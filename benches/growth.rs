@@ -12,7 +12,7 @@ use support::{
     cells::{COLUMNS, STACKS, each_row},
 };
 use tower_account_status::{
-    AccessToken, AccountStateStore, Credential, MemoryStore, RestrictionKind,
+    AccountStateStore, Credential, MemoryStore, RestrictionKind,
 };
 
 const LOOK_UPS: usize = 400_000;

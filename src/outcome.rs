@@ -57,8 +57,16 @@ pub struct Outcome<'a> {
 }
 
 /// An error that can be shown.
-pub(crate) trait ErrorText: fmt::Display + fmt::Debug {}
-impl<T: fmt::Display + fmt::Debug> ErrorText for T {}
+pub(crate) trait ErrorText: fmt::Display + fmt::Debug {
+    /// The same as a trait object of its supertrait, which the compiler makes by itself since 1.86.
+    fn as_display(&self) -> &dyn fmt::Display;
+}
+
+impl<T: fmt::Display + fmt::Debug> ErrorText for T {
+    fn as_display(&self) -> &dyn fmt::Display {
+        self
+    }
+}
 
 impl<'a> Outcome<'a> {
     pub(crate) fn new(decision: Decision, act: Act<'a>) -> Self {
@@ -123,7 +131,7 @@ impl<'a> Outcome<'a> {
     /// Why the store gave no answer, where it gave none.
     #[must_use]
     pub fn store_error(&self) -> Option<&'a (dyn fmt::Display + 'a)> {
-        self.store_error.map(|error| error as &dyn fmt::Display)
+        self.store_error.map(ErrorText::as_display)
     }
 
     /// How long the store took. `None` where it was not awaited.

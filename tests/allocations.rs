@@ -21,7 +21,7 @@ use support::{
 };
 use tower::{Layer, Service, layer::util::Identity};
 use tower_account_status::{
-    AccountState, AccountStateStore, AccountStatusLayer, Credential, MemoryStore, Restriction,
+    AccountState, AccountStateStore, AccountStatusLayer, MemoryStore, Restriction,
     RestrictionKind, UserId,
 };
 use tower_account_status::{

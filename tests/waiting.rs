@@ -18,10 +18,9 @@ use http::{Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use tower::{Service, ServiceExt};
 use tower_account_status::{
-    AccountState, AccountStateStore, AccountStatusLayer, Changes, Credential, LongPoll,
+    AccountState, AccountStateStore, AccountStatusLayer, Changes, LongPoll,
     MemoryStore,
     RestrictionKind::{self, Deactivated, Locked, Suspended},
-    UserId,
 };
 use tower_account_status::{
     forward,

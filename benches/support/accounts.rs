@@ -3,8 +3,7 @@
 use std::{collections::HashMap, future::poll_fn, task::Poll};
 
 use tower_account_status::{
-    Account, AccountState, AccountStateStore, Credential, MemoryStore, Peek, RestrictionKind,
-    UserId,
+    Account, AccountStateStore, MemoryStore, RestrictionKind,
 };
 use tower_account_status::{forward, store::StoreError};
 

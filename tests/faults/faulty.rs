@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 use tower::Service;
 use tower_account_status::{
     AccountState, AccountStateStore, Credential, DynAccountStateStore, Peek,
-    RestrictionKind::Locked, UserId,
+    RestrictionKind::Locked,
 };
 use tower_account_status::{
     by_credential,

@@ -12,7 +12,7 @@ use http_body_util::{BodyExt as _, Empty};
 use tokio::runtime::{Builder, Runtime};
 use tower::ServiceExt as _;
 use tower_account_status::{
-    AccountState, AccountStateStore, AccountStatusLayer, Credential, Secret, UserId,
+    AccountStateStore, AccountStatusLayer, Credential, Secret,
 };
 use tower_account_status::{ThirdParty, by_credential, store::Answer, without};
 use tower_layer::Layer as _;
