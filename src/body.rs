@@ -13,7 +13,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, Request, Response, header::CONTENT_ENCODING};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 use tower_service::Service;
@@ -299,6 +299,17 @@ const MAX_TRAILERS: usize = 256;
 /// After how many frames others get a turn: a body may always have an empty one at hand, and the
 /// time limit has to be looked at meanwhile.
 const FRAMES_AT_ONCE: u32 = 64;
+
+/// Whether the head says that the body is not what it will be once it is decoded. What it says
+/// before that is another body's text, or none.
+pub(crate) fn is_encoded(headers: &HeaderMap) -> bool {
+    let all = headers.get_all(CONTENT_ENCODING).into_iter();
+    let mut codings = all.flat_map(|value| value.as_bytes().split(|&byte| byte == b','));
+    codings.any(|coding| {
+        let coding = coding.trim_ascii();
+        !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity")
+    })
+}
 
 /// Reads a body that may have up to `limit` bytes and take up to `timeout`.
 pub(crate) async fn read<B: Body>(

@@ -4,10 +4,10 @@ use std::{error::Error, fmt, sync::LazyLock, time::SystemTime};
 
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderValue, Response, StatusCode,
+    HeaderMap, HeaderValue, Method, Response, StatusCode,
     header::{
         ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-        CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER,
+        ACCESS_CONTROL_EXPOSE_HEADERS, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER,
     },
 };
 
@@ -17,6 +17,9 @@ use crate::{
 };
 
 /// Why a request was not handed on.
+///
+/// The answer is a Matrix error. On `/refresh` only a restriction is answered so, and everything else
+/// as plain text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum DenialCause {
@@ -35,8 +38,16 @@ pub enum DenialCause {
     BodyTooLarge,
     /// The body that names an account is not JSON: 400 `M_NOT_JSON`.
     BodyNotJson,
+    /// The body that names an account has a `Content-Encoding`, so that nothing in it can be read:
+    /// 415 `M_UNKNOWN`.
+    BodyEncoded,
+    /// The body that names an account is JSON, and not an object: 400 `M_BAD_JSON`.
+    BodyNotObject,
     /// The body names an account by something other than a string: 400 `M_BAD_JSON`.
     BodyBadJson,
+    /// Some parser, or a server that merges bodies, may read the body that names an account otherwise
+    /// than it says: 400 `M_BAD_JSON`.
+    BodyUnclear,
     /// The body failed while it was read: 400 `M_UNKNOWN`.
     BodyFailed,
     /// The body did not end within the time limit: 408 `M_UNKNOWN`.
@@ -47,6 +58,7 @@ pub enum DenialCause {
 struct Answer {
     status: StatusCode,
     errcode: &'static str,
+    error: &'static str,
     body: &'static str,
     /// The headers without and with those for CORS. A map that is there already is cloned in two
     /// allocations, and for a fifth of what it costs to fill one.
@@ -72,6 +84,7 @@ macro_rules! answer {
         const ANSWER: &Answer = &Answer {
             status: StatusCode::$status,
             errcode: $errcode,
+            error: $error,
             body: BODY,
             headers: &HEADERS,
         };
@@ -117,10 +130,25 @@ impl DenialCause {
                 answer!(PAYLOAD_TOO_LARGE, "M_TOO_LARGE", "Request body too large")
             }
             Self::BodyNotJson => answer!(BAD_REQUEST, "M_NOT_JSON", "Request body is not JSON"),
+            Self::BodyEncoded => answer!(
+                UNSUPPORTED_MEDIA_TYPE,
+                "M_UNKNOWN",
+                "Request body has to be sent without an encoding"
+            ),
+            Self::BodyNotObject => answer!(
+                BAD_REQUEST,
+                "M_BAD_JSON",
+                "Request body is not a JSON object"
+            ),
+            Self::BodyUnclear => answer!(
+                BAD_REQUEST,
+                "M_BAD_JSON",
+                "Request body can be read in more than one way"
+            ),
             Self::BodyBadJson => answer!(
                 BAD_REQUEST,
                 "M_BAD_JSON",
-                "Request body names an account by something other than text"
+                "Request body does not say plainly which account it means"
             ),
             Self::BodyFailed => answer!(
                 BAD_REQUEST,
@@ -255,11 +283,16 @@ impl Denial {
     /// The denial moves into the response's extensions.
     #[must_use]
     pub fn into_response<B: From<Bytes>>(self) -> Response<B> {
-        self.respond(false, B::from)
+        self.respond(AnswerForm::default(), B::from)
     }
 
-    /// Like [`into_response`](Self::into_response), and to a HEAD request without the body.
-    pub(crate) fn respond<B>(self, is_head: bool, body_of: impl FnOnce(Bytes) -> B) -> Response<B> {
+    /// Like [`into_response`](Self::into_response), in the form that the request wants. The
+    /// public form does not know the request, and is always a Matrix error.
+    pub(crate) fn respond<B>(
+        self,
+        form: AnswerForm,
+        body_of: impl FnOnce(Bytes) -> B,
+    ) -> Response<B> {
         let answer = self.cause.answer();
         let mut headers = answer.headers[usize::from(self.cors)].clone();
         let mut body = Bytes::from_static(answer.body.as_bytes());
@@ -267,10 +300,15 @@ impl Denial {
             body = individual_body(answer, self.cause, reason);
             headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
         }
-        if let Some(retry_after) = self.retry_after() {
-            headers.insert(RETRY_AFTER, retry_after);
+        if form.is_refresh && !matches!(self.cause, DenialCause::Restricted(_)) {
+            body = Bytes::from_static(answer.error.as_bytes());
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static(PLAIN_TEXT));
+            headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
         }
-        if is_head {
+        if let Some(retry_after) = self.retry_after() {
+            insert_retry_after(&mut headers, retry_after, self.cors);
+        }
+        if form.is_head {
             body = Bytes::new();
         }
         let mut response = response_of(answer.status, headers, body_of(body));
@@ -291,6 +329,28 @@ impl Denial {
         // Rounded up: at that second the restriction has ended.
         let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
         Some(HeaderValue::from(seconds))
+    }
+}
+
+const PLAIN_TEXT: &str = "text/plain; charset=utf-8";
+
+/// What a request wants of an answer to it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct AnswerForm {
+    /// HEAD: the headers alone.
+    is_head: bool,
+    /// The request may be for a new access token. What refuses no account is plain text there:
+    /// matrix-js-sdk takes any error in the form of a Matrix error for the end of the session.
+    is_refresh: bool,
+}
+
+impl AnswerForm {
+    /// That of a request, by its path as far as the layer knows it.
+    pub(crate) fn of(method: &Method, path: &str) -> Self {
+        Self {
+            is_head: method == Method::HEAD,
+            is_refresh: path.trim_end_matches('/').ends_with("/refresh"),
+        }
     }
 }
 
@@ -350,6 +410,15 @@ pub(crate) fn insert_cors_headers(headers: &mut HeaderMap) {
     }
 }
 
+/// A script in a browser reads the header only if it is exposed.
+pub(crate) fn insert_retry_after(headers: &mut HeaderMap, retry_after: HeaderValue, cors: bool) {
+    if cors {
+        let exposed = HeaderValue::from_static("Retry-After");
+        headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
+    }
+    headers.insert(RETRY_AFTER, retry_after);
+}
+
 /// The largest border between characters that is not beyond `limit`.
 fn char_boundary(text: &str, limit: usize) -> usize {
     (0..=limit.min(text.len()))
@@ -382,7 +451,12 @@ impl fmt::Display for Denial {
             DenialCause::TooManyCredentials => f.write_str("too many accounts in one request"),
             DenialCause::BodyTooLarge => f.write_str("the request body is too large"),
             DenialCause::BodyNotJson => f.write_str("the request body is not JSON"),
+            DenialCause::BodyEncoded => f.write_str("the request body is encoded"),
+            DenialCause::BodyNotObject => f.write_str("the request body is not an object"),
             DenialCause::BodyBadJson => f.write_str("the request body names no account by text"),
+            DenialCause::BodyUnclear => {
+                f.write_str("the request body can be read in more than one way")
+            }
             DenialCause::BodyFailed => f.write_str("the request body failed"),
             DenialCause::BodyTimedOut => f.write_str("the request body took too long"),
         }

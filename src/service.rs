@@ -9,7 +9,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use http::{Method, Request, Response};
+use http::{Request, Response};
 use http_body::Body;
 use tower_service::Service;
 
@@ -18,6 +18,7 @@ use crate::{
     check::{AtOnce, FastPath, Findings, check_awaited},
     checked_accounts::CheckedAccounts,
     common::inner_service,
+    denial::AnswerForm,
     future::ResponseFuture,
     guard::AccountGuard,
     request::head::Head,
@@ -99,6 +100,7 @@ impl<S: Clone, Store: AccountStateStore, Req, Res> AccountStatus<S, Store, Req, 
         // Before the store is asked: what is announced from then on ends a long poll.
         let announcements = self.shared.changes.announcements();
         let head = Head::of(&request, &self.shared.settings.path);
+        let form = AnswerForm::of(head.method, &head.path);
         let mut found = Findings::new();
         let class = match self.shared.check_at_once(&head, glanced, &mut found) {
             AtOnce::Pass(class) => {
@@ -110,11 +112,10 @@ impl<S: Clone, Store: AccountStateStore, Req, Res> AccountStatus<S, Store, Req, 
                 Err(denial) => {
                     // Whatever the inner service reserved in becoming ready, it gives back.
                     drop(self.take_ready());
-                    return ResponseFuture::deny(denial, request.method());
+                    return ResponseFuture::deny(denial, form);
                 }
             },
             AtOnce::Await(class) => {
-                let is_head = request.method() == Method::HEAD;
                 let check = check_awaited::<_, B, Req, _>(
                     Arc::clone(&self.shared),
                     request,
@@ -123,7 +124,7 @@ impl<S: Clone, Store: AccountStateStore, Req, Res> AccountStatus<S, Store, Req, 
                     announcements,
                     Shared::hand_on,
                 );
-                return ResponseFuture::look_up(Box::pin(check), self.take_ready(), is_head);
+                return ResponseFuture::look_up(Box::pin(check), self.take_ready(), form);
             }
         };
         let watched = class.and_then(|class| {

@@ -5,7 +5,7 @@ mod support;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Method, Request};
+use http::{HeaderValue, Method, Request, header::AUTHORIZATION};
 use http_body_util::Full;
 use support::{
     ALICE, Answer, BOB, LOGIN, LOGOUT, SYNC, TOKEN, alices, anonymous, ask, bear, locked, passed,
@@ -84,6 +84,8 @@ async fn rule_12_no_answer_is_503_and_never_401_403_or_200() {
             let answer = ask(&layer, alices(method.clone(), path)).await;
             assert_eq!(answer.verdict(), unavailable(), "{what}: {method} {path}");
             assert_eq!(answer.header("retry-after"), Some("5"), "{what}");
+            let exposed = answer.header("access-control-expose-headers");
+            assert_eq!(exposed, Some("Retry-After"), "{what}");
             assert_eq!(answer.header("access-control-allow-origin"), Some("*"));
             assert_eq!(answer.header("cache-control"), Some("no-store"));
             assert!(answer.json().get("soft_logout").is_none(), "{what}");
@@ -210,6 +212,12 @@ async fn rule_12_on_refresh_a_failure_passes_and_on_login_it_does_not() {
             (PASSWORD, unavailable()),
             (REFRESH, passed()),
             ("/_matrix/client/r0/refresh", passed()),
+            ("/_matrix/client/v1/refresh", passed()),
+            ("/_matrix/client/unstable/refresh", passed()),
+            (
+                "/_matrix/client/unstable/org.matrix.msc2918/refresh",
+                passed(),
+            ),
         ] {
             let mut request = named(if path.ends_with("refresh") {
                 REFRESH
@@ -217,6 +225,11 @@ async fn rule_12_on_refresh_a_failure_passes_and_on_login_it_does_not() {
                 path
             });
             *request.uri_mut() = path.parse().unwrap();
+            if path.ends_with("refresh") {
+                // The expired token, which the client sends along.
+                let headers = request.headers_mut();
+                headers.insert(AUTHORIZATION, HeaderValue::from_static("Bearer expired"));
+            }
             assert_eq!(
                 ask(&layer, request).await.verdict(),
                 expected,

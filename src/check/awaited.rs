@@ -144,7 +144,11 @@ impl<S: AccountStateStore> Shared<S> {
     ) -> Result<(), Denial> {
         for account in &found.accounts.clone() {
             match self.judge(class, head.act(), account) {
-                Ok(verdict) => self.look_closer(account, verdict, body, found).await?,
+                Ok(verdict) => {
+                    let headers = head.headers;
+                    self.look_closer(account, verdict, headers, body, found)
+                        .await?;
+                }
                 Err(failure) => self.failed(failure, found)?,
             }
         }
@@ -162,7 +166,7 @@ impl<S: AccountStateStore> Shared<S> {
         body: &mut Held<B>,
         found: &mut Findings,
     ) -> Result<(), Denial> {
-        let data = body.read(&self.settings).await?;
+        let data = body.read(&parts.headers, &self.settings).await?;
         let named = match named_account::read(naming.endpoint, data) {
             Ok(named) => named,
             // Another application's form below the same layer, which is none of ours.

@@ -1,6 +1,7 @@
 //! The server's own code asks, through the guard.
 
 use bytes::Bytes;
+use http::HeaderMap;
 use tokio::time::Instant;
 
 use super::{Findings, body::Held};
@@ -63,7 +64,9 @@ impl<S: AccountStateStore> Shared<S> {
                     data: body,
                     trailers: None,
                 });
-                self.look_closer(&account, verdict, &mut body, found).await
+                let headers = HeaderMap::new();
+                self.look_closer(&account, verdict, &headers, &mut body, found)
+                    .await
             }
             Err(failure) => self.failed(failure, found),
         }

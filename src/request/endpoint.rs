@@ -74,13 +74,18 @@ fn ignores_access_token(method: &Method, path: &str) -> bool {
         .strip_prefix("v3/")
         .or_else(|| path.strip_prefix("r0/"));
     let Some(rest) = stable else {
-        return is_read(method)
-            && matches!(
-                path,
-                "v1/auth_metadata"
-                    | "v1/register/m.login.registration_token/validity"
-                    | "unstable/org.matrix.msc2965/auth_metadata"
-            );
+        let refreshes = matches!(
+            path,
+            "v1/refresh" | "unstable/refresh" | "unstable/org.matrix.msc2918/refresh"
+        );
+        return (method == Method::POST && refreshes)
+            || is_read(method)
+                && matches!(
+                    path,
+                    "v1/auth_metadata"
+                        | "v1/register/m.login.registration_token/validity"
+                        | "unstable/org.matrix.msc2965/auth_metadata"
+                );
     };
     match rest {
         "login" => is_read(method) || method == Method::POST,

@@ -46,7 +46,7 @@ impl From<JsonError> for BodyError {
     fn from(error: JsonError) -> Self {
         match error {
             JsonError::NotJson => Self::NotJson,
-            JsonError::Refused => Self::BadJson,
+            JsonError::Refused => Self::Unclear,
         }
     }
 }

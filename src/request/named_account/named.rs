@@ -10,9 +10,12 @@ use crate::credential::{Credential, LoginToken, Secret, ThirdParty};
 pub(crate) enum BodyError {
     /// It is not JSON.
     NotJson,
-    /// It is JSON, but an account is named by something other than a string, or some parser may
-    /// read it otherwise than it says.
+    /// It is JSON, and not an object.
+    NotObject,
+    /// An account is named by something other than a string.
     BadJson,
+    /// Some parser, or a server that merges bodies, may read it otherwise than it says.
+    Unclear,
     /// It names more accounts than are looked up for one request.
     TooMany,
 }
