@@ -97,7 +97,8 @@ impl<S: Clone, Store: AccountStateStore, Req, Res> AccountStatus<S, Store, Req, 
         Req::Body: 'static,
         B: Body + Send + 'static,
     {
-        // Before the store is asked: what is announced from then on ends a long poll.
+        // Before the store is asked: what is announced from then on ends a long poll. (The fast
+        // path has asked for no long poll.)
         let announcements = self.shared.changes.announcements();
         let head = Head::of(&request, &self.shared.settings.path);
         let form = AnswerForm::of(head.method, &head.path);
