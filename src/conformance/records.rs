@@ -27,15 +27,15 @@ pub async fn check_restrictions<R: RestrictionStore>(store: &R) -> Result<Passed
         findings: Findings::default(),
         touched: BTreeSet::new(),
     };
-    unknown(&mut run).await;
-    records(&mut run).await;
-    independence(&mut run).await;
-    ends(&mut run).await;
-    user_ids(&mut run).await;
-    lifting(&mut run).await;
-    announcements(&mut run).await;
-    concurrent::check(&mut run).await;
-    listing::check(&mut run).await;
+    Box::pin(unknown(&mut run)).await;
+    Box::pin(records(&mut run)).await;
+    Box::pin(independence(&mut run)).await;
+    Box::pin(ends(&mut run)).await;
+    Box::pin(user_ids(&mut run)).await;
+    Box::pin(lifting(&mut run)).await;
+    Box::pin(announcements(&mut run)).await;
+    Box::pin(concurrent::check(&mut run)).await;
+    Box::pin(listing::check(&mut run)).await;
     for user in std::mem::take(&mut run.touched) {
         for &kind in RestrictionKind::ALL {
             run.lift(Promise::LiftSaysWhatItDid, &user, kind).await;
