@@ -26,8 +26,7 @@ use support::{ALICE, Answer, SYNC, TOKEN, alices, ask, verdict};
 use tokio::sync::Notify;
 use tower::ServiceExt;
 use tower_account_status::{
-    AccountStateStore, AccountStatusLayer, CachedStore, Combined, MemoryStore,
-    Restriction,
+    AccountStateStore, AccountStatusLayer, CachedStore, Combined, MemoryStore, Restriction,
     RestrictionKind::{self, Deactivated, Locked, Suspended},
     RestrictionStore,
     store::{PostgresStore, SqliteStore},

@@ -18,8 +18,7 @@ use http::{Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use tower::{Service, ServiceExt};
 use tower_account_status::{
-    AccountState, AccountStateStore, AccountStatusLayer, Changes, LongPoll,
-    MemoryStore,
+    AccountState, AccountStateStore, AccountStatusLayer, Changes, LongPoll, MemoryStore,
     RestrictionKind::{self, Deactivated, Locked, Suspended},
 };
 use tower_account_status::{

@@ -7,8 +7,7 @@ use http::{Request, Response};
 use tokio::runtime::{Builder, Runtime};
 use tower::ServiceExt as _;
 use tower_account_status::{
-    AccountStateStore, AccountStatusLayer, Denial, MemoryStore,
-    RestrictionKind,
+    AccountStateStore, AccountStatusLayer, Denial, MemoryStore, RestrictionKind,
 };
 use tower_account_status::{forward, store::Answer};
 use tower_layer::Layer as _;

@@ -13,8 +13,7 @@ use proptest::prelude::*;
 use tower::ServiceExt as _;
 use tower_account_status::forward;
 use tower_account_status::{
-    AccountStateStore, AccountStatusLayer, MemoryStore, Restriction,
-    RestrictionKind::Locked,
+    AccountStateStore, AccountStatusLayer, MemoryStore, Restriction, RestrictionKind::Locked,
 };
 use tower_layer::Layer as _;
 
