@@ -11,16 +11,24 @@
     reason = "the bench uses its part of the gateway; its panics are seen by who runs it"
 )]
 
+#[path = "../examples/gateway/accounts.rs"]
+mod accounts;
 #[path = "../examples/gateway/answer.rs"]
 mod answer;
 #[path = "../examples/gateway/app.rs"]
 mod app;
 #[path = "../examples/gateway/args.rs"]
 mod args;
+#[path = "../examples/gateway/asker.rs"]
+mod asker;
 #[path = "../examples/gateway/checks.rs"]
 mod checks;
+#[path = "../examples/gateway/content_type.rs"]
+mod content_type;
 #[path = "../examples/gateway/directory.rs"]
 mod directory;
+#[path = "../examples/gateway/events.rs"]
+mod events;
 #[path = "../examples/gateway/headers.rs"]
 mod headers;
 #[path = "../examples/gateway/logouts.rs"]
@@ -37,6 +45,8 @@ mod server;
 mod tokens;
 #[path = "../examples/gateway/upstream.rs"]
 mod upstream;
+#[path = "../examples/gateway/whoami.rs"]
+mod whoami;
 
 use std::{
     convert::Infallible,

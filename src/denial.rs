@@ -4,7 +4,7 @@ use std::{error::Error, fmt, sync::LazyLock, time::SystemTime};
 
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderValue, Response, StatusCode,
+    HeaderMap, HeaderValue, Method, Response, StatusCode,
     header::{
         ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
         ACCESS_CONTROL_EXPOSE_HEADERS, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER,
@@ -17,6 +17,9 @@ use crate::{
 };
 
 /// Why a request was not handed on.
+///
+/// The answer is a Matrix error. On `/refresh` only a restriction is answered so, and everything else
+/// as plain text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum DenialCause {
@@ -55,6 +58,7 @@ pub enum DenialCause {
 struct Answer {
     status: StatusCode,
     errcode: &'static str,
+    error: &'static str,
     body: &'static str,
     /// The headers without and with those for CORS. A map that is there already is cloned in two
     /// allocations, and for a fifth of what it costs to fill one.
@@ -80,6 +84,7 @@ macro_rules! answer {
         const ANSWER: &Answer = &Answer {
             status: StatusCode::$status,
             errcode: $errcode,
+            error: $error,
             body: BODY,
             headers: &HEADERS,
         };
@@ -143,7 +148,7 @@ impl DenialCause {
             Self::BodyBadJson => answer!(
                 BAD_REQUEST,
                 "M_BAD_JSON",
-                "Request body names an account by something other than text"
+                "Request body does not say plainly which account it means"
             ),
             Self::BodyFailed => answer!(
                 BAD_REQUEST,
@@ -278,11 +283,16 @@ impl Denial {
     /// The denial moves into the response's extensions.
     #[must_use]
     pub fn into_response<B: From<Bytes>>(self) -> Response<B> {
-        self.respond(false, B::from)
+        self.respond(AnswerForm::default(), B::from)
     }
 
-    /// Like [`into_response`](Self::into_response), and to a HEAD request without the body.
-    pub(crate) fn respond<B>(self, is_head: bool, body_of: impl FnOnce(Bytes) -> B) -> Response<B> {
+    /// Like [`into_response`](Self::into_response), in the form that the request wants. The
+    /// public form does not know the request, and is always a Matrix error.
+    pub(crate) fn respond<B>(
+        self,
+        form: AnswerForm,
+        body_of: impl FnOnce(Bytes) -> B,
+    ) -> Response<B> {
         let answer = self.cause.answer();
         let mut headers = answer.headers[usize::from(self.cors)].clone();
         let mut body = Bytes::from_static(answer.body.as_bytes());
@@ -290,10 +300,15 @@ impl Denial {
             body = individual_body(answer, self.cause, reason);
             headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
         }
+        if form.is_refresh && !matches!(self.cause, DenialCause::Restricted(_)) {
+            body = Bytes::from_static(answer.error.as_bytes());
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static(PLAIN_TEXT));
+            headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+        }
         if let Some(retry_after) = self.retry_after() {
             insert_retry_after(&mut headers, retry_after, self.cors);
         }
-        if is_head {
+        if form.is_head {
             body = Bytes::new();
         }
         let mut response = response_of(answer.status, headers, body_of(body));
@@ -314,6 +329,28 @@ impl Denial {
         // Rounded up: at that second the restriction has ended.
         let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
         Some(HeaderValue::from(seconds))
+    }
+}
+
+const PLAIN_TEXT: &str = "text/plain; charset=utf-8";
+
+/// What a request wants of an answer to it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct AnswerForm {
+    /// HEAD: the headers alone.
+    is_head: bool,
+    /// The request may be for a new access token. What refuses no account is plain text there:
+    /// matrix-js-sdk takes any error in the form of a Matrix error for the end of the session.
+    is_refresh: bool,
+}
+
+impl AnswerForm {
+    /// That of a request, by its path as far as the layer knows it.
+    pub(crate) fn of(method: &Method, path: &str) -> Self {
+        Self {
+            is_head: method == Method::HEAD,
+            is_refresh: path.trim_end_matches('/').ends_with("/refresh"),
+        }
     }
 }
 

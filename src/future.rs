@@ -8,14 +8,14 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use http::{Method, Request, Response};
+use http::{Request, Response};
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use crate::{
     body::ResponseBodies,
     check::{Awaited, Watch},
-    denial::Denial,
+    denial::{AnswerForm, Denial},
 };
 
 /// A check that has to wait.
@@ -55,14 +55,14 @@ enum Detour<S, F, ReqB> {
     /// The refusal is made when it is asked for.
     Deny {
         denial: Denial,
-        is_head: bool,
+        form: AnswerForm,
     },
     /// The store is asked. The inner service waits beside it, ready, and is not kept any longer
     /// than that.
     Lookup {
         check: Check<ReqB>,
         service: Option<S>,
-        is_head: bool,
+        form: AnswerForm,
     },
     /// Sessions are ended, and the store learns it if that succeeds. Boxed, because it is rare.
     LogOut {
@@ -130,18 +130,15 @@ where
         })
     }
 
-    pub(crate) fn deny(denial: Denial, method: &Method) -> Self {
-        Self::detour(Detour::Deny {
-            denial,
-            is_head: method == Method::HEAD,
-        })
+    pub(crate) fn deny(denial: Denial, form: AnswerForm) -> Self {
+        Self::detour(Detour::Deny { denial, form })
     }
 
-    pub(crate) fn look_up(check: Check<ReqB>, service: S, is_head: bool) -> Self {
+    pub(crate) fn look_up(check: Check<ReqB>, service: S, form: AnswerForm) -> Self {
         Self::detour(Detour::Lookup {
             check,
             service: Some(service),
-            is_head,
+            form,
         })
     }
 
@@ -194,11 +191,11 @@ where
                 Projection::Pass { inner } => return Res::keep_response(inner.poll(context)),
                 Projection::Detour { detour } => detour,
             };
-            let (denial, is_head) = match detour {
+            let (denial, form) = match detour {
                 Detour::Lookup {
                     check,
                     service,
-                    is_head,
+                    form,
                 } => match ready!(check.as_mut().poll(context)) {
                     Ok((request, watch)) => {
                         let mut service = service.take().expect("taken only once");
@@ -213,7 +210,7 @@ where
                         });
                         continue;
                     }
-                    Err(denial) => (denial, *is_head),
+                    Err(denial) => (denial, *form),
                 },
                 Detour::LogOut { inner, succeeded } => {
                     let answer = ready!(inner.as_mut().poll(context));
@@ -228,16 +225,16 @@ where
                 Detour::Waiting { waiting } => match ready!(waiting.as_mut().poll(context)) {
                     Ok(response) => return Res::keep_response(Poll::Ready(response)),
                     // Long polls are GET or POST requests.
-                    Err(denial) => (denial, false),
+                    Err(denial) => (denial, AnswerForm::default()),
                 },
                 Detour::Deny { .. } => match std::mem::replace(detour, Detour::Done) {
-                    Detour::Deny { denial, is_head } => (denial, is_head),
+                    Detour::Deny { denial, form } => (denial, form),
                     _ => unreachable!("it has just been seen"),
                 },
                 Detour::Done => panic!("`ResponseFuture` polled after it was ready"),
             };
             *detour = Detour::Done;
-            return Poll::Ready(Ok(denial.respond(is_head, Res::refuse)));
+            return Poll::Ready(Ok(denial.respond(form, Res::refuse)));
         }
     }
 }

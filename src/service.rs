@@ -9,7 +9,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use http::{Method, Request, Response};
+use http::{Request, Response};
 use http_body::Body;
 use tower_service::Service;
 
@@ -19,6 +19,7 @@ use crate::{
     checked_accounts::CheckedAccounts,
     common::inner_service,
     credential::Logout,
+    denial::AnswerForm,
     future::{ResponseFuture, Succeeded},
     guard::AccountGuard,
     panics::unless_it_panics,
@@ -101,6 +102,7 @@ impl<S: Clone, Store: AccountStateStore, Req, Res> AccountStatus<S, Store, Req, 
         // Before the store is asked: what is announced from then on ends a long poll.
         let announcements = self.shared.changes.announcements();
         let head = Head::of(&request, &self.shared.settings.path);
+        let form = AnswerForm::of(head.method, &head.path);
         let mut found = Findings::new();
         let class = match self.shared.check_at_once(&head, glanced, &mut found) {
             AtOnce::Pass(class) => {
@@ -112,11 +114,10 @@ impl<S: Clone, Store: AccountStateStore, Req, Res> AccountStatus<S, Store, Req, 
                 Err(denial) => {
                     // Whatever the inner service reserved in becoming ready, it gives back.
                     drop(self.take_ready());
-                    return ResponseFuture::deny(denial, request.method());
+                    return ResponseFuture::deny(denial, form);
                 }
             },
             AtOnce::Await(class) => {
-                let is_head = request.method() == Method::HEAD;
                 let check = check_awaited::<_, B, Req, _>(
                     Arc::clone(&self.shared),
                     request,
@@ -125,7 +126,7 @@ impl<S: Clone, Store: AccountStateStore, Req, Res> AccountStatus<S, Store, Req, 
                     announcements,
                     Shared::hand_on,
                 );
-                return ResponseFuture::look_up(Box::pin(check), self.take_ready(), is_head);
+                return ResponseFuture::look_up(Box::pin(check), self.take_ready(), form);
             }
         };
         let watched = class.and_then(|class| {

@@ -70,6 +70,12 @@ async fn rule_7_every_place_and_spelling_of_a_locked_accounts_token_counts() {
         ("?access_token=+{A}+", vec![]),
         ("?access_token={A}%00x", vec![]),
         ("?access_token=%E2%80%83{A}", vec![]),
+        ("?access_token[]={A}", vec![]),
+        ("?access_token%5B0%5D={A}", vec![]),
+        ("?+access_token={A}", vec![]),
+        ("?access_token%00={A}", vec![]),
+        ("?access_token=%2573yt_alice_secret", vec![]),
+        ("", vec!["Bearer {A};x"]),
         ("", vec!["Basic YTpi Bearer {A}"]),
         ("", vec!["x bearer\t{A} y"]),
         ("", vec!["Digest a=\"b\",Bearer {A}"]),
@@ -108,6 +114,8 @@ async fn rule_9_what_is_no_locked_accounts_token_goes_to_the_inner_service() {
         ("", vec!["x-matrix Bearer {A}"]),
         ("", vec!["Basic xBearer {A}x"]),
         ("?access_token=%20&access_token=%00", vec![]),
+        ("?access_tokens={A}", vec![]),
+        ("?x-access_token={A}", vec![]),
     ] {
         let query = with_tokens(query);
         let headers: Vec<_> = headers.into_iter().map(with_tokens).collect();

@@ -22,7 +22,7 @@ mod time;
 use std::time::Duration;
 
 use database::{
-    accounts::{self, Lock},
+    accounts::{self, Details},
     tokens::{self, Issued},
 };
 use homeserver::Homeserver;
@@ -89,7 +89,7 @@ async fn ask(server: &Homeserver, credential: Credential<'_>) -> Option<Account>
     account
 }
 
-async fn lock(server: &Homeserver, lock: Option<Lock>) {
+async fn lock(server: &Homeserver, lock: Option<Details>) {
     let alice = UserId::from(ALICE);
     server
         .change_account(alice.clone(), move |connection| {
@@ -112,7 +112,7 @@ async fn every_credential_leads_to_its_account_and_state() {
         })
         .await
         .expect("a third-party id");
-    lock(&server, Some(Lock::default())).await;
+    lock(&server, Some(Details::default())).await;
 
     let locked = Account::new(ALICE.into(), RestrictionKind::Locked.into());
     for credential in [
@@ -197,7 +197,7 @@ async fn an_expired_access_token_belongs_to_its_account() {
         .write(|connection| connection.execute("UPDATE access_tokens SET expires_at = 1", []))
         .await
         .expect("the token expires");
-    lock(&server, Some(Lock::default())).await;
+    lock(&server, Some(Details::default())).await;
     let account = ask(&server, access("access")).await.expect("an owner");
     assert_eq!(*account.state(), RestrictionKind::Locked.into());
 }
@@ -219,21 +219,28 @@ async fn states_are_independent_and_come_from_flags_of_their_own() {
     assert_eq!(state().await, AccountState::ACTIVE);
 
     let alice = UserId::from(ALICE);
-    let told = Lock {
+    let told = Details {
         reason: Some("See your e-mail".into()),
         until: Some(1_800_000_000_123),
     };
     lock(&server, Some(told)).await;
     server
         .change_account(alice.clone(), |connection| {
-            accounts::set_suspended(connection, &ALICE.into(), true)
+            let told = Details {
+                reason: Some("Spam".into()),
+                until: Some(1_900_000_000_456),
+            };
+            accounts::set_suspended(connection, &ALICE.into(), Some(&told))
         })
         .await
         .expect("the account is changed");
     let locked = Restriction::new(RestrictionKind::Locked)
         .with_reason("See your e-mail")
         .with_until(time::from_millis(1_800_000_000_123));
-    let suspended = AccountState::from(RestrictionKind::Suspended);
+    let suspended = Restriction::new(RestrictionKind::Suspended)
+        .with_reason("Spam")
+        .with_until(time::from_millis(1_900_000_000_456));
+    let suspended = AccountState::from(suspended);
     assert_eq!(state().await, suspended.clone().with(locked));
     lock(&server, None).await;
     assert_eq!(state().await, suspended, "the suspension stays");
@@ -270,7 +277,7 @@ async fn states_are_independent_and_come_from_flags_of_their_own() {
 async fn rule_17_a_change_is_announced_when_every_look_up_sees_it() {
     let (_directory, server) = server().await;
     let changes = server.changes().expect("the store announces");
-    for (next, restricted) in [(Some(Lock::default()), true), (None, false)] {
+    for (next, restricted) in [(Some(Details::default()), true), (None, false)] {
         let mut subscription = changes.subscribe(ALICE);
         // Whoever asked for the change has gone before it is committed.
         {

@@ -78,8 +78,8 @@ async fn every_connection_is_encrypted_as_the_user_configures_it() {
     let row = client.query_one(encrypted, &[]).await.unwrap();
     assert_eq!(
         (row.get(0), row.get(1)),
-        (Some(true), 2_i64),
-        "the pool's and the listener's"
+        (Some(true), 3_i64),
+        "the pool's and the listener's two"
     );
 
     let strange = options.with_tls(tls(RootCertStore::empty()));
@@ -97,9 +97,13 @@ async fn its_connections_end_with_the_last_clone() {
     let count = "SELECT count(*) FROM pg_stat_activity \
                  WHERE application_name = 'tower-account-status' AND datname = current_database()";
     let count = async || client.query_one(count, &[]).await.unwrap().get::<_, i64>(0);
-    assert_eq!(count().await, 2, "one that listens, and one of the pool");
+    assert_eq!(
+        count().await,
+        3,
+        "one that listens, one that proves, and one of the pool"
+    );
     drop(store.clone());
-    assert_eq!(count().await, 2);
+    assert_eq!(count().await, 3);
     drop(store);
     timeout(SOON, async { while count().await > 0 {} })
         .await

@@ -24,6 +24,8 @@ pub(crate) enum Problem {
     BadRequest(&'static str),
     /// A form, in which some homeservers look for an access token.
     Form,
+    /// A `Content-Type` that homeservers may read in different ways.
+    MediaType,
     TooLarge,
     /// The client does not get on with its body.
     Slow,
@@ -35,7 +37,7 @@ impl Problem {
             Self::BadGateway => StatusCode::BAD_GATEWAY,
             Self::GatewayTimeout => StatusCode::GATEWAY_TIMEOUT,
             Self::BadRequest(_) => StatusCode::BAD_REQUEST,
-            Self::Form => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::Form | Self::MediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Slow => StatusCode::REQUEST_TIMEOUT,
         }
@@ -54,27 +56,38 @@ impl Problem {
             Self::GatewayTimeout => "The homeserver did not answer in time",
             Self::BadRequest(error) => error,
             Self::Form => "Request bodies are JSON here, not forms",
+            Self::MediaType => "The Content-Type is not one media type",
             Self::TooLarge => "The request body is too large",
             Self::Slow => "The request body did not arrive in time",
         }
     }
 
-    pub(crate) fn response(self) -> Response<Body> {
-        let body = format!(
-            r#"{{"errcode":"{}","error":"{}"}}"#,
-            self.errcode(),
-            self.error()
-        );
+    /// The answer to a request for `path`.
+    pub(crate) fn response(self, path: &str) -> Response<Body> {
+        let (content_type, body) = match is_refresh(path) {
+            true => ("text/plain; charset=utf-8", self.error().to_owned()),
+            false => {
+                let (errcode, error) = (self.errcode(), self.error());
+                let body = format!(r#"{{"errcode":"{errcode}","error":"{error}"}}"#);
+                ("application/json", body)
+            }
+        };
         let mut response = Response::new(full(body.into()));
         *response.status_mut() = self.status();
         let headers = response.headers_mut();
-        let json = HeaderValue::from_static("application/json");
-        headers.insert(header::CONTENT_TYPE, json);
+        let content_type = HeaderValue::from_static(content_type);
+        headers.insert(header::CONTENT_TYPE, content_type);
         let no_store = HeaderValue::from_static("no-store");
         headers.insert(header::CACHE_CONTROL, no_store);
         allow_every_origin(headers);
         response
     }
+}
+
+/// Whether a request may be for a new access token. There clients such as matrix-js-sdk take any
+/// error in the form of a Matrix error for the end of the session.
+fn is_refresh(path: &str) -> bool {
+    path.trim_end_matches('/').ends_with("/refresh")
 }
 
 /// Without these a web client sees that something failed, but not what.

@@ -8,12 +8,13 @@ use hyper::{Request, Response, body::Body as HttpBody};
 use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_account_status::{
     AccountModerationLayer, AccountStatusLayer, CachedStore, Combined, Decision, NamedAccountCheck,
-    NamedIn, Outcome,
+    NamedIn, Outcome, SuspensionPolicy, UnattributedRedactions,
 };
 
 use crate::{
     answer::{Body, BoxError},
     args::Args,
+    asker::Asker,
     checks,
     directory::Directory,
     logouts::Logouts,
@@ -60,13 +61,14 @@ where
     let proxy =
         Proxy::new(upstream.authority().clone(), limits, args.behind_proxy).with_logouts(Logouts {
             store: Arc::clone(&store),
-            tokens,
+            tokens: Arc::clone(&tokens),
         });
 
     let directory = Directory {
         upstream,
         administrators: args.admin.iter().cloned().collect(),
         server_name: server_name.to_owned(),
+        tokens,
     };
     let moderation = AccountModerationLayer::new(directory, restrictions).with_wrapped_bodies();
     let mut status = AccountStatusLayer::new(store)
@@ -74,6 +76,11 @@ where
         .with_named_account_check(NamedIn::Login, NamedAccountCheck::BeforeHandler)
         // Only the homeserver knows whose a refresh token is. The new access token is refused.
         .with_named_account_check(NamedIn::Refresh, NamedAccountCheck::Off)
+        // Who sent an event the homeserver shows to whoever may see it; nobody redacts the others.
+        .with_suspension_policy(
+            SuspensionPolicy::default()
+                .with_unattributed_redactions(UnattributedRedactions::Refuse),
+        )
         .with_observer(report);
     if args.exempt_versions {
         status = status.with_exempt_versions();
@@ -88,9 +95,10 @@ where
         let layered = layered.clone();
         async move {
             if let Some(problem) = checks::problem(&request, max_body) {
-                return Ok(problem.response());
+                return Ok(problem.response(request.uri().path()));
             }
-            let response = layered.oneshot(request).await?;
+            let asker = Asker::of(&request);
+            let response = asker.scope(layered.oneshot(request)).await?;
             Ok(response.map(BodyExt::boxed_unsync))
         }
     })

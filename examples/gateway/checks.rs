@@ -3,7 +3,10 @@
 use hyper::{Method, Request, header};
 use percent_encoding::percent_decode_str;
 
-use crate::answer::Problem;
+use crate::{
+    answer::Problem,
+    content_type::{self, BodyType},
+};
 
 /// Why a request goes no further, if it does not.
 pub(crate) fn problem<B: hyper::body::Body>(
@@ -20,39 +23,49 @@ pub(crate) fn problem<B: hyper::body::Body>(
     if body.size_hint().lower() > max_body as u64 {
         return Some(Problem::TooLarge);
     }
-    let has_form = !body.is_end_stream() && has_form_type(request);
-    (has_form && takes_access_tokens(request.uri().path())).then_some(Problem::Form)
-}
-
-/// Whether some server may read the body as a form. Servers differ in which of several types
-/// counts and in how they read one, so one that is mentioned is enough.
-fn has_form_type<B>(request: &Request<B>) -> bool {
-    const FORMS: [&[u8]; 2] = [b"x-www-form-urlencoded", b"form-data"];
-
-    let mentions = |value: &[u8], form: &[u8]| {
-        value
-            .windows(form.len())
-            .any(|part| part.eq_ignore_ascii_case(form))
-    };
-    request
-        .headers()
-        .get_all(header::CONTENT_TYPE)
-        .iter()
-        .any(|value| FORMS.iter().any(|form| mentions(value.as_bytes(), form)))
+    if body.is_end_stream() || !takes_access_tokens(request.uri().path()) {
+        return None;
+    }
+    match content_type::body_type(request.headers()) {
+        BodyType::NoForm => None,
+        BodyType::Form => Some(Problem::Form),
+        BodyType::Unclear => Some(Problem::MediaType),
+    }
 }
 
 /// Whether a path may be, in any spelling, one on which an access token says who asks: not the
 /// pages of single sign-on and the OAuth endpoints, which are made for forms.
 fn takes_access_tokens(path: &str) -> bool {
-    let mut path = path.to_ascii_lowercase();
-    // Each round makes it shorter, or is the last.
-    while path.contains('%') {
-        let decoded = percent_decode_str(&path).decode_utf8_lossy();
-        let decoded = decoded.to_ascii_lowercase();
-        if decoded == path {
-            break;
-        }
-        path = decoded;
+    if is_page(path) {
+        return false;
     }
-    path.contains("_matrix") || (path.contains("_synapse") && path.contains("admin"))
+    // One round: what is encoded twice, or is no plain text, could be any path to somebody.
+    let decoded: Vec<u8> = percent_decode_str(path).collect();
+    let mentions = |name: &[u8]| {
+        decoded
+            .windows(name.len())
+            .any(|part| part.eq_ignore_ascii_case(name))
+    };
+    !decoded.is_ascii()
+        || decoded.contains(&b'%')
+        || mentions(b"_matrix")
+        || (mentions(b"_synapse") && mentions(b"admin"))
+}
+
+/// Whether this is a page below `/_matrix` that a person fills in, and where no access token
+/// counts: Synapse's consent and SAML pages, and the
+/// [fallback](https://spec.matrix.org/latest/client-server-api/#fallback) of user-interactive
+/// authentication. The raw path and nothing else.
+fn is_page(path: &str) -> bool {
+    if matches!(path, "/_matrix/consent" | "/_matrix/saml2/authn_response") {
+        return true;
+    }
+    let stage = path
+        .strip_prefix("/_matrix/client/v3/auth/")
+        .or_else(|| path.strip_prefix("/_matrix/client/r0/auth/"))
+        .and_then(|rest| rest.strip_suffix("/fallback/web"));
+    stage.is_some_and(|stage| {
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+        stage.bytes().all(is_plain) && stage.bytes().any(|byte| byte.is_ascii_alphanumeric())
+    })
 }

@@ -3,14 +3,21 @@
 
 use std::{collections::HashSet, sync::Arc};
 
-use tower_account_status::{AccessToken, AccountDirectory, Authentication, UserId};
+use tower_account_status::{AccountDirectory, Authentication, UserId};
 
-use crate::upstream::{Upstream, UpstreamError, Whoami};
+use crate::{
+    asker::Asker,
+    server,
+    tokens::Tokens,
+    upstream::{Upstream, UpstreamError},
+    whoami::Whoami,
+};
 
 pub(crate) struct Directory {
     pub(crate) upstream: Arc<Upstream>,
     pub(crate) administrators: HashSet<UserId>,
     pub(crate) server_name: String,
+    pub(crate) tokens: Arc<Tokens>,
 }
 
 impl AccountDirectory for Directory {
@@ -18,18 +25,15 @@ impl AccountDirectory for Directory {
 
     /// Asks each time: a token that was revoked gives nobody an administrator's powers.
     async fn authenticate(&self, token: &str) -> Result<Authentication, UpstreamError> {
-        match self.upstream.whoami(AccessToken::new(token)).await? {
+        match self.upstream.whoami(token.into(), None).await? {
             Whoami::User { user, .. } => Ok(Authentication::User(user)),
-            Whoami::Refused {
-                errcode,
-                soft_logout,
-            } => match (errcode.as_str(), soft_logout) {
-                ("M_UNKNOWN_TOKEN", true) => Ok(Authentication::Expired),
-                ("M_UNKNOWN_TOKEN" | "M_MISSING_TOKEN", _) => Ok(Authentication::Unknown),
-                // An administrator whom the homeserver has locked: to say that the token is not
-                // known would make the client forget the session, keys and all.
-                _ => Err(UpstreamError::Restricted(errcode)),
-            },
+            Whoami::Unknown { soft_logout: true } => Ok(Authentication::Expired),
+            Whoami::Unknown { soft_logout: false } => Ok(Authentication::Unknown),
+            // An administrator whom the homeserver has locked, for example: to say that the token
+            // is not known would make the client forget the session, keys and all.
+            Whoami::Restricted { errcode } | Whoami::Refused { errcode } => {
+                Err(UpstreamError::Refused(errcode))
+            }
         }
     }
 
@@ -42,6 +46,14 @@ impl AccountDirectory for Directory {
     }
 
     async fn exists(&self, user: &UserId) -> Result<bool, UpstreamError> {
-        self.upstream.exists(user).await
+        // A name that the homeserver has called a token's owner is an account's.
+        if self.tokens.knows(user) {
+            return Ok(true);
+        }
+        let exists = self.upstream.exists(user, &Asker::current()).await;
+        if let Err(error) = &exists {
+            server::report(format_args!("nobody can be restricted: {error}"));
+        }
+        exists
     }
 }

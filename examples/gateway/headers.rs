@@ -30,6 +30,29 @@ const OF_ONE_CONNECTION: [HeaderName; 8] = [
     header::UPGRADE,
 ];
 
+/// By these a framework takes a request for another than the one that was judged: other methods,
+/// other targets. No Matrix client sends them.
+const OF_ANOTHER_REQUEST: [HeaderName; 5] = [
+    HeaderName::from_static("x-http-method-override"),
+    HeaderName::from_static("x-http-method"),
+    HeaderName::from_static("x-method-override"),
+    HeaderName::from_static("x-original-url"),
+    HeaderName::from_static("x-rewrite-url"),
+];
+
+/// Takes off what makes a server see another request, and names with an underscore, which some
+/// servers take for a hyphen.
+fn take_off_ambiguous(headers: &mut HeaderMap) {
+    let with_underscore: Vec<HeaderName> = headers
+        .keys()
+        .filter(|name| name.as_str().contains('_'))
+        .cloned()
+        .collect();
+    for name in with_underscore.iter().chain(&OF_ANOTHER_REQUEST) {
+        headers.remove(name);
+    }
+}
+
 /// Takes off what is about one connection, whether by definition or because `Connection` says so.
 pub(crate) fn take_off_hop_by_hop(headers: &mut HeaderMap) {
     let named: Vec<HeaderName> = headers
@@ -54,6 +77,7 @@ pub(crate) fn rebuild(parts: &mut Parts, peer: Option<Peer>, is_behind_proxy: bo
     };
     let headers = &mut parts.headers;
     take_off_hop_by_hop(headers);
+    take_off_ambiguous(headers);
     // The length is said anew by whoever writes the body; `100 Continue` was this process's to
     // say; and a trailer that nobody announces is left out, for some servers take trailers for
     // headers.

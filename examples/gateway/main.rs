@@ -1,15 +1,19 @@
 //! A reverse proxy that sets account locking and suspension in front of any Matrix homeserver.
 //!
 //! The homeserver behind it may be written in any language and need not be changed: it is asked
-//! whose a token is (`upstream.rs`), and this process knows who is restricted. Run it with
+//! whose a token is (`whoami.rs`), and this process knows who is restricted. Run it with
 //! `cargo run --example gateway --all-features -- --upstream http://127.0.0.1:8008 --admin @admin:localhost`;
 //! `README.md` has a walk-through.
 
+mod accounts;
 mod answer;
 mod app;
 mod args;
+mod asker;
 mod checks;
+mod content_type;
 mod directory;
+mod events;
 mod headers;
 mod logouts;
 mod owner;
@@ -20,6 +24,7 @@ mod server;
 mod tests;
 mod tokens;
 mod upstream;
+mod whoami;
 
 use std::{error::Error, sync::Arc};
 

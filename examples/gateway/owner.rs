@@ -3,15 +3,17 @@
 use std::sync::Arc;
 
 use tower_account_status::{
-    AccessToken, AccountStateStore, RestrictionStore, UserId,
+    AccountStateStore, RestrictionStore, UserId,
     store::{Answer, StoreError},
     without,
 };
 
 use crate::{
+    asker::Asker,
     restrictions::Restrictions,
     tokens::Tokens,
-    upstream::{Upstream, Whoami},
+    upstream::{Upstream, UpstreamError},
+    whoami::Whoami,
 };
 
 /// Asks the homeserver.
@@ -22,46 +24,31 @@ pub(crate) struct UpstreamOwner {
     pub(crate) tokens: Arc<Tokens>,
 }
 
-impl UpstreamOwner {
-    async fn whoami(&self, access: AccessToken<'_>) -> Result<Whoami, StoreError> {
-        let answer = self.upstream.whoami(access).await;
-        answer.map_err(StoreError::boxed)
-    }
-}
-
 impl AccountStateStore for UpstreamOwner {
     async fn access_token(&self, token: &str) -> Answer {
-        match self.whoami(AccessToken::new(token)).await? {
+        let answer = self.upstream.whoami(token.into(), None).await;
+        match answer.map_err(StoreError::boxed)? {
             Whoami::User { user, .. } => {
                 self.tokens.add(&user, token.into());
                 Ok(Some(user))
             }
-            // Unknown, expired, or restricted by the homeserver itself: it says so when it gets
+            // Unknown, expired, or restricted by the homeserver itself, which says so when it gets
             // the request.
-            Whoami::Refused { .. } => Ok(None),
+            Whoami::Unknown { .. } | Whoami::Restricted { .. } => Ok(None),
+            Whoami::Refused { errcode } => Err(StoreError::boxed(UpstreamError::Refused(errcode))),
         }
     }
 
-    /// Only the homeserver knows which tokens are application services'. They have no device, and
-    /// the homeserver heeds a `user_id` parameter beside them: it answers with that user, or
-    /// refuses one that is none of theirs. Beside a person's token it ignores the parameter.
+    /// Only the homeserver knows which tokens are application services'. A token that is not
+    /// [proved](Upstream::is_persons) to be a person's is taken to be one, so that a locked user
+    /// whom it asserts is refused.
     async fn application_service(&self, token: &str) -> Answer {
-        let access = AccessToken::new(token);
-        let Whoami::User {
-            user,
-            has_device: false,
-        } = self.whoami(access).await?
-        else {
+        let Some(user) = self.access_token(token).await? else {
             return Ok(None);
         };
-        let nobody = format!("@tower-account-status-asks:{}", self.server_name);
-        match self.whoami(access.with_asserted_user(&nobody)).await? {
-            Whoami::User { user: answered, .. } if answered == user => Ok(None),
-            _ => {
-                self.tokens.add(&user, token.into());
-                Ok(Some(user))
-            }
-        }
+        let is_persons = self.upstream.is_persons(token.into(), &self.server_name);
+        let is_persons = is_persons.await.map_err(StoreError::boxed)?;
+        Ok((!is_persons).then_some(user))
     }
 
     /// The account that a login names. Some homeservers find it in any case, so a restricted
@@ -80,7 +67,14 @@ impl AccountStateStore for UpstreamOwner {
         Ok(Some(named))
     }
 
+    /// Asks with the credentials of whoever redacts it: they see what they have sent.
+    async fn event_sender(&self, room: &str, event: &str) -> Answer {
+        let asker = Asker::current();
+        let sender = self.upstream.sender(room, event, &asker).await;
+        sender.map_err(StoreError::boxed)
+    }
+
     // Refresh and login tokens, addresses and phone numbers: only the homeserver knows whose they
-    // are. What it gives out for them is checked when it is used. The states stand elsewhere.
+    // are. What it gives out for them is checked when it is used. `Combined` adds the states.
     without! { third_party, login_token, refresh_token, state, changes }
 }

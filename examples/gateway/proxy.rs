@@ -3,6 +3,7 @@
 use std::{
     convert::Infallible,
     error::Error,
+    fmt,
     future::Future,
     pin::Pin,
     sync::Arc,
@@ -99,9 +100,10 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let shared = Arc::clone(&self.0);
+        let target = request.uri().clone();
         Box::pin(async move {
             let response = shared.forward(request).await;
-            Ok(response.unwrap_or_else(Problem::response))
+            Ok(response.unwrap_or_else(|problem| problem.response(target.path())))
         })
     }
 }
@@ -123,6 +125,7 @@ impl Shared {
         let body = match body.is_end_stream() {
             true => answer::full(Bytes::new()),
             false => {
+                let body = body.map_err(|error| BrokenBody(error.into()));
                 let limited = Limited::new(body, self.limits.body);
                 TimeoutBody::new(self.limits.body_timeout, limited).boxed_unsync()
             }
@@ -187,6 +190,18 @@ fn announce_body<B: HttpBody>(head: &mut Parts, body: &B) {
     };
 }
 
+/// The client's body failed: its chunks are malformed, or it went away.
+#[derive(Debug)]
+struct BrokenBody(BoxError);
+
+impl fmt::Display for BrokenBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the request body failed: {}", self.0)
+    }
+}
+
+impl Error for BrokenBody {}
+
 /// Whose fault it was that there is no answer.
 fn problem(error: &hyper_util::client::legacy::Error) -> Problem {
     let mut source = error.source();
@@ -196,6 +211,9 @@ fn problem(error: &hyper_util::client::legacy::Error) -> Problem {
         }
         if error.is::<TimeoutError>() {
             return Problem::Slow;
+        }
+        if error.is::<BrokenBody>() {
+            return Problem::BadRequest("The request body is malformed or broke off");
         }
         source = error.source();
     }

@@ -24,6 +24,7 @@ mod checks {
             "/_matrix/media/v3/upload",
             "//%5fmatrix/client",
             "/%255F%256datrix/x/../client/v3/sync",
+            "/%",
             "/_synapse/admin/v1/users",
         ] {
             for form in [
@@ -39,13 +40,26 @@ mod checks {
     }
 
     #[test]
+    fn what_is_not_exactly_one_media_type_is_refused_where_a_form_is() {
+        let word = "=?utf-8?q?application/x-www-form-urlencode=64?=";
+        let path = "/_matrix/media/v3/upload";
+        let encoded = problem(&request(path, word, "x"), 100);
+        assert_eq!(encoded, Some(Problem::MediaType));
+        let mut two = request(path, "text/plain", "x");
+        let other = "text/plain".parse().unwrap();
+        two.headers_mut().append("content-type", other);
+        assert_eq!(problem(&two, 100), Some(Problem::MediaType));
+        assert_eq!(problem(&request("/oauth2/token", word, "x"), 100), None);
+    }
+
+    #[test]
     fn json_and_empty_forms_and_the_forms_of_other_applications_pass() {
         for (path, content_type, body) in [
             ("/_matrix/client/v3/login", "application/json", "{}"),
             ("/_matrix/client/v3/logout", FORM, ""),
             ("/_synapse/client/pick_username/submit", FORM, "username=x"),
             ("/oauth2/token", FORM, "grant_type=refresh_token"),
-            ("/%", FORM, "x=y"),
+            ("/_matrix/consent", FORM, "x=y"),
         ] {
             let problem = problem(&request(path, content_type, body), 100);
             assert_eq!(problem, None, "{path}");
@@ -98,6 +112,12 @@ mod headers {
             .header("host", "matrix.example.org")
             .header("connection", "close, X-Secret-Hop")
             .header("x-secret-hop", "1")
+            .header("x-http-method-override", "PUT")
+            .header("x-http-method", "PUT")
+            .header("x-method-override", "PUT")
+            .header("x-original-url", "/other")
+            .header("x-rewrite-url", "/other")
+            .header("x_http_method_override", "PUT")
             .header("keep-alive", "timeout=5")
             .header("te", "trailers")
             .header("trailer", "authorization")

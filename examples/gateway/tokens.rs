@@ -42,6 +42,12 @@ impl Tokens {
         }
     }
 
+    /// Whether the homeserver has named this user as an owner, as far as that is remembered.
+    pub(crate) fn knows(&self, user: &UserId) -> bool {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.recent.contains_key(user) || known.earlier.contains_key(user)
+    }
+
     /// Takes out all that are known to be the user's.
     pub(crate) fn take(&self, user: &UserId) -> Vec<Box<[u8]>> {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -58,6 +58,7 @@ fn client() -> Routes {
         ("/account/password", post(account::change_password)),
         ("/account/deactivate", post(account::deactivate)),
         ("/capabilities", get(account::capabilities)),
+        ("/profile/{user}", get(account::profile)),
         (
             "/profile/{user}/{key}",
             get(account::profile_field).put(account::set_profile_field),
@@ -74,6 +75,7 @@ fn rooms() -> Routes {
         ("/rooms/{room}/join", post(rooms::join)),
         ("/rooms/{room}/leave", post(rooms::leave)),
         ("/rooms/{room}/messages", get(events::messages)),
+        ("/rooms/{room}/event/{event}", get(events::event)),
         ("/rooms/{room}/send/{type}/{txn}", put(events::send)),
         ("/rooms/{room}/redact/{event}/{txn}", put(events::redact)),
         (

@@ -134,7 +134,7 @@ impl<'a> Collected<'a> {
 
 /// What separates the pieces of a token: nothing that stands in one, whatever server made it up.
 fn is_separator(byte: &u8) -> bool {
-    !byte.is_ascii_graphic() || matches!(byte, b',' | b'"')
+    !byte.is_ascii_graphic() || matches!(byte, b',' | b';' | b'"')
 }
 
 fn is_in_one_piece(token: &[u8]) -> bool {

@@ -61,18 +61,18 @@ use crate::{
 pub struct Combined<O, R> {
     own: O,
     restrictions: R,
-    news: News,
+    changes: Option<Changes>,
 }
 
 impl<O: AccountStateStore, R: RestrictionStore> Combined<O, R> {
     /// Puts the two halves together.
     #[must_use]
     pub fn new(own: O, restrictions: R) -> Self {
-        let news = News::of_both(own.changes(), restrictions.restriction_changes());
+        let changes = of_both(own.changes(), restrictions.restriction_changes());
         Self {
             own,
             restrictions,
-            news,
+            changes,
         }
     }
 }
@@ -138,7 +138,7 @@ impl<O: AccountStateStore, R: RestrictionStore> AccountStateStore for Combined<O
     }
 
     fn changes(&self) -> Option<Changes> {
-        self.news.changes.clone()
+        self.changes.clone()
     }
 }
 
@@ -148,19 +148,11 @@ impl<O, R> fmt::Debug for Combined<O, R> {
     }
 }
 
-/// Where the changes of both halves are announced: on a hub that relays them, where both have one.
-#[derive(Clone)]
-struct News {
-    changes: Option<Changes>,
-}
-
-impl News {
-    fn of_both(own: Option<Changes>, other: Option<Changes>) -> Self {
-        let changes = match (own, other) {
-            (Some(own), Some(other)) => Some(Changes::relaying([own, other])),
-            (own, other) => own.or(other),
-        };
-        Self { changes }
+/// The news of both halves, believed as long as both are.
+fn of_both(own: Option<Changes>, other: Option<Changes>) -> Option<Changes> {
+    match (own, other) {
+        (Some(own), Some(other)) => Some(Changes::relaying([own, other])),
+        (own, other) => own.or(other),
     }
 }
 

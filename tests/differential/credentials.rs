@@ -136,6 +136,30 @@ const FROM_QUERY: &[fn(&Uri) -> Pairs] = &[
         true => go_pairs(uri),
         false => Pairs::new(),
     },
+    // A proxy has decoded it before.
+    |uri| {
+        let twice = |(name, value): (String, String)| {
+            (
+                name,
+                percent_decode_str(&value).decode_utf8_lossy().into_owned(),
+            )
+        };
+        pairs(uri, &['&'], false, true)
+            .into_iter()
+            .map(twice)
+            .collect()
+    },
+    // One of several, and names that are trimmed.
+    |uri| {
+        let bare = |(name, value): (String, String)| {
+            let name = name.split('[').next().unwrap_or_default().trim().to_owned();
+            (name, value)
+        };
+        pairs(uri, &['&'], true, true)
+            .into_iter()
+            .map(bare)
+            .collect()
+    },
     // A value is trimmed, or ends at a NUL.
     |uri| {
         let trimmed = |(name, value): (String, String)| (name, value.trim().to_owned());
@@ -323,6 +347,7 @@ fn query() -> impl Strategy<Value = String> {
             "tok%5Flocked",
             "tok%5flocked",
             "%74ok_locked",
+            "%2574ok_locked",
             "tok_locked+",
             "%20tok_locked",
             "@locked:example.org",

@@ -197,7 +197,7 @@ fn decoded_leniently(path: &[u8]) -> Vec<u8> {
             [b'%', b'u', b'0', b'0', digits @ ..] => {
                 let digits = digits
                     .get(..2)
-                    .and_then(|digits| str::from_utf8(digits).ok());
+                    .and_then(|digits| std::str::from_utf8(digits).ok());
                 match digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
                     Some(byte) if byte.is_ascii() => (byte, 6),
                     _ => (*first, 1),

@@ -45,7 +45,8 @@ pub(crate) enum Fault {
 /// Where it goes wrong: of one question the beginning, or the middle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
-    Peek,
+    /// Whatever answers at once: what a glance has said is not asked again.
+    AtOnce,
     Glance,
     Account,
     AfterAccount,
@@ -61,7 +62,7 @@ pub(crate) const FAULTS: [Fault; 5] = [
     Fault::Elsewhere,
 ];
 pub(crate) const PLACES: [Place; 6] = [
-    Place::Peek,
+    Place::AtOnce,
     Place::Glance,
     Place::Account,
     Place::AfterAccount,
@@ -191,12 +192,13 @@ impl AccountStateStore for Faulty {
     }
 
     fn peek(&self, credential: Credential<'_>) -> Peek {
-        self.at_once(credential, Place::Peek);
+        self.at_once(credential, Place::AtOnce);
         Peek::Ask
     }
 
     fn glance(&self, credential: Credential<'_>) -> Option<Peek> {
         self.at_once(credential, Place::Glance);
+        self.at_once(credential, Place::AtOnce);
         Some(Peek::Ask)
     }
 }

@@ -25,8 +25,8 @@ fn expected(fault: Fault, place: Place, is_cached: bool) -> StatusCode {
         // Panics at once are the only fault of what answers at once; a shortcut that fails is only a
         // detour; and what answers at once in front of a cache is the cache.
         (_, Place::Glance) => StatusCode::OK,
-        (_, Place::Peek) if is_cached => StatusCode::OK,
-        (Fault::Elsewhere, place) if place != Place::Peek => StatusCode::OK,
+        (_, Place::AtOnce) if is_cached => StatusCode::OK,
+        (Fault::Elsewhere, place) if place != Place::AtOnce => StatusCode::OK,
         _ => StatusCode::SERVICE_UNAVAILABLE,
     }
 }

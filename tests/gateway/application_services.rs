@@ -37,8 +37,8 @@ async fn a_person_who_makes_names_up_is_asked_for_once_and_stays_who_they_are() 
         let path = format!("/x?user_id=@made-up-{number}:localhost");
         gateway.get(&path, "alice").await.ok();
     }
-    // Once with the first name, which is ignored, and once without any.
-    assert_eq!(upstream.whoamis() - asked, 2);
+    // With the first name, which is ignored; twice for what proves a person; and without a name.
+    assert_eq!(upstream.whoamis() - asked, 4);
     let lock = format!("{LOCK}/@alice:localhost");
     gateway
         .put(&lock, "admin", json!({ "locked": true }))
@@ -51,4 +51,61 @@ async fn a_person_who_makes_names_up_is_asked_for_once_and_stays_who_they_are() 
     );
     assert_locked(&gateway.get("/x?user_id=@new:localhost", "alice").await);
     assert_locked(&gateway.get(WHOAMI, "alice").await);
+}
+
+#[tokio::test]
+async fn rule_8_a_device_is_no_proof_of_a_person() {
+    let upstream = Upstream::start().await;
+    let gateway = Gateway::start(&upstream.address, &[]).await;
+    // An assertion that the homeserver does not read, as the application service chooses it.
+    for unread in ["%40%3Alocalhost", "@:localhost"] {
+        let path = format!("/x?user_id={unread}");
+        gateway.get(&path, "dendrite").await.ok();
+    }
+    let lock = format!("{LOCK}/@ghost:localhost");
+    let locked = json!({ "locked": true });
+    gateway.put(&lock, "admin", locked).await.ok();
+    let ghost = "/x?user_id=@ghost:localhost";
+    assert_locked(&gateway.get(ghost, "dendrite").await);
+    gateway
+        .get("/x?user_id=@other:localhost", "dendrite")
+        .await
+        .ok();
+    gateway.get("/x", "dendrite").await.ok();
+}
+
+#[tokio::test]
+async fn rule_8_a_user_for_whom_a_service_may_not_act_counts_as_the_one_who_acts() {
+    let upstream = Upstream::start().await;
+    let gateway = Gateway::start(&upstream.address, &[]).await;
+    // It is the homeserver that says no, in its own words.
+    let path = "/x?user_id=@stranger:localhost";
+    gateway.get(path, "dendrite").await.ok();
+    assert_eq!(upstream.take_heads().len(), 1);
+}
+
+#[tokio::test]
+async fn rule_8_a_person_whose_assertion_is_refused_is_still_that_person() {
+    let upstream = Upstream::start().await;
+    let gateway = Gateway::start(&upstream.address, &[]).await;
+    let lock = format!("{LOCK}/@alice:localhost");
+    let locked = json!({ "locked": true });
+    gateway.put(&lock, "admin", locked).await.ok();
+    let path = "/x?user_id=%40%3Cx%3E%3Alocalhost";
+    assert_locked(&gateway.get(path, "alice").await);
+}
+
+#[tokio::test]
+async fn rule_9_only_an_answer_that_says_so_means_that_a_token_is_unknown() {
+    let upstream = Upstream::start().await;
+    let gateway = Gateway::start(&upstream.address, &[]).await;
+    for token in ["guest", "filtered", "suspended"] {
+        for path in ["/x", "/x?user_id=@ghost:localhost"] {
+            let answer = gateway.get(path, token).await;
+            answer.error(503, "M_UNKNOWN");
+        }
+    }
+    assert!(upstream.take_heads().is_empty());
+    gateway.get("/x", "made-up").await.ok();
+    assert_eq!(upstream.take_heads().len(), 1);
 }

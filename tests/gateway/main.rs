@@ -7,13 +7,19 @@
 
 mod application_services;
 mod away;
+#[path = "../../examples/gateway/content_type.rs"]
+mod content_type;
+mod content_types;
+mod faults;
 mod gateway;
 #[path = "../support/homeserver.rs"]
 mod homeserver;
+mod names;
 #[path = "../support/postgres.rs"]
 mod postgres;
 mod process;
 mod proxying;
+mod redactions;
 mod restrictions;
 mod shared;
 mod streaming;

@@ -55,6 +55,8 @@ impl Drop for Waiting<'_> {
     }
 }
 
+const PROFILE: &str = "/_matrix/client/v3/profile/";
+
 /// What a long download consists of.
 pub(crate) const CHUNK: usize = 64 * 1024;
 
@@ -111,6 +113,11 @@ impl Seen {
                 self.whoamis.fetch_add(1, Ordering::SeqCst);
                 whoami(&head)
             }
+            "/_matrix/client/v3/devices/A" => (200, json!({ "device_id": "A" })),
+            _ if path.starts_with(PROFILE) => profile(&path[PROFILE.len()..]),
+            _ if !head.headers.contains_key("via") && !path.ends_with("/versions") => {
+                (404, json!({ "errcode": "M_UNRECOGNIZED", "error": "No" }))
+            }
             "/_matrix/client/versions" => (200, json!({ "versions": ["v1.11"] })),
             _ => (200, json!({ "received": len })),
         };
@@ -130,7 +137,8 @@ impl Seen {
     }
 }
 
-/// As the specification has it, for a person and for an application service.
+/// Whose the token is: of a person, of an application service, of an application service at
+/// Dendrite, or of somebody of whom the homeserver does not say who it is.
 fn whoami(head: &Parts) -> (u16, Value) {
     let token = head
         .headers
@@ -138,9 +146,13 @@ fn whoami(head: &Parts) -> (u16, Value) {
         .map(hyper::header::HeaderValue::as_bytes);
     let asserted = head.uri.query().and_then(|query| {
         let user = query.strip_prefix("user_id=")?;
-        Some(percent_encoding::percent_decode_str(user).decode_utf8_lossy())
+        let user = percent_encoding::percent_decode_str(user).decode_utf8_lossy();
+        Some(user.into_owned())
     });
+    let refusal = |status, errcode| (status, json!({ "errcode": errcode, "error": "No" }));
     match (token, asserted) {
+        // Something between refuses what it takes for an attack.
+        (Some(b"Bearer alice"), Some(user)) if user.contains('<') => refusal(403, "M_FORBIDDEN"),
         (Some(b"Bearer alice"), _) => {
             let answer = json!({ "user_id": "@alice:localhost", "device_id": "A" });
             (200, answer)
@@ -151,10 +163,46 @@ fn whoami(head: &Parts) -> (u16, Value) {
         }
         (Some(b"Bearer bridge"), None) => (200, json!({ "user_id": "@bridge:localhost" })),
         (Some(b"Bearer bridge"), Some(user)) => (200, json!({ "user_id": user })),
-        _ => {
-            let answer = json!({ "errcode": "M_UNKNOWN_TOKEN", "error": "Unknown token" });
-            (401, answer)
-        }
+        (Some(b"Bearer dendrite"), asserted) => match asserted.as_deref() {
+            // It names a device that there is not, and reads no user in an empty localpart.
+            None | Some("" | "@:localhost") => {
+                let answer = json!({ "user_id": "@sender:localhost", "device_id": "AS_Device" });
+                (200, answer)
+            }
+            Some(user) if is_known(user) => {
+                (200, json!({ "user_id": user, "device_id": "AS_Device" }))
+            }
+            Some(_) => refusal(403, "M_FORBIDDEN"),
+        },
+        (Some(b"Bearer guest"), _) => refusal(403, "M_GUEST_ACCESS_FORBIDDEN"),
+        (Some(b"Bearer filtered"), _) => refusal(401, "M_FORBIDDEN"),
+        (Some(b"Bearer suspended"), _) => refusal(403, "M_USER_SUSPENDED"),
+        _ => refusal(401, "M_UNKNOWN_TOKEN"),
+    }
+}
+
+/// Whether there is such a user: `@folded` in any case, `@Legacy` and the others in this one.
+fn is_known(user: &str) -> bool {
+    let known = [
+        "alice", "admin", "bridge", "ghost", "other", "sender", "Legacy",
+    ];
+    let localpart = user
+        .strip_prefix('@')
+        .and_then(|user| user.strip_suffix(":localhost"));
+    localpart.is_some_and(|name| known.contains(&name) || name.eq_ignore_ascii_case("folded"))
+}
+
+fn profile(user: &str) -> (u16, Value) {
+    let user = percent_encoding::percent_decode_str(user).decode_utf8_lossy();
+    match user.as_ref() {
+        // A profile that is not shown to everyone.
+        "@hidden:localhost" => (403, json!({ "errcode": "M_FORBIDDEN", "error": "No" })),
+        user if is_known(user) => (200, json!({})),
+        // As Synapse says it.
+        _ => (
+            404,
+            json!({ "errcode": "M_UNKNOWN", "error": "No row found" }),
+        ),
     }
 }
 

@@ -188,6 +188,27 @@ async fn msc4323_an_administrator_sets_locks_and_suspensions() {
             .error(400, "M_BAD_JSON");
     }
 
+    // What a restriction carries is kept, and what nobody understands is refused.
+    let suspend = "/_matrix/client/v1/admin/suspend/@alice:localhost";
+    let past = json!({
+        "suspended": true, "org.example.reason": "Spam", "org.example.until_ts": 1000,
+    });
+    let answer = server.put(suspend, &admin, past).await;
+    assert_eq!(answer.ok(), json!({ "suspended": false }));
+    for (what, key) in [("lock", "locked"), ("suspend", "suspended")] {
+        let path = format!("/_matrix/client/v1/admin/{what}/@alice:localhost");
+        for more in ["reason", "until", "org.example.until", "suspended ", "x"] {
+            let body = json!({ key: true, more: 1 });
+            let answer = server.put(&path, &admin, body).await;
+            answer.error(400, "M_INVALID_PARAM");
+        }
+        let both = json!({ "locked": true, "suspended": true });
+        let answer = server.put(&path, &admin, both).await;
+        answer.error(400, "M_INVALID_PARAM");
+        let answer = server.get(&path, &admin).await;
+        assert_eq!(answer.ok(), json!({ key: false }));
+    }
+
     let lock = "/_matrix/client/v1/admin/lock/@alice:localhost";
     let past = json!({ "locked": true, "org.example.until_ts": 1000 });
     let answer = server.put(lock, &admin, past).await;

@@ -28,7 +28,7 @@ fn behind<'v>(value: &'v Value, key: &str) -> Option<&'v Value> {
     object.get(key).filter(|_| object.len() == 1)
 }
 
-/// serde_json with `raw_value` and `arbitrary_precision`.
+/// `serde_json` with `raw_value` and `arbitrary_precision`.
 pub(crate) fn with_private_keys(body: &[u8]) -> Option<Value> {
     let unwrapped = |value: Value| {
         let text = ["RawValue", "Number"].iter().find_map(|name| {
@@ -41,7 +41,7 @@ pub(crate) fn with_private_keys(body: &[u8]) -> Option<Value> {
     Some(everywhere(parsed(body)?, unwrapped))
 }
 
-/// The JSON of MongoDB's programs.
+/// The JSON of programs that use `bson`.
 pub(crate) fn with_extended_values(body: &[u8]) -> Option<Value> {
     let unwrapped = |value: Value| {
         let inner = ["$symbol", "$oid", "$code"]

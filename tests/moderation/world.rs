@@ -100,11 +100,21 @@ impl AccountDirectory for Directory {
 pub(crate) struct Counted<R> {
     pub(crate) store: R,
     calls: AtomicUsize,
+    /// Who made each change, and through what.
+    changes: Mutex<Vec<ChangeRecord>>,
 }
 
 impl<R> Counted<R> {
     pub(crate) fn take_calls(&self) -> usize {
         self.calls.swap(0, Ordering::SeqCst)
+    }
+
+    pub(crate) fn take_changes(&self) -> Vec<ChangeRecord> {
+        std::mem::take(&mut self.changes.lock().unwrap())
+    }
+
+    fn changed(&self, change: &ChangeRecord) {
+        self.changes.lock().unwrap().push(change.clone());
     }
 
     fn counted(&self) -> &R {
@@ -125,6 +135,7 @@ impl<R: RestrictionStore> RestrictionStore for Counted<R> {
         user: &UserId,
         record: RestrictionRecord,
     ) -> Result<(), R::Error> {
+        self.changed(record.change());
         self.counted().set_restriction(user, record).await
     }
 
@@ -134,6 +145,7 @@ impl<R: RestrictionStore> RestrictionStore for Counted<R> {
         kind: RestrictionKind,
         change: &ChangeRecord,
     ) -> Result<bool, R::Error> {
+        self.changed(change);
         self.counted().lift_restriction(user, kind, change).await
     }
 
@@ -177,6 +189,7 @@ impl<R: RestrictionStore> World<R> {
             restrictions: Arc::new(Counted {
                 store,
                 calls: AtomicUsize::new(0),
+                changes: Mutex::default(),
             }),
         }
     }
@@ -204,7 +217,14 @@ impl<R: RestrictionStore> World<R> {
     ) -> Option<RestrictionRecord> {
         let user = UserId::from(user);
         let record = self.restrictions.store.record(&user, kind).await;
-        record.map_err(Into::into).expect("the store works")
+        let record = record.map_err(Into::into).expect("the store works")?;
+        // What every store keeps: not each keeps the channel.
+        let kept =
+            RestrictionRecord::new(record.restriction().clone()).with_set_at(record.set_at());
+        Some(match record.set_by() {
+            Some(user) => kept.with_set_by(user.clone()),
+            None => kept,
+        })
     }
 
     pub(crate) async fn state(&self, user: &str) -> AccountState {

@@ -1,6 +1,6 @@
 //! What the tests of one `PostgresStore` do over and over.
 
-#![allow(unreachable_pub)] // a module of each test
+#![allow(dead_code, unreachable_pub)] // not every test needs everything
 #![allow(clippy::unwrap_used)] // a test fails by panicking
 
 use std::{error::Error as _, time::Duration};
@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use tower_account_status::{
     AccountState, RestrictionStore as _, UserId,
     store::{
-        PostgresStore,
+        ChangeRecord, Channel, PostgresStore,
         postgres::{PostgresOptions, PostgresStoreError},
     },
 };
@@ -19,6 +19,10 @@ pub const SOON: Duration = Duration::from_secs(30);
 
 pub fn alice() -> UserId {
     "@alice:example.org".into()
+}
+
+pub fn change() -> ChangeRecord {
+    ChangeRecord::through(Channel::SERVER)
 }
 
 pub async fn with_set(url: &str) -> PostgresStore {

@@ -45,23 +45,27 @@ impl Named {
 
 /// The columns that [`read_account`] reads, of a table `accounts`.
 pub(super) const ACCOUNT: &str = "accounts.user_id, accounts.locked, accounts.locked_reason,
-    accounts.locked_until, accounts.suspended, accounts.deactivated";
+    accounts.locked_until, accounts.suspended, accounts.suspended_reason,
+    accounts.suspended_until, accounts.deactivated";
 
 /// Reads the columns of [`ACCOUNT`].
 pub(super) fn read_account(row: &Row<'_>) -> rusqlite::Result<Account> {
     let mut state = AccountState::ACTIVE;
-    if row.get("locked")? {
-        let mut locked = Restriction::new(RestrictionKind::Locked);
-        if let Some(reason) = row.get::<_, Option<String>>("locked_reason")? {
-            locked = locked.with_reason(reason);
+    for (kind, name) in [
+        (RestrictionKind::Locked, "locked"),
+        (RestrictionKind::Suspended, "suspended"),
+    ] {
+        if !row.get::<_, bool>(name)? {
+            continue;
         }
-        if let Some(until) = row.get("locked_until")? {
-            locked = locked.with_until(time::from_millis(until));
+        let mut restriction = Restriction::new(kind);
+        if let Some(reason) = row.get::<_, Option<String>>(&*format!("{name}_reason"))? {
+            restriction = restriction.with_reason(reason);
         }
-        state = state.with(locked);
-    }
-    if row.get("suspended")? {
-        state = state.with(RestrictionKind::Suspended);
+        if let Some(until) = row.get(&*format!("{name}_until"))? {
+            restriction = restriction.with_until(time::from_millis(until));
+        }
+        state = state.with(restriction);
     }
     if row.get("deactivated")? {
         state = state.with(RestrictionKind::Deactivated);
@@ -134,9 +138,9 @@ pub(crate) fn is_admin(connection: &Connection, user: &str) -> rusqlite::Result<
         .map(Option::unwrap_or_default)
 }
 
-/// What may be told of a lock.
+/// What may be told of a lock or of a suspension.
 #[derive(Default)]
-pub(crate) struct Lock {
+pub(crate) struct Details {
     pub(crate) reason: Option<String>,
     pub(crate) until: Option<i64>,
 }
@@ -145,7 +149,7 @@ pub(crate) struct Lock {
 pub(crate) fn set_lock(
     connection: &Connection,
     user: &UserId,
-    lock: Option<&Lock>,
+    lock: Option<&Details>,
 ) -> rusqlite::Result<()> {
     connection
         .execute(
@@ -161,15 +165,23 @@ pub(crate) fn set_lock(
         .map(drop)
 }
 
-/// Suspends, or ends a suspension. Touches no token.
+/// Suspends or, with `None`, ends a suspension. Touches no token.
 pub(crate) fn set_suspended(
     connection: &Connection,
     user: &UserId,
-    suspended: bool,
+    suspension: Option<&Details>,
 ) -> rusqlite::Result<()> {
-    let sql = "UPDATE accounts SET suspended = ? WHERE user_id = ?";
     connection
-        .execute(sql, params![suspended, user.as_str()])
+        .execute(
+            "UPDATE accounts SET suspended = ?2, suspended_reason = ?3, suspended_until = ?4
+             WHERE user_id = ?1",
+            params![
+                user.as_str(),
+                suspension.is_some(),
+                suspension.and_then(|suspension| suspension.reason.as_deref()),
+                suspension.and_then(|suspension| suspension.until),
+            ],
+        )
         .map(drop)
 }
 
@@ -184,6 +196,22 @@ pub(crate) fn deactivate(connection: &Connection, user: &UserId) -> rusqlite::Re
         connection.execute(&sql, [user.as_str()])?;
     }
     Ok(())
+}
+
+/// All fields, if there is such an account and it has not been deactivated.
+pub(crate) fn profile(
+    connection: &Connection,
+    user: &str,
+) -> rusqlite::Result<Option<serde_json::Value>> {
+    connection
+        .query_row(
+            "SELECT (SELECT json_group_object(key, json(value)) FROM profiles
+                     WHERE profiles.user_id = accounts.user_id)
+             FROM accounts WHERE user_id = ? AND NOT deactivated",
+            [user],
+            |row| row.get(0),
+        )
+        .optional()
 }
 
 pub(crate) fn profile_field(

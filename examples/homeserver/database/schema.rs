@@ -19,14 +19,16 @@ pub(super) fn open(path: &std::path::Path) -> rusqlite::Result<Connection> {
 const TABLES: &str = "
     BEGIN IMMEDIATE;
     CREATE TABLE IF NOT EXISTS accounts (
-        user_id       TEXT PRIMARY KEY,
-        password_hash TEXT,
-        admin         INTEGER NOT NULL DEFAULT 0,
-        locked        INTEGER NOT NULL DEFAULT 0,
-        locked_reason TEXT,
-        locked_until  INTEGER,
-        suspended     INTEGER NOT NULL DEFAULT 0,
-        deactivated   INTEGER NOT NULL DEFAULT 0
+        user_id          TEXT PRIMARY KEY,
+        password_hash    TEXT,
+        admin            INTEGER NOT NULL DEFAULT 0,
+        locked           INTEGER NOT NULL DEFAULT 0,
+        locked_reason    TEXT,
+        locked_until     INTEGER,
+        suspended        INTEGER NOT NULL DEFAULT 0,
+        suspended_reason TEXT,
+        suspended_until  INTEGER,
+        deactivated      INTEGER NOT NULL DEFAULT 0
     ) STRICT;
     CREATE TABLE IF NOT EXISTS third_party_ids (
         medium  TEXT NOT NULL,

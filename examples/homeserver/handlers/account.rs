@@ -97,6 +97,15 @@ async fn prove(
     }
 }
 
+pub(crate) async fn profile(State(server): super::State, Path(user): Path<String>) -> Answer {
+    let profile = server
+        .database
+        .read(move |connection| accounts::profile(connection, &user))
+        .await?
+        .ok_or_else(|| Error::not_found("There is no such user"))?;
+    Ok(axum::Json(profile))
+}
+
 pub(crate) async fn profile_field(
     State(server): super::State,
     Path((user, key)): Path<(String, String)>,

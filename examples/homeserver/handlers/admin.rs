@@ -8,12 +8,13 @@ use std::time::SystemTime;
 use axum::extract::State;
 use rusqlite::Connection;
 use serde::Deserialize;
+use serde_json::{Map, Value};
 use tower_account_status::{Account, RestrictionKind, UserId};
 
 use super::{Answer, answer};
 use crate::{
     auth::Administrator,
-    database::accounts::{self, Lock},
+    database::accounts::{self, Details},
     error::{Error, Result},
     extract::{Json, Path},
     homeserver::Homeserver,
@@ -41,30 +42,50 @@ pub(crate) async fn suspend(
 #[serde(transparent)]
 pub(crate) struct Target(String);
 
-/// Beside the key of the specification two of this server's own, in a namespace of their own.
+/// Beside the key of the specification two of this server's own, in a namespace of their own. To
+/// restrict is no place for a key that is dropped: who sent it meant something by it.
 #[derive(Deserialize)]
-pub(crate) struct SetLock {
-    locked: bool,
+pub(crate) struct SetRestriction {
+    locked: Option<bool>,
+    suspended: Option<bool>,
     #[serde(rename = "org.example.reason")]
     reason: Option<String>,
     #[serde(rename = "org.example.until_ts")]
     until: Option<i64>,
+    #[serde(flatten)]
+    other: Map<String, Value>,
+}
+
+impl SetRestriction {
+    /// What is to be in force from now on, if anything.
+    fn read(self, kind: RestrictionKind) -> Result<Option<Details>> {
+        let (wanted, other) = match kind {
+            RestrictionKind::Locked => (self.locked, self.suspended),
+            _ => (self.suspended, self.locked),
+        };
+        if other.is_some() || !self.other.is_empty() {
+            return Err(Error::invalid_param("The body has a key that is not known"));
+        }
+        let wanted = wanted
+            .ok_or_else(|| Error::bad_request("M_BAD_JSON", "The body lacks the state to set"))?;
+        Ok(wanted.then_some(Details {
+            reason: self.reason,
+            until: self.until,
+        }))
+    }
 }
 
 pub(crate) async fn set_lock(
     State(server): super::State,
     admin: Administrator,
     Path(user): Path<Target>,
-    Json(body): Json<SetLock>,
+    Json(body): Json<SetRestriction>,
 ) -> Answer {
     let user = target(&server, admin, user.0, Access::Change)
         .await?
         .into_parts()
         .0;
-    let lock = body.locked.then_some(Lock {
-        reason: body.reason,
-        until: body.until,
-    });
+    let lock = body.read(RestrictionKind::Locked)?;
     let account = change(&server, user, move |connection, user| {
         accounts::set_lock(connection, user, lock.as_ref())
     })
@@ -72,23 +93,19 @@ pub(crate) async fn set_lock(
     answer!({ "locked": is_in_force(&account, RestrictionKind::Locked) })
 }
 
-#[derive(Deserialize)]
-pub(crate) struct SetSuspended {
-    suspended: bool,
-}
-
 pub(crate) async fn set_suspended(
     State(server): super::State,
     admin: Administrator,
     Path(user): Path<Target>,
-    Json(body): Json<SetSuspended>,
+    Json(body): Json<SetRestriction>,
 ) -> Answer {
     let user = target(&server, admin, user.0, Access::Change)
         .await?
         .into_parts()
         .0;
+    let suspension = body.read(RestrictionKind::Suspended)?;
     let account = change(&server, user, move |connection, user| {
-        accounts::set_suspended(connection, user, body.suspended)
+        accounts::set_suspended(connection, user, suspension.as_ref())
     })
     .await?;
     answer!({ "suspended": is_in_force(&account, RestrictionKind::Suspended) })

@@ -205,6 +205,25 @@ pub(crate) async fn messages(
     Ok(axum::Json(answer))
 }
 
+/// One event, for whoever is in its room.
+pub(crate) async fn event(
+    State(server): super::State,
+    session: Authenticated,
+    Path((room_id, event_id)): Path<(String, String)>,
+) -> Answer {
+    let event = server
+        .database
+        .read(move |connection| {
+            if !rooms::is_joined(connection, &room_id, &session.user)? {
+                return Ok(Err(not_joined()));
+            }
+            events::get(connection, &room_id, &event_id).map(Ok)
+        })
+        .await??;
+    let event = event.ok_or_else(|| Error::not_found("There is no such event"))?;
+    Ok(axum::Json(event.json))
+}
+
 fn not_joined() -> Error {
     Error::forbidden("You are not in this room")
 }

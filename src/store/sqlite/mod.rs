@@ -1,9 +1,11 @@
 //! Restrictions in one SQLite file: for servers of one machine, with no database to run.
 
 mod error;
+mod file;
 mod queries;
 mod schema;
 mod threads;
+mod writer;
 
 use std::{
     fmt,
@@ -18,8 +20,10 @@ use tokio::sync::oneshot;
 pub use self::error::SqliteStoreError;
 use self::{
     error::Cause,
+    file::{FileState, checked_path},
     schema::Location,
-    threads::{Change, Read, Task},
+    threads::Read,
+    writer::{Change, Shared, Task, Writer},
 };
 use super::{ChangeRecord, RestrictionRecord, RestrictionStore, restricted_set::RestrictedSet};
 use crate::{
@@ -57,8 +61,15 @@ use crate::{
 /// The file has a write-ahead log (two files beside it, `-wal` and `-shm`) and is written with
 /// `synchronous=FULL`: what [`restrict`](RestrictionStore::set_restriction) and
 /// [`lift`](RestrictionStore::lift_restriction) have acknowledged survives a killed process, and a power
-/// failure as far as the disk tells the truth. It has to be on a local file system, and must not
-/// be replaced by another file while it is open.
+/// failure as far as the disk tells the truth. It has to be on a local file system.
+///
+/// The file and the two beside it must stay where they are. Where they are deleted, moved away, or
+/// replaced by others while they are open, that is noticed within the poll interval: every look-up
+/// and every change fails from then on, until the same files are back or
+/// [`reopen`](SqliteStore::reopen) is called. Another file is never adopted by itself. A change that
+/// was acknowledged in the interval before is in the file that is gone. What cannot be noticed is a
+/// file that is overwritten in place (`cp` over it): restore a backup while no process has the file
+/// open.
 ///
 /// # Threads
 ///
@@ -74,7 +85,8 @@ use crate::{
 /// [announced](RestrictionStore::restriction_changes) for all accounts, since the file does not say whose it
 /// was. The look costs microseconds.
 ///
-/// A change waits at most 5 seconds for another process that is writing, and fails then.
+/// A change waits at most 3 seconds for another process that is writing, and fails then. A change
+/// that nobody waits for any longer is not made.
 #[derive(Clone)]
 pub struct SqliteStore(Arc<Inner>);
 
@@ -106,9 +118,11 @@ impl SqliteOptions {
     }
 
     /// Looks for other processes' changes at this interval, which bounds how late they are heard
-    /// of. At least a millisecond.
+    /// of. At least a millisecond and at most a minute.
+    ///
+    /// What is in memory is believed for two intervals and a second after the last look.
     pub fn with_poll_interval(mut self, interval: Duration) -> Self {
-        self.poll_interval = interval.max(Duration::from_millis(1));
+        self.poll_interval = interval.clamp(Duration::from_millis(1), Duration::from_secs(60));
         self
     }
 
@@ -128,10 +142,12 @@ impl SqliteOptions {
     ///
     /// # Errors
     ///
-    /// If the file cannot be opened or made, is another program's, has a newer schema, or stays
-    /// locked by another process for 5 seconds.
+    /// If the path is empty or `:memory:`, the file cannot be opened or made, is another program's,
+    /// has a newer schema, or stays locked by another process for 3 seconds.
     pub async fn open(self, path: impl AsRef<Path>) -> Result<SqliteStore, SqliteStoreError> {
-        self.start(Location::File(path.as_ref().to_owned())).await
+        let path = checked_path(path.as_ref())?;
+        let opened = self.start(Location::File(path.clone())).await;
+        opened.map_err(|SqliteStoreError(cause)| Cause::Open { path, cause }.into())
     }
 
     /// Makes a database in memory, which ends with the store: for tests.
@@ -144,24 +160,31 @@ impl SqliteOptions {
     }
 
     async fn start(self, location: Location) -> Result<SqliteStore, SqliteStoreError> {
-        let changes = Changes::new();
-        let set = self.set_in_memory.then(Arc::<RestrictedSet>::default);
+        let changes = match location {
+            Location::Memory => Changes::new(),
+            Location::File(_) => Changes::needing_proof(),
+        };
+        let set = self
+            .set_in_memory
+            .then(|| Arc::new(RestrictedSet::new(changes.clone())));
+        let file = Arc::<FileState>::default();
         let (tasks, queue) = mpsc::channel();
-        threads::start_writer(
-            location.clone(),
-            self.poll_interval,
-            set.clone(),
-            changes.clone(),
-            queue,
-        )
-        .await?;
+        let shared = Shared {
+            location: location.clone(),
+            poll_interval: self.poll_interval,
+            set: set.clone(),
+            changes: changes.clone(),
+            file: Arc::clone(&file),
+        };
+        threads::start_writer(move || Writer::open(shared), queue).await?;
         let reads = match location {
             Location::Memory => None,
             Location::File(_) => {
                 let (reads, queue) = mpsc::channel();
                 let queue = Arc::new(Mutex::new(queue));
                 for _ in 0..Self::READERS {
-                    threads::start_reader(location.clone(), Arc::clone(&queue)).await?;
+                    let (file, queue) = (Arc::clone(&file), Arc::clone(&queue));
+                    threads::start_reader(location.clone(), file, queue).await?;
                 }
                 Some(reads)
             }
@@ -198,6 +221,21 @@ impl SqliteStore {
     /// As [`SqliteOptions::open_in_memory`].
     pub async fn open_in_memory() -> Result<Self, SqliteStoreError> {
         SqliteOptions::new().open_in_memory().await
+    }
+
+    /// Opens the file again that is at the path now, whichever it is, and makes it where it is
+    /// missing: after the one that was open has been [replaced](SqliteStore#durability).
+    ///
+    /// # Errors
+    ///
+    /// As [`SqliteOptions::open`]. The store then goes on failing.
+    pub async fn reopen(&self) -> Result<(), SqliteStoreError> {
+        let (reply, answer) = oneshot::channel();
+        self.0
+            .tasks
+            .send(Task::Reopen(reply))
+            .map_err(|_| Cause::Stopped)?;
+        Ok(answer.await.map_err(|_| Cause::Stopped)??)
     }
 
     async fn read<T: Send + 'static>(
