@@ -2,6 +2,8 @@
 
 use std::{fmt, sync::Arc};
 
+#[cfg(feature = "tracing")]
+use crate::outcome::Failures;
 use crate::{changes::Changes, settings::Settings, store::AccountStateStore};
 
 /// Made once, by the layer's constructor: axum makes a service per route, and one per request.
@@ -9,6 +11,8 @@ pub(crate) struct Shared<S> {
     pub(crate) store: Arc<S>,
     pub(crate) settings: Settings,
     pub(crate) changes: Changes,
+    #[cfg(feature = "tracing")]
+    pub(crate) failures: Arc<Failures>,
     /// What this was made of by changing a setting, where a guard holds that weakly: the guard
     /// works as long as this lives.
     _before: Option<Arc<Self>>,
@@ -20,6 +24,8 @@ impl<S: AccountStateStore> Shared<S> {
             changes: store.changes().unwrap_or_default(),
             store: Arc::new(store),
             settings: Settings::default(),
+            #[cfg(feature = "tracing")]
+            failures: Arc::default(),
             _before: None,
         }
     }
@@ -35,6 +41,8 @@ impl<S> Shared<S> {
                 store: Arc::clone(&before.store),
                 settings: before.settings.clone(),
                 changes: before.changes.clone(),
+                #[cfg(feature = "tracing")]
+                failures: Arc::clone(&before.failures),
                 _before: Some(before),
             });
         }

@@ -3,10 +3,11 @@
 use std::{
     borrow::Cow,
     future::{Future, poll_fn},
+    hash::{BuildHasher as _, RandomState},
     pin::Pin,
     sync::Arc,
     task::Poll,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use http::Method;
@@ -31,6 +32,10 @@ pub(crate) type Watch = Pin<Box<dyn Future<Output = Denial> + Send>>;
 /// How long a store that cannot say whether an account is restricted is left in peace. The request
 /// goes on waiting meanwhile.
 const RETRY: Duration = Duration::from_secs(1);
+
+/// How often a request asks for itself while the news are not [believed](Changes::is_believed), at
+/// most. Spread over half of it, because many lose the news at the same moment.
+const UNPROVED: Duration = Duration::from_secs(10);
 
 /// A long poll as it came: what it is judged by when its account changes.
 #[derive(Clone)]
@@ -100,16 +105,22 @@ impl<S: AccountStateStore> Shared<S> {
                         Err(_) => limit = Some(RETRY),
                     }
                 }
-                may_have_changed = true;
+                let wait = limit.or_else(|| left_to_believe(&shared.changes));
                 let changed = watched.any_changed();
-                match limit {
-                    None => changed.await,
-                    // Boxed: a timer is large, and only a failing store needs one.
-                    Some(limit) => {
-                        let changed = Box::pin(tokio::time::timeout(limit, changed));
-                        changed.await.unwrap_or(());
+                may_have_changed = match wait {
+                    None => {
+                        changed.await;
+                        true
                     }
-                }
+                    // Boxed: a timer is large, and only a failing store and news from outside this
+                    // process need one.
+                    Some(wait) => {
+                        let changed = Box::pin(tokio::time::timeout(wait, changed));
+                        let has_changed = changed.await.is_ok();
+                        // A younger proof has come while this waited for the last one's end.
+                        has_changed || limit.is_some() || !shared.changes.is_believed()
+                    }
+                };
             }
         }))
     }
@@ -128,6 +139,25 @@ impl<S: AccountStateStore> Shared<S> {
         }
         Ok(None)
     }
+}
+
+/// How long a request may wait without asking for itself: for ever on news that never leave the
+/// process.
+fn left_to_believe(changes: &Changes) -> Option<Duration> {
+    let left = changes
+        .believed_until()?
+        .saturating_duration_since(Instant::now());
+    // Past the end the bound is `UNPROVED`, and before it the end.
+    Some(match left.is_zero() {
+        true => UNPROVED.mul_f64(0.5 + random_fraction() / 2.0),
+        false => left,
+    })
+}
+
+/// Between 0 and 1.
+fn random_fraction() -> f64 {
+    let random = RandomState::new().hash_one(0) >> 32;
+    f64::from(u32::try_from(random).unwrap_or_default()) / f64::from(u32::MAX)
 }
 
 /// The path, to be kept. As nearly every client spells it, it need not be copied.
