@@ -30,8 +30,8 @@ mod model;
 pub(crate) type Watch = Pin<Box<dyn Future<Output = Denial> + Send>>;
 
 /// How long a store that cannot say whether an account is restricted is left in peace. The request
-/// goes on waiting meanwhile.
-const RETRY: Duration = Duration::from_secs(1);
+/// goes on waiting meanwhile. At most; many fail at the same moment.
+const RETRY: Duration = Duration::from_secs(2);
 
 /// How often a request asks for itself while the news are not [believed](Changes::is_believed), at
 /// most. Spread over half of it, because many lose the news at the same moment.
@@ -102,7 +102,7 @@ impl<S: AccountStateStore> Shared<S> {
                             shared.ended(&denial, request.act());
                             return denial;
                         }
-                        Err(_) => limit = Some(RETRY),
+                        Err(_) => limit = Some(spread(RETRY)),
                     }
                 }
                 let wait = limit.or_else(|| left_to_believe(&shared.changes));
@@ -132,7 +132,10 @@ impl<S: AccountStateStore> Shared<S> {
         watched: &Watched,
     ) -> Result<Option<Denial>, Failure> {
         for user in watched.users() {
+            // The semaphore is never closed.
+            let place = self.asking_again.acquire().await;
             let account = Account::new(user.clone(), self.state_now(user).await?);
+            drop(place);
             if let Verdict::Refuse(refusal) = self.judge(request.class, request.act(), &account)? {
                 return Ok(Some(self.refuse(&account, refusal)));
             }
@@ -149,15 +152,17 @@ fn left_to_believe(changes: &Changes) -> Option<Duration> {
         .saturating_duration_since(Instant::now());
     // Past the end the bound is `UNPROVED`, and before it the end.
     Some(match left.is_zero() {
-        true => UNPROVED.mul_f64(0.5 + random_fraction() / 2.0),
+        true => spread(UNPROVED),
         false => left,
     })
 }
 
-/// Between 0 and 1.
-fn random_fraction() -> f64 {
+/// Between a half and the whole of `span`, so that those who begin to wait at the same moment do not
+/// ask in step.
+fn spread(span: Duration) -> Duration {
     let random = RandomState::new().hash_one(0) >> 32;
-    f64::from(u32::try_from(random).unwrap_or_default()) / f64::from(u32::MAX)
+    let half = f64::from(u32::try_from(random).unwrap_or_default()) / f64::from(u32::MAX) / 2.0;
+    span.mul_f64(0.5 + half)
 }
 
 /// The path, to be kept. As nearly every client spells it, it need not be copied.
