@@ -41,6 +41,7 @@ use tower_account_status::{
     Account, AccountState, AccountStateStore, AccountStatusLayer, Credential, MemoryStore, Peek,
     UserId,
 };
+use tower_account_status::{forward, store::Answer};
 use tower_layer::Layer;
 
 const CONNECTIONS: usize = 16;
@@ -177,22 +178,21 @@ struct Slow {
 }
 
 impl AccountStateStore for Slow {
-    type Error = Infallible;
+    forward! {
+        store => application_service, login_name, third_party, login_token, refresh_token, state,
+        changes
+    }
 
-    async fn account(&self, credential: Credential<'_>) -> Result<Option<UserId>, Infallible> {
+    async fn access_token(&self, token: &str) -> Answer {
         let released = self.released.notified();
         self.waiting.fetch_add(1, Ordering::Release);
         released.await;
-        self.store.account(credential).await
-    }
-
-    async fn state(&self, user: &UserId) -> Result<AccountState, Infallible> {
-        AccountStateStore::state(&self.store, user).await
+        self.store.access_token(token).await
     }
 
     fn peek(&self, credential: Credential<'_>) -> Peek {
         match self.store.peek(credential) {
-            Peek::Account(Account { state, .. }) if !state.is_active() => Peek::Ask,
+            Peek::Account(account) if !account.state().is_active() => Peek::Ask,
             answer => answer,
         }
     }

@@ -86,7 +86,9 @@ fn sample(size: usize) -> Vec<String> {
 }
 
 fn hit(store: &MemoryStore, token: &str) -> bool {
-    store.is_active(Credential::AccessToken(AccessToken::new(token)))
+    store
+        .glance(Credential::AccessToken(token.into()))
+        .is_none()
 }
 
 /// The best of some rounds.

@@ -53,7 +53,10 @@ async fn main() {
     let path = folder.path().join("restrictions.db");
     let sqlite = SqliteStore::open(&path).await.unwrap();
     for number in 0..100 {
-        sqlite.restrict(&user(number), Locked.into()).await.unwrap();
+        sqlite
+            .set_restriction(&user(number), Locked.into())
+            .await
+            .unwrap();
     }
     look_ups("SQLite, two reading threads", &sqlite).await;
     drop(sqlite);
@@ -129,7 +132,11 @@ async fn look_ups(what: &str, store: &(impl RestrictionStore + Clone)) {
                     number = (number + 104_729) % (2 * ACCOUNTS);
                     let user = user(number);
                     let asked = Instant::now();
-                    let state = store.state(&user).await.map_err(Into::into).unwrap();
+                    let state = store
+                        .state_of(&user)
+                        .await
+                        .map_err(Into::<tower_account_status::store::StoreError>::into)
+                        .unwrap();
                     times.push(asked.elapsed());
                     black_box(state);
                 }
@@ -151,7 +158,7 @@ async fn listen(url: &str, with_the_set: bool) {
         true => with_set(url).await,
         false => PostgresStore::connect(url).await.unwrap(),
     };
-    let mut news = store.changes().unwrap().subscribe(&user(1));
+    let mut news = store.restriction_changes().unwrap().subscribe(&user(1));
     println!("listening");
     loop {
         news.changed().await;
@@ -173,7 +180,7 @@ async fn announcements(url: &str, store: &PostgresStore, how: &str) {
     for number in 0..1000 {
         let lock = Restriction::new(Locked).with_reason(number.to_string());
         let started = now();
-        store.restrict(&user(1), lock.into()).await.unwrap();
+        store.set_restriction(&user(1), lock.into()).await.unwrap();
         let committed = now();
         let heard: u128 = next(&mut lines).parse().unwrap();
         let nanos = |from: u128, to: u128| {
@@ -202,7 +209,7 @@ async fn load<R: RestrictionStore>(what: &str, store: impl Future<Output = R>) {
     let began = Instant::now();
     for _ in 0..1000 {
         for user in &users {
-            assert!(black_box(store.peek_state(user)).is_some());
+            assert!(black_box(store.peek_state_of(user)).is_some());
         }
     }
     let look = began.elapsed().as_nanos() as f64 / 1e6;

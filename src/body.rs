@@ -13,7 +13,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, Request, Response, header::CONTENT_ENCODING};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 use tower_service::Service;
@@ -300,6 +300,17 @@ const MAX_TRAILERS: usize = 256;
 /// time limit has to be looked at meanwhile.
 const FRAMES_AT_ONCE: u32 = 64;
 
+/// Whether the head says that the body is not what it will be once it is decoded. What it says
+/// before that is another body's text, or none.
+pub(crate) fn is_encoded(headers: &HeaderMap) -> bool {
+    let all = headers.get_all(CONTENT_ENCODING).into_iter();
+    let mut codings = all.flat_map(|value| value.as_bytes().split(|&byte| byte == b','));
+    codings.any(|coding| {
+        let coding = coding.trim_ascii();
+        !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity")
+    })
+}
+
 /// Reads a body that may have up to `limit` bytes and take up to `timeout`.
 pub(crate) async fn read<B: Body>(
     body: B,
@@ -315,7 +326,8 @@ async fn collect<B: Body>(body: B, limit: usize) -> Result<Collected, ReadError>
         return Err(ReadError::TooLarge);
     }
     let mut body = std::pin::pin!(body);
-    let mut data = Gathered::default();
+    let expected = usize::try_from(body.size_hint().lower()).unwrap_or(limit);
+    let mut data = Gathered::new(expected.min(limit));
     let mut trailers: Option<Box<HeaderMap>> = None;
     let mut frames = 0_u32;
     let mut next_frame = |context: &mut Context<'_>| {
@@ -349,33 +361,54 @@ async fn collect<B: Body>(body: B, limit: usize) -> Result<Collected, ReadError>
 }
 
 /// Chunks of a body in one piece; not copied when there is only one, as there nearly always is.
-#[derive(Default)]
 struct Gathered {
     first: Bytes,
-    rest: bytes::BytesMut,
+    all: Vec<u8>,
+    /// How many bytes there will be at least.
+    expected: usize,
 }
 
 impl Gathered {
+    /// `expected` is no more than the limit.
+    fn new(expected: usize) -> Self {
+        Self {
+            first: Bytes::new(),
+            all: Vec::new(),
+            expected,
+        }
+    }
+
     fn push<D: bytes::Buf>(&mut self, mut chunk: D, limit: usize) -> Result<(), ReadError> {
         let len = chunk.remaining();
-        if len > limit.saturating_sub(self.first.len() + self.rest.len()) {
+        let before = self.first.len() + self.all.len();
+        if len > limit.saturating_sub(before) {
             return Err(ReadError::TooLarge);
         }
-        if self.first.is_empty() {
+        if before == 0 {
             self.first = chunk.copy_to_bytes(len);
-        } else {
-            self.rest.extend_from_slice(&chunk.copy_to_bytes(len));
+            return Ok(());
+        }
+        let needed = before + len;
+        if needed > self.all.capacity() {
+            // Twice as much as there is, and never more than there may be.
+            let capacity = needed.saturating_mul(2).min(limit).max(self.expected);
+            self.all.reserve_exact(capacity - self.all.len());
+        }
+        self.all.extend_from_slice(&self.first);
+        self.first = Bytes::new();
+        while chunk.has_remaining() {
+            let piece = chunk.chunk();
+            self.all.extend_from_slice(piece);
+            let len = piece.len();
+            chunk.advance(len);
         }
         Ok(())
     }
 
     fn into_bytes(self) -> Bytes {
-        if self.rest.is_empty() {
-            return self.first;
+        match self.all.is_empty() {
+            true => self.first,
+            false => self.all.into(),
         }
-        let mut all = bytes::BytesMut::with_capacity(self.first.len() + self.rest.len());
-        all.extend_from_slice(&self.first);
-        all.extend_from_slice(&self.rest);
-        all.freeze()
     }
 }

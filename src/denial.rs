@@ -7,7 +7,7 @@ use http::{
     HeaderMap, HeaderValue, Method, Response, StatusCode,
     header::{
         ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-        CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER,
+        ACCESS_CONTROL_EXPOSE_HEADERS, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER,
     },
 };
 
@@ -38,8 +38,16 @@ pub enum DenialCause {
     BodyTooLarge,
     /// The body that names an account is not JSON: 400 `M_NOT_JSON`.
     BodyNotJson,
+    /// The body that names an account has a `Content-Encoding`, so that nothing in it can be read:
+    /// 415 `M_UNKNOWN`.
+    BodyEncoded,
+    /// The body that names an account is JSON, and not an object: 400 `M_BAD_JSON`.
+    BodyNotObject,
     /// The body names an account by something other than a string: 400 `M_BAD_JSON`.
     BodyBadJson,
+    /// Some parser, or a server that merges bodies, may read the body that names an account otherwise
+    /// than it says: 400 `M_BAD_JSON`.
+    BodyUnclear,
     /// The body failed while it was read: 400 `M_UNKNOWN`.
     BodyFailed,
     /// The body did not end within the time limit: 408 `M_UNKNOWN`.
@@ -123,10 +131,25 @@ impl DenialCause {
                 answer!(PAYLOAD_TOO_LARGE, "M_TOO_LARGE", "Request body too large")
             }
             Self::BodyNotJson => answer!(BAD_REQUEST, "M_NOT_JSON", "Request body is not JSON"),
+            Self::BodyEncoded => answer!(
+                UNSUPPORTED_MEDIA_TYPE,
+                "M_UNKNOWN",
+                "Request body has to be sent without an encoding"
+            ),
+            Self::BodyNotObject => answer!(
+                BAD_REQUEST,
+                "M_BAD_JSON",
+                "Request body is not a JSON object"
+            ),
+            Self::BodyUnclear => answer!(
+                BAD_REQUEST,
+                "M_BAD_JSON",
+                "Request body can be read in more than one way"
+            ),
             Self::BodyBadJson => answer!(
                 BAD_REQUEST,
                 "M_BAD_JSON",
-                "Request body names an account by something other than text"
+                "Request body does not say plainly which account it means"
             ),
             Self::BodyFailed => answer!(
                 BAD_REQUEST,
@@ -284,7 +307,7 @@ impl Denial {
             headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
         }
         if let Some(retry_after) = self.retry_after() {
-            headers.insert(RETRY_AFTER, retry_after);
+            insert_retry_after(&mut headers, retry_after, self.cors);
         }
         if form.is_head {
             body = Bytes::new();
@@ -388,6 +411,15 @@ pub(crate) fn insert_cors_headers(headers: &mut HeaderMap) {
     }
 }
 
+/// A script in a browser reads the header only if it is exposed.
+pub(crate) fn insert_retry_after(headers: &mut HeaderMap, retry_after: HeaderValue, cors: bool) {
+    if cors {
+        let exposed = HeaderValue::from_static("Retry-After");
+        headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
+    }
+    headers.insert(RETRY_AFTER, retry_after);
+}
+
 /// The largest border between characters that is not beyond `limit`.
 fn char_boundary(text: &str, limit: usize) -> usize {
     (0..=limit.min(text.len()))
@@ -420,7 +452,12 @@ impl fmt::Display for Denial {
             DenialCause::TooManyCredentials => f.write_str("too many accounts in one request"),
             DenialCause::BodyTooLarge => f.write_str("the request body is too large"),
             DenialCause::BodyNotJson => f.write_str("the request body is not JSON"),
+            DenialCause::BodyEncoded => f.write_str("the request body is encoded"),
+            DenialCause::BodyNotObject => f.write_str("the request body is not an object"),
             DenialCause::BodyBadJson => f.write_str("the request body names no account by text"),
+            DenialCause::BodyUnclear => {
+                f.write_str("the request body can be read in more than one way")
+            }
             DenialCause::BodyFailed => f.write_str("the request body failed"),
             DenialCause::BodyTimedOut => f.write_str("the request body took too long"),
         }

@@ -51,6 +51,21 @@ use crate::{
 /// - The observer hears of what is refused or would be, and of what passes unchecked. It does not
 ///   hear of what simply passes, because the layer has told it of the request.
 ///
+/// # Sessions of user-interactive authentication
+///
+/// Some servers keep the body with which such a session began, and fill up with it what a later
+/// body leaves out. The layer sees each body as it was sent. It refuses `POST /login` and
+/// `POST /refresh` with an `auth`, which neither has in the specification. Where `auth` is
+/// regular, a handler that merges has to ask about what it has put together:
+///
+/// - [`check`](Self::check) the account that it is about to act for, unless that is the owner of
+///   the request's access token, before it makes a device, changes a password or deactivates;
+/// - [`check_action`](Self::check_action) what the merged body makes of the request, where a
+///   suspended account may do one thing by that endpoint and not another.
+///
+/// So has every handler that takes a session for proof which it was given earlier, by e-mail for
+/// example: then no body names the account.
+///
 /// [`AccountStatusLayer::guard`]: crate::AccountStatusLayer::guard
 /// [`NamedAccountCheck::ByHandler`]: crate::NamedAccountCheck::ByHandler
 /// [`with_report_only`]: crate::AccountStatusLayer::with_report_only

@@ -48,7 +48,7 @@ pub(crate) fn judge<'a>(
     if class.passes {
         return Verdict::Pass;
     }
-    let Some(kind) = account.state.in_force(now).map(Restriction::kind) else {
+    let Some(kind) = account.state().in_force(now).map(Restriction::kind) else {
         return Verdict::Pass;
     };
     if kind != RestrictionKind::Suspended {

@@ -33,14 +33,14 @@ mod shared;
 pub mod store;
 mod suspension;
 
-pub use account::{Account, AccountState, Restriction, RestrictionKind, UserId};
+pub use account::{Account, AccountState, Flags, Restriction, RestrictionKind, UserId};
 pub use action::Action;
 pub use body::{
     KeptBodies, RequestBodies, RequestBody, ResponseBodies, ResponseBody, WrappedBodies,
 };
 pub use changes::{Announcement, ChangeListener, Changes, Subscription};
 pub use checked_accounts::CheckedAccounts;
-pub use credential::{AccessToken, Credential, LoginIdentifier, LoginToken, Secret};
+pub use credential::{AccessToken, Credential, LoginToken, Secret, ThirdParty};
 pub use denial::{Denial, DenialCause};
 pub use future::ResponseFuture;
 pub use guard::AccountGuard;
@@ -56,8 +56,8 @@ pub use request::{long_poll::LongPoll, request_path::RequestPath};
 pub use service::{AccountStatus, IntoMakeService};
 pub use settings::{NamedAccountCheck, NamedIn, StoreFailure};
 pub use store::{
-    AccountStateStore, Combined, CredentialOwner, DynAccountStateStore, MemoryStore, Peek,
-    RestrictionRecord, RestrictionStore,
+    AccountStateStore, Combined, DynAccountStateStore, MemoryStore, Peek, RestrictionRecord,
+    RestrictionStore,
 };
 #[cfg(feature = "cache")]
 #[cfg_attr(docsrs, doc(cfg(feature = "cache")))]

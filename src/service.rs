@@ -15,7 +15,7 @@ use tower_service::Service;
 
 use crate::{
     body::{KeptBodies, RequestBodies, ResponseBodies},
-    check::{AtOnce, Findings, check_awaited},
+    check::{AtOnce, FastPath, Findings, check_awaited},
     checked_accounts::CheckedAccounts,
     common::inner_service,
     denial::AnswerForm,
@@ -23,7 +23,7 @@ use crate::{
     guard::AccountGuard,
     request::head::Head,
     shared::Shared,
-    store::AccountStateStore,
+    store::{AccountStateStore, Peek},
 };
 
 /// Refuses what restricted accounts may not do, and hands everything else to the inner service
@@ -76,16 +76,21 @@ where
     // No `#[inline]`: it is generic, so it is inlined anyway where that pays, but late, when the
     // request need not be copied into a variable of its own.
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        if self.shared.passes_on_the_fast_path(&request) {
-            return ResponseFuture::pass(Req::call(&mut self.inner, request));
+        match self.shared.fast_path(&request) {
+            FastPath::Passes => ResponseFuture::pass(Req::call(&mut self.inner, request)),
+            FastPath::Unclear => self.examine(request, None),
+            FastPath::Glanced(peek) => self.examine(request, Some(peek)),
         }
-        self.examine(request)
     }
 }
 
 impl<S: Clone, Store: AccountStateStore, Req, Res> AccountStatus<S, Store, Req, Res> {
     #[inline(never)]
-    fn examine<B, ResB>(&mut self, mut request: Request<B>) -> ResponseFuture<S, Req::Body, Res>
+    fn examine<B, ResB>(
+        &mut self,
+        mut request: Request<B>,
+        glanced: Option<Peek>,
+    ) -> ResponseFuture<S, Req::Body, Res>
     where
         S: Service<Request<Req::Body>, Response = Response<ResB>>,
         Req: RequestBodies<B>,
@@ -97,7 +102,7 @@ impl<S: Clone, Store: AccountStateStore, Req, Res> AccountStatus<S, Store, Req, 
         let head = Head::of(&request, &self.shared.settings.path);
         let form = AnswerForm::of(head.method, &head.path);
         let mut found = Findings::new();
-        let class = match self.shared.check_at_once(&head, &mut found) {
+        let class = match self.shared.check_at_once(&head, glanced, &mut found) {
             AtOnce::Pass(class) => {
                 self.shared.passed(&found, head.act());
                 class
@@ -115,6 +120,7 @@ impl<S: Clone, Store: AccountStateStore, Req, Res> AccountStatus<S, Store, Req, 
                     Arc::clone(&self.shared),
                     request,
                     class,
+                    found.answers,
                     announcements,
                     Shared::hand_on,
                 );

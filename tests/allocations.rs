@@ -24,6 +24,10 @@ use tower_account_status::{
     AccountState, AccountStateStore, AccountStatusLayer, Credential, MemoryStore, Restriction,
     RestrictionKind, UserId,
 };
+use tower_account_status::{
+    store::{Answer, StoreError},
+    without,
+};
 
 /// An endpoint whose requests do not wait.
 const ROOMS: &str = "/_matrix/client/v3/joined_rooms";
@@ -188,15 +192,15 @@ fn speed_a_refusal_allocates_five_times_at_most() {
 struct Awaited(UserId, AccountState);
 
 impl AccountStateStore for Awaited {
-    type Error = Infallible;
-
-    async fn account(&self, _: Credential<'_>) -> Result<Option<UserId>, Infallible> {
+    async fn access_token(&self, _: &str) -> Answer {
         Ok(Some(self.0.clone()))
     }
 
-    async fn state(&self, _: &UserId) -> Result<AccountState, Infallible> {
+    async fn state(&self, _: &str) -> Result<AccountState, StoreError> {
         Ok(self.1.clone())
     }
+
+    without! { application_service, login_name, third_party, login_token, refresh_token, changes }
 }
 
 #[tokio::test]

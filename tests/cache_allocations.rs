@@ -9,7 +9,7 @@ mod cache_support;
 
 use allocation_counter::measure;
 use cache_support::{ALICE, BOB, Backend, ask, token};
-use tower_account_status::{AccessToken, AccountStateStore, CachedStore, Peek};
+use tower_account_status::{AccountStateStore, CachedStore, Credential, Peek};
 
 #[tokio::test]
 async fn an_answer_from_memory_allocates_nothing() {
@@ -17,20 +17,19 @@ async fn an_answer_from_memory_allocates_nothing() {
     backend.lock(BOB);
     backend.insert_service("bridge", ALICE);
     let cache = CachedStore::new(backend);
-    let bridge = AccessToken::new("bridge").with_asserted_user(ALICE).into();
+    let bridge = Credential::ApplicationService("bridge".into());
     for credential in [token("alice"), token("bob"), token("nobody"), bridge] {
         ask(&cache, credential).await.unwrap();
     }
-    let user = ALICE.into();
     let counted = measure(|| {
         for _ in 0..100 {
-            assert!(cache.is_active(token("alice")));
-            assert!(cache.is_active(bridge));
+            assert!(cache.glance(token("alice")).is_none());
+            assert!(cache.glance(bridge).is_none());
             assert!(matches!(cache.peek(token("alice")), Peek::Account(_)));
             assert!(matches!(cache.peek(token("bob")), Peek::Account(_)));
-            assert!(cache.peek(token("nobody")) == Peek::Nobody);
+            assert!(cache.peek(token("nobody")) == Peek::Unknown);
             assert!(cache.peek(token("stranger")) == Peek::Ask);
-            assert!(cache.peek_state(&user).is_some());
+            assert!(cache.peek_state(ALICE).is_some());
         }
     });
     assert_eq!(counted.count_total, 0, "{counted:?}");

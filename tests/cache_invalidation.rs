@@ -41,7 +41,7 @@ async fn lock_during_a_look_up(backend: &Backend, cache: &Cache, tell: impl FnOn
     backend.release(0);
     let earlier = before.await.unwrap().unwrap().unwrap();
     assert!(
-        earlier.state.is_active(),
+        earlier.state().is_active(),
         "it began before, and was told so"
     );
     settle().await;
@@ -53,7 +53,7 @@ async fn lock_during_a_look_up(backend: &Backend, cache: &Cache, tell: impl FnOn
     backend.release_all();
     settle().await;
     backend.release_all();
-    assert!(!after.await.unwrap().unwrap().unwrap().state.is_active());
+    assert!(!after.await.unwrap().unwrap().unwrap().state().is_active());
     backend.set_mode(Mode::Answer);
     assert!(is_locked(cache, "alice").await);
 }
@@ -71,11 +71,11 @@ async fn t12_invalidate_during_the_first_look_up_of_a_token() {
     assert_eq!(backend.held(), 1);
     backend.release(0);
     let earlier = before.await.unwrap().unwrap().unwrap();
-    assert!(earlier.state.is_active(), "it began before");
+    assert!(earlier.state().is_active(), "it began before");
     backend.until_held(1).await;
     assert_eq!(cache.peek(token("alice")), Peek::Ask);
     backend.release(0);
-    assert!(!after.await.unwrap().unwrap().unwrap().state.is_active());
+    assert!(!after.await.unwrap().unwrap().unwrap().state().is_active());
     assert_eq!(backend.loads_by_kind(), [0, 1, 1]);
     assert!(is_locked(&cache, "alice").await);
 }
@@ -109,11 +109,11 @@ async fn t12_invalidate_credential_during_a_look_up() {
     let after = spawn(&cache, "carol").await;
     backend.until_held(2).await;
     backend.release(1);
-    assert_eq!(after.await.unwrap().unwrap().unwrap().user, BOB);
+    assert_eq!(after.await.unwrap().unwrap().unwrap().into_parts().0, BOB);
     backend.release(0);
     assert_eq!(before.await.unwrap().unwrap(), None);
     assert!(
-        cache.is_active(token("carol")),
+        cache.glance(token("carol")).is_none(),
         "the late answer replaces nothing"
     );
 }
@@ -129,7 +129,15 @@ async fn invalidate_all_forgets_owners_and_unknown_tokens_too() {
     cache.handle().invalidate_all();
     for name in ["alice", "carol"] {
         assert_eq!(cache.peek(token(name)), Peek::Ask);
-        assert_eq!(ask(&cache, token(name)).await.unwrap().unwrap().user, BOB);
+        assert_eq!(
+            ask(&cache, token(name))
+                .await
+                .unwrap()
+                .unwrap()
+                .into_parts()
+                .0,
+            BOB
+        );
     }
 }
 
@@ -141,7 +149,7 @@ async fn a_revoked_token_is_forgotten_and_the_account_is_not() {
     backend.remove("alice");
     cache.handle().invalidate_credential(token("alice"));
     assert_eq!(ask(&cache, token("alice")).await.unwrap(), None);
-    assert!(cache.peek_state(&ALICE.into()).is_some());
+    assert!(cache.peek_state(ALICE).is_some());
 }
 
 #[tokio::test]
@@ -166,8 +174,8 @@ async fn rule_17_a_change_of_the_inner_store_reaches_the_cache_before_its_announ
     for everyone in [false, true] {
         backend.set(ALICE, tower_account_status::AccountState::ACTIVE);
         hub.announce(ALICE);
-        cache.account_and_state(token("alice")).await.unwrap();
-        assert!(cache.is_active(token("alice")));
+        cache.access_token_and_state("alice").await.unwrap();
+        assert!(cache.glance(token("alice")).is_none());
         let mut news = cache.changes().unwrap().subscribe(ALICE);
         backend.lock(ALICE);
         match everyone {
@@ -177,11 +185,11 @@ async fn rule_17_a_change_of_the_inner_store_reaches_the_cache_before_its_announ
         assert!(is_ready(&mut news));
         assert_eq!(cache.peek(token("alice")), Peek::Ask);
         let account = cache
-            .account_and_state(token("alice"))
+            .access_token_and_state("alice")
             .await
             .unwrap()
             .unwrap();
-        assert!(!account.state.is_active());
+        assert!(!account.state().is_active());
     }
 }
 
@@ -190,12 +198,12 @@ async fn rule_17_to_announce_on_the_caches_hub_forgets_the_entry() {
     let memory = Arc::new(MemoryStore::new());
     memory.insert_access_token("alice", ALICE);
     let cache = CachedStore::new(Arc::clone(&memory));
-    cache.account_and_state(token("alice")).await.unwrap();
-    assert!(cache.is_active(token("alice")));
+    cache.access_token_and_state("alice").await.unwrap();
+    assert!(cache.glance(token("alice")).is_none());
     cache.changes().unwrap().announce(ALICE);
     assert_eq!(cache.peek(token("alice")), Peek::Ask);
     // And the store that announces by itself.
-    cache.account_and_state(token("alice")).await.unwrap();
+    cache.access_token_and_state("alice").await.unwrap();
     memory.restrict(ALICE, RestrictionKind::Locked);
     assert_eq!(cache.peek(token("alice")), Peek::Ask);
 }

@@ -17,9 +17,9 @@ use tokio::{
     task::JoinHandle,
     time::{Instant, advance},
 };
+use tower_account_status::store::StoreError;
 use tower_account_status::{
-    Account, AccountState, AccountStateStore, CachedStore, CachedStoreError, Peek, Restriction,
-    RestrictionKind,
+    Account, AccountState, AccountStateStore, CachedStore, Peek, Restriction, RestrictionKind,
 };
 
 /// Each token and whose it is: two people, one with two devices.
@@ -81,7 +81,7 @@ struct Person {
 struct Request {
     user: usize,
     floor: u64,
-    task: JoinHandle<Result<Option<Account>, CachedStoreError>>,
+    task: JoinHandle<Result<Option<Account>, StoreError>>,
 }
 
 struct Schedule {
@@ -141,7 +141,7 @@ impl Schedule {
             Step::Peek(place) => {
                 let (name, user) = TOKENS[place];
                 if let Peek::Account(account) = self.cache.peek(token(name)) {
-                    let version = version(&account.state);
+                    let version = version(account.state());
                     self.check(user, self.people[user].floor, &account, "at once");
                     if let Some(replaced) = self.people[user].replaced.get(&version) {
                         let late = replaced.elapsed();
@@ -196,8 +196,8 @@ impl Schedule {
     }
 
     fn check(&self, user: usize, floor: u64, account: &Account, how: &str) {
-        assert_eq!(account.user, USERS[user]);
-        let version = version(&account.state);
+        assert_eq!(*account.user(), USERS[user]);
+        let version = version(account.state());
         assert!(
             version >= floor,
             "a request that began when version {floor} was announced saw {version}, {how}"

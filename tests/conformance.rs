@@ -8,15 +8,19 @@ mod postgres;
 
 use std::{
     collections::HashMap,
-    convert::Infallible,
     sync::{Arc, Mutex},
 };
 
 use tower_account_status::{
-    AccountState, Combined, Credential, CredentialOwner, MemoryStore, RestrictionKind,
-    RestrictionRecord, RestrictionStore, UserId,
-    conformance::{self, BoxError, Fixture},
+    AccountState, Combined, MemoryStore, RestrictionKind, RestrictionRecord, RestrictionStore,
+    UserId,
+    conformance::{self, Fixture},
     store::{PostgresStore, SqliteStore, postgres::PostgresOptions, sqlite::SqliteOptions},
+};
+use tower_account_status::{
+    AccountStateStore,
+    store::{Answer, ChangeRecord, Channel, StoreError},
+    without,
 };
 
 struct Memory(MemoryStore);
@@ -28,22 +32,22 @@ impl Fixture for Memory {
         &self.0
     }
 
-    async fn insert_access_token(&self, token: &str, user: &UserId) -> Result<(), BoxError> {
+    async fn insert_access_token(&self, token: &str, user: &UserId) -> Result<(), StoreError> {
         self.0.insert_access_token(token, user.clone());
         Ok(())
     }
 
-    async fn set_state(&self, user: &UserId, state: AccountState) -> Result<(), BoxError> {
+    async fn set_state(&self, user: &UserId, state: AccountState) -> Result<(), StoreError> {
         self.0.set_state(user.clone(), state);
         Ok(())
     }
 
-    async fn insert_refresh_token(&self, token: &str, user: &UserId) -> Result<bool, BoxError> {
+    async fn insert_refresh_token(&self, token: &str, user: &UserId) -> Result<bool, StoreError> {
         self.0.insert_refresh_token(token, user.clone());
         Ok(true)
     }
 
-    async fn insert_login_token(&self, token: &str, user: &UserId) -> Result<bool, BoxError> {
+    async fn insert_login_token(&self, token: &str, user: &UserId) -> Result<bool, StoreError> {
         self.0.insert_login_token(token, user.clone());
         Ok(true)
     }
@@ -51,17 +55,15 @@ impl Fixture for Memory {
 
 /// A server that knows whose a token is, and leaves the states to a ready-made store.
 #[derive(Clone, Default)]
-struct Tokens(Arc<Mutex<HashMap<Vec<u8>, UserId>>>);
+struct Tokens(Arc<Mutex<HashMap<String, UserId>>>);
 
-impl CredentialOwner for Tokens {
-    type Error = Infallible;
+impl AccountStateStore for Tokens {
+    async fn access_token(&self, token: &str) -> Answer {
+        Ok(self.0.lock().unwrap().get(token).cloned())
+    }
 
-    async fn owner(&self, credential: Credential<'_>) -> Result<Option<UserId>, Infallible> {
-        let Credential::AccessToken(access) = credential else {
-            return Ok(None);
-        };
-        let tokens = self.0.lock().unwrap();
-        Ok(tokens.get(access.token().expose()).cloned())
+    without! {
+        application_service, login_name, third_party, login_token, refresh_token, state, changes
     }
 }
 
@@ -85,25 +87,25 @@ impl<R: RestrictionStore> Fixture for WithTokens<R> {
         &self.store
     }
 
-    async fn insert_access_token(&self, token: &str, user: &UserId) -> Result<(), BoxError> {
+    async fn insert_access_token(&self, token: &str, user: &UserId) -> Result<(), StoreError> {
         let mut tokens = self.tokens.0.lock().unwrap();
         tokens.insert(token.into(), user.clone());
         Ok(())
     }
 
-    async fn set_state(&self, user: &UserId, state: AccountState) -> Result<(), BoxError> {
+    async fn set_state(&self, user: &UserId, state: AccountState) -> Result<(), StoreError> {
         let restrictions = self.store.restrictions();
-        for kind in RestrictionKind::ALL {
+        for &kind in RestrictionKind::ALL {
             match state.restriction(kind) {
                 Some(restriction) => {
                     let record = RestrictionRecord::new(restriction.clone());
-                    restrictions
-                        .restrict(user, record)
-                        .await
-                        .map_err(Into::into)?;
+                    let set = restrictions.set_restriction(user, record).await;
+                    set.map_err(Into::<StoreError>::into)?;
                 }
                 None => {
-                    restrictions.lift(user, kind).await.map_err(Into::into)?;
+                    let change = ChangeRecord::through(Channel::SERVER);
+                    let lifted = restrictions.lift_restriction(user, kind, &change).await;
+                    lifted.map_err(Into::<StoreError>::into)?;
                 }
             }
         }

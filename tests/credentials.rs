@@ -70,6 +70,12 @@ async fn rule_7_every_place_and_spelling_of_a_locked_accounts_token_counts() {
         ("?access_token=+{A}+", vec![]),
         ("?access_token={A}%00x", vec![]),
         ("?access_token=%E2%80%83{A}", vec![]),
+        ("?access_token[]={A}", vec![]),
+        ("?access_token%5B0%5D={A}", vec![]),
+        ("?+access_token={A}", vec![]),
+        ("?access_token%00={A}", vec![]),
+        ("?access_token=%2573yt_alice_secret", vec![]),
+        ("", vec!["Bearer {A};x"]),
         ("", vec!["Basic YTpi Bearer {A}"]),
         ("", vec!["x bearer\t{A} y"]),
         ("", vec!["Digest a=\"b\",Bearer {A}"]),
@@ -108,6 +114,8 @@ async fn rule_9_what_is_no_locked_accounts_token_goes_to_the_inner_service() {
         ("", vec!["x-matrix Bearer {A}"]),
         ("", vec!["Basic xBearer {A}x"]),
         ("?access_token=%20&access_token=%00", vec![]),
+        ("?access_tokens={A}", vec![]),
+        ("?x-access_token={A}", vec![]),
     ] {
         let query = with_tokens(query);
         let headers: Vec<_> = headers.into_iter().map(with_tokens).collect();
@@ -211,12 +219,68 @@ async fn rule_8_where_some_server_may_see_no_assertion_the_sender_counts_too() {
     }
 }
 
+/// Clients send the old account's token along with the new account's login. An application service
+/// authenticates with its own there.
+#[tokio::test]
+async fn rule_6_of_all_tokens_an_application_services_counts_on_login_and_register() {
+    let store = store_with(RestrictionKind::Locked);
+    store.insert_application_service_token("as_token", "@bridge:localhost");
+    store.restrict("@bridge:localhost", RestrictionKind::Locked);
+    let awaited = ScriptedStore::new(MemoryStore::new().with_server_name("localhost"));
+    awaited.memory().insert_access_token(TOKEN, ALICE);
+    awaited.memory().restrict(ALICE, RestrictionKind::Locked);
+    awaited
+        .memory()
+        .insert_application_service_token("as_token", "@bridge:localhost");
+    awaited
+        .memory()
+        .restrict("@bridge:localhost", RestrictionKind::Locked);
+    let (at_once, awaited) = (layer(&store), layer(&Arc::new(awaited)));
+    let body = r#"{"type":"m.login.application_service","username":"g","identifier":{"type":"m.id.user","user":"ghost"}}"#;
+    for path in [
+        "/_matrix/client/v3/login",
+        "/_matrix/client/r0/login",
+        "/_matrix/client/v3/register",
+        "/_matrix/client/r0/register",
+    ] {
+        for (query, header, expected) in [
+            ("", "Bearer as_token", locked()),
+            ("?access_token=as_token", "", locked()),
+            ("?user_id=ghost", "Bearer as_token", locked()),
+            ("", "bearer  as_token", locked()),
+            ("", "Bearer unknown", passed()),
+            ("", &format!("Bearer {TOKEN}"), passed()),
+            ("", "", passed()),
+        ] {
+            let request = || {
+                let mut request = anonymous(Method::POST, &format!("{path}{query}"), body);
+                let value = HeaderValue::from_str(header).expect(header);
+                request.headers_mut().append(AUTHORIZATION, value);
+                request
+            };
+            let answer = ask(&at_once, request()).await;
+            assert_eq!(answer.verdict(), expected, "{path}{query} {header}");
+            let answer = ask(&awaited, request()).await;
+            assert_eq!(
+                answer.verdict(),
+                expected,
+                "{path}{query} {header}, awaited"
+            );
+        }
+    }
+    store.lift("@bridge:localhost", RestrictionKind::Locked);
+    let mut request = anonymous(Method::POST, LOGIN, body);
+    let value = HeaderValue::from_static("Bearer as_token");
+    request.headers_mut().append(AUTHORIZATION, value);
+    assert_eq!(ask(&at_once, request).await.verdict(), passed());
+}
+
 #[tokio::test]
 async fn rule_7_a_header_without_a_token_asks_the_store_for_nothing() {
     for path in [SYNC, "/_matrix/client/v3/account/whoami"] {
         for header in ["Bearer ", "Bearer", "bearer  "] {
             let store = ScriptedStore::new(MemoryStore::new()).with(|store| {
-                (store.peek, store.is_active) = (Script::Answer, Script::Answer);
+                (store.peek, store.glance) = (Script::Answer, Script::Answer);
             });
             let store = Arc::new(store);
             let mut request = anonymous(Method::GET, path, "");
@@ -285,10 +349,10 @@ async fn the_checked_accounts_are_handed_on_where_the_setting_asks_for_it() {
         let users: Vec<_> = checked
             .iter()
             .flat_map(|checked| checked.iter())
-            .map(|account| account.user.as_str())
+            .map(|account| account.user().as_str())
             .collect();
         assert_eq!(users, expected, "{headers:?}");
-        let first = checked.map(|checked| checked.first().user.as_str());
+        let first = checked.map(|checked| checked.first().user().as_str());
         assert_eq!(first, expected.first().copied());
     }
 }

@@ -204,9 +204,7 @@ async fn rule_6_a_token_counts_on_the_other_matrix_apis() {
         let mut signed = request(&Method::GET, path, false);
         let value = "X-Matrix origin=\"a\",key=\"ed25519:a\",sig=\"b\"";
         let value = value.parse().expect("a header");
-        signed
-            .headers_mut()
-            .insert(http::header::AUTHORIZATION, value);
+        signed.headers_mut().insert(AUTHORIZATION, value);
         assert_eq!(
             call(app.clone(), signed).await.verdict(),
             passed(),

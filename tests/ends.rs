@@ -32,6 +32,10 @@ use tower_account_status::{
     RestrictionStore, UserId,
     store::{PostgresStore, SqliteStore},
 };
+use tower_account_status::{
+    store::{self, ChangeRecord, Channel, StoreError},
+    without,
+};
 use tower_layer::Layer;
 
 const SEND: &str = "/_matrix/client/v3/rooms/!room:localhost/send/m.room.message/1";
@@ -84,14 +88,17 @@ impl<S: AccountStateStore, R: RestrictionStore> World<S, R> {
     async fn restrict(&self, restriction: Restriction) {
         let restricted = self
             .restrictions
-            .restrict(&ALICE.into(), restriction.into())
+            .set_restriction(&ALICE.into(), restriction.into())
             .await;
-        restricted.map_err(Into::into).unwrap();
+        restricted.map_err(Into::<StoreError>::into).unwrap();
     }
 
     async fn lift(&self, kind: RestrictionKind) -> bool {
-        let lifted = self.restrictions.lift(&ALICE.into(), kind).await;
-        lifted.map_err(Into::into).unwrap()
+        let lifted = self
+            .restrictions
+            .lift_restriction(&ALICE.into(), kind, &ChangeRecord::through(Channel::SERVER))
+            .await;
+        lifted.map_err(Into::<StoreError>::into).unwrap()
     }
 
     /// What Alice gets for sending a message, which every restriction refuses.
@@ -124,7 +131,7 @@ where
 {
     let until = start() + seconds(3600);
     let milli = Duration::from_millis(1);
-    for kind in RestrictionKind::ALL {
+    for kind in RestrictionKind::ALL.iter().copied() {
         let time_out = Restriction::new(kind)
             .with_reason("Please calm down")
             .with_until(until);
@@ -223,12 +230,18 @@ async fn rule_16_a_sync_that_waits_ends_for_a_restriction_in_force_and_for_no_ot
     World::<S, R>::expect(&answer, refused(Locked), Some("90"));
 }
 
-fn owner(credential: Credential<'_>) -> Option<UserId> {
-    match credential {
-        Credential::AccessToken(access) if access.token().expose() == TOKEN.as_bytes() => {
-            Some(ALICE.into())
-        }
-        _ => None,
+/// Whose tokens there are, in memory.
+struct Own;
+
+impl AccountStateStore for Own {
+    const RESOLVES_AT_ONCE: bool = true;
+
+    async fn access_token(&self, token: &str) -> store::Answer {
+        Ok((token == TOKEN).then(|| ALICE.into()))
+    }
+
+    without! {
+        application_service, login_name, third_party, login_token, refresh_token, state, changes
     }
 }
 
@@ -289,18 +302,18 @@ over_every_store! {
     };
     sqlite_store: {
         let (store, keep) = sqlite().await;
-        (Combined::at_once(owner, store.clone()), store, keep)
+        (Combined::new(Own, store.clone()), store, keep)
     };
     cached_sqlite_store: {
         let (store, keep) = sqlite().await;
-        (CachedStore::new(Combined::at_once(owner, store.clone())), store, keep)
+        (CachedStore::new(Combined::new(Own, store.clone())), store, keep)
     };
     postgres_store: {
         let (store, keep) = in_postgres().await;
-        (Combined::at_once(owner, store.clone()), store, keep)
+        (Combined::new(Own, store.clone()), store, keep)
     };
     cached_postgres_store: {
         let (store, keep) = in_postgres().await;
-        (CachedStore::new(Combined::at_once(owner, store.clone())), store, keep)
+        (CachedStore::new(Combined::new(Own, store.clone())), store, keep)
     };
 }

@@ -5,7 +5,7 @@ mod support;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Method, Request};
+use http::{HeaderValue, Method, Request, header::AUTHORIZATION};
 use http_body_util::Full;
 use support::{
     ALICE, Answer, BOB, LOGIN, LOGOUT, SYNC, TOKEN, alices, anonymous, ask, bear, locked, passed,
@@ -44,12 +44,14 @@ const FAILURES: [(&str, Change); 11] = [
     ("state panics later", |store| {
         store.state = Script::PanicLater;
     }),
-    ("peek panics", |store| store.peek = Script::Panic),
+    ("glance and peek panic", |store| {
+        (store.glance, store.peek) = (Script::Panic, Script::Panic);
+    }),
     ("all fail", |store| {
         (store.account, store.state) = (Script::Fail, Script::Fail);
     }),
-    ("is_active and account panic", |store| {
-        (store.is_active, store.account) = (Script::Panic, Script::Panic);
+    ("glance and account panic", |store| {
+        (store.glance, store.account) = (Script::Panic, Script::Panic);
     }),
 ];
 
@@ -82,6 +84,8 @@ async fn rule_12_no_answer_is_503_and_never_401_403_or_200() {
             let answer = ask(&layer, alices(method.clone(), path)).await;
             assert_eq!(answer.verdict(), unavailable(), "{what}: {method} {path}");
             assert_eq!(answer.header("retry-after"), Some("5"), "{what}");
+            let exposed = answer.header("access-control-expose-headers");
+            assert_eq!(exposed, Some("Retry-After"), "{what}");
             assert_eq!(answer.header("access-control-allow-origin"), Some("*"));
             assert_eq!(answer.header("cache-control"), Some("no-store"));
             assert!(answer.json().get("soft_logout").is_none(), "{what}");
@@ -208,6 +212,12 @@ async fn rule_12_on_refresh_a_failure_passes_and_on_login_it_does_not() {
             (PASSWORD, unavailable()),
             (REFRESH, passed()),
             ("/_matrix/client/r0/refresh", passed()),
+            ("/_matrix/client/v1/refresh", passed()),
+            ("/_matrix/client/unstable/refresh", passed()),
+            (
+                "/_matrix/client/unstable/org.matrix.msc2918/refresh",
+                passed(),
+            ),
         ] {
             let mut request = named(if path.ends_with("refresh") {
                 REFRESH
@@ -215,6 +225,11 @@ async fn rule_12_on_refresh_a_failure_passes_and_on_login_it_does_not() {
                 path
             });
             *request.uri_mut() = path.parse().unwrap();
+            if path.ends_with("refresh") {
+                // The expired token, which the client sends along.
+                let headers = request.headers_mut();
+                headers.insert(AUTHORIZATION, HeaderValue::from_static("Bearer expired"));
+            }
             assert_eq!(
                 ask(&layer, request).await.verdict(),
                 expected,
@@ -264,7 +279,7 @@ async fn rule_12_passing_everywhere_is_a_setting() {
 #[tokio::test]
 async fn rule_12_a_shortcut_that_panics_is_no_answer_and_the_store_is_asked() {
     quiet();
-    let store = scripted(|store| (store.is_active, store.peek) = (Script::Panic, Script::Answer));
+    let store = scripted(|store| (store.glance, store.peek) = (Script::Panic, Script::Answer));
     let layer = AccountStatusLayer::new(store);
     assert_eq!(
         ask(&layer, alices(Method::GET, SYNC)).await.verdict(),

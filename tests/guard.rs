@@ -14,10 +14,12 @@ use support::{
 };
 use tower::Layer;
 use tower_account_status::{
-    AccountGuard, AccountState, AccountStateStore, AccountStatusLayer, Action, Combined,
-    Credential, Denial, DenialCause, MemoryStore, NamedAccountCheck, NamedIn,
+    AccountGuard, AccountStateStore, AccountStatusLayer, Action, Combined, Denial, DenialCause,
+    MemoryStore, NamedAccountCheck, NamedIn,
     RestrictionKind::{Deactivated, Locked, Suspended},
-    StoreFailure, SuspensionPolicy, UserId,
+    StoreFailure, SuspensionPolicy, UserId, forward,
+    store::Answer,
+    without,
 };
 
 fn alice() -> UserId {
@@ -122,6 +124,19 @@ async fn rule_12_the_guard_heeds_the_setting_while_the_store_fails() {
     }
 }
 
+/// A server's own tokens, in a closure.
+struct Tokens<F>(F);
+
+impl<F: Fn(&str) -> Option<UserId> + Send + Sync + 'static> AccountStateStore for Tokens<F> {
+    async fn access_token(&self, token: &str) -> Answer {
+        Ok((self.0)(token))
+    }
+
+    without! {
+        application_service, login_name, third_party, login_token, refresh_token, state, changes
+    }
+}
+
 /// A store that holds a closure has no name, and the guard does not ask for one.
 #[tokio::test]
 async fn the_guard_of_a_store_without_a_name_can_be_named() {
@@ -130,8 +145,8 @@ async fn the_guard_of_a_store_without_a_name_can_be_named() {
     }
     let restrictions = Arc::new(MemoryStore::new());
     restrictions.restrict(ALICE, Locked);
-    let owner = |_: Credential<'_>| None;
-    let layer = AccountStatusLayer::new(Combined::at_once(owner, restrictions));
+    let tokens = Tokens(|_: &str| None);
+    let layer = AccountStatusLayer::new(Combined::new(tokens, restrictions));
     let state = State {
         guard: layer.guard(),
     };
@@ -146,15 +161,7 @@ struct Server {
 }
 
 impl AccountStateStore for Server {
-    type Error = std::convert::Infallible;
-
-    async fn account(&self, credential: Credential<'_>) -> Result<Option<UserId>, Self::Error> {
-        self.memory.account(credential).await
-    }
-
-    async fn state(&self, user: &UserId) -> Result<AccountState, Self::Error> {
-        AccountStateStore::state(&self.memory, user).await
-    }
+    forward! { memory => all }
 }
 
 #[tokio::test]

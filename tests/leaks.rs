@@ -16,9 +16,13 @@ use http_body_util::{BodyExt as _, Full};
 use tower::{Service as _, ServiceExt as _};
 use tower_account_status::{
     AccessToken, Account, AccountState, AccountStateStore, AccountStatusLayer, Action, Changes,
-    CheckedAccounts, Credential, Denial, DynAccountStateStore, LoginIdentifier, LoginToken,
-    MemoryStore, NamedAccountCheck, NamedIn, Outcome, Peek, Restriction, RestrictionKind,
-    RestrictionRecord, Secret, StoreFailure, SuspensionPolicy, UserId,
+    CheckedAccounts, Credential, Denial, DynAccountStateStore, LoginToken, MemoryStore,
+    NamedAccountCheck, NamedIn, Outcome, Peek, Restriction, RestrictionKind, RestrictionRecord,
+    Secret, StoreFailure, SuspensionPolicy, UserId,
+};
+use tower_account_status::{
+    ThirdParty, by_credential, forward,
+    store::{Answer, StoreError},
 };
 use tower_layer::Layer as _;
 
@@ -66,28 +70,8 @@ struct Store {
 }
 
 impl AccountStateStore for Store {
-    type Error = &'static str;
-
-    async fn account(&self, credential: Credential<'_>) -> Result<Option<UserId>, Self::Error> {
-        match self.fails {
-            Fails::Error => Err("the database is away"),
-            Fails::Panic => panic!("the database was torn off, while it looked for {credential:?}"),
-            Fails::Hang => std::future::pending().await,
-            Fails::Not | Fails::AtOnce => Ok(self
-                .memory
-                .account(credential)
-                .await
-                .unwrap_or_else(|never| match never {})),
-        }
-    }
-
-    async fn state(&self, user: &UserId) -> Result<AccountState, Self::Error> {
-        Ok(self
-            .memory
-            .state(user)
-            .await
-            .unwrap_or_else(|never| match never {}))
-    }
+    by_credential! { owner }
+    forward! { memory => state, changes }
 
     fn peek(&self, credential: Credential<'_>) -> Peek {
         assert!(
@@ -96,9 +80,19 @@ impl AccountStateStore for Store {
         );
         Peek::Ask
     }
+}
 
-    fn changes(&self) -> Option<Changes> {
-        self.memory.changes()
+impl Store {
+    async fn owner(&self, credential: Credential<'_>) -> Answer {
+        match self.fails {
+            Fails::Error => Err(StoreError::msg("the database is away")),
+            Fails::Panic => panic!("the database was torn off, while it looked for {credential:?}"),
+            Fails::Hang => std::future::pending().await,
+            Fails::Not | Fails::AtOnce => Ok(match self.memory.peek(credential) {
+                Peek::Account(account) => Some(account.user().clone()),
+                _ => None,
+            }),
+        }
     }
 }
 
@@ -336,15 +330,16 @@ fn show_types(said: &Said) {
     said.debug(&access);
     said.debug(&login);
     for credential in [
-        Credential::AccessToken(access),
+        Credential::AccessToken(access.token()),
+        Credential::ApplicationService(access.token()),
         Credential::RefreshToken(Secret::from(REFRESH)),
         Credential::LoginToken(login),
-        Credential::LoginIdentifier(LoginIdentifier::User(PASSWORD)),
-        Credential::LoginIdentifier(LoginIdentifier::ThirdParty {
+        Credential::LoginName(PASSWORD),
+        Credential::ThirdParty(ThirdParty::Address {
             medium: "email",
             address: PASSWORD,
         }),
-        Credential::LoginIdentifier(LoginIdentifier::Phone {
+        Credential::ThirdParty(ThirdParty::Phone {
             country: "GB",
             phone: PASSWORD,
         }),
@@ -357,7 +352,7 @@ fn show_types(said: &Said) {
     memory.insert_refresh_token(REFRESH, "@a:x");
     memory.insert_login_token(LOGIN, "@a:x");
     said.debug(&memory);
-    said.debug(&memory.peek(Credential::AccessToken(access)));
+    said.debug(&memory.peek(Credential::AccessToken(secret)));
     said.debug(&DynAccountStateStore::new(memory));
     let state = AccountState::from(RestrictionKind::Locked);
     said.debug(&Account::new("@a:x".into(), state));
@@ -379,7 +374,10 @@ fn rule_15_no_secret_comes_out_anywhere() {
         .expect("a runtime");
     let all = || {
         runtime.block_on(async {
-            for kind in [None].into_iter().chain(RestrictionKind::ALL.map(Some)) {
+            for kind in [None]
+                .into_iter()
+                .chain(RestrictionKind::ALL.iter().copied().map(Some))
+            {
                 for fails in [
                     Fails::Not,
                     Fails::AtOnce,

@@ -40,6 +40,11 @@ use tower_account_status::{
     RestrictionStore, UserId,
     store::{PostgresStore, SqliteStore},
 };
+use tower_account_status::{
+    forward,
+    store::{Answer, ChangeRecord, Channel, StoreError},
+    without,
+};
 
 const ACCOUNTS: usize = 32;
 const CHANGERS: u64 = 4;
@@ -107,12 +112,20 @@ impl World {
     }
 }
 
-fn owner(credential: Credential<'_>) -> Option<UserId> {
-    let Credential::AccessToken(access) = credential else {
-        return None;
-    };
-    let number = access.token().expose_str()?.strip_prefix("token-")?;
-    Some(format!("@user-{number}:localhost").into())
+/// Whose tokens there are, in memory.
+struct Own;
+
+impl AccountStateStore for Own {
+    const RESOLVES_AT_ONCE: bool = true;
+
+    async fn access_token(&self, token: &str) -> Answer {
+        let number = token.strip_prefix("token-");
+        Ok(number.map(|number| format!("@user-{number}:localhost").into()))
+    }
+
+    without! {
+        application_service, login_name, third_party, login_token, refresh_token, state, changes
+    }
 }
 
 #[derive(Debug, Default)]
@@ -155,11 +168,22 @@ async fn change<R: RestrictionStore>(world: Arc<World>, restrictions: R, seed: u
         let number = account.done.load(SeqCst) + 1;
         account.begun.store(number, SeqCst);
         if number % 2 == 1 {
-            let locked = restrictions.restrict(&account.user, Locked.into()).await;
-            locked.map_err(Into::into).unwrap();
+            let locked = restrictions
+                .set_restriction(&account.user, Locked.into())
+                .await;
+            locked.map_err(Into::<StoreError>::into).unwrap();
         } else {
-            let lifted = restrictions.lift(&account.user, Locked).await;
-            assert!(lifted.map_err(Into::into).unwrap(), "it was locked");
+            let lifted = restrictions
+                .lift_restriction(
+                    &account.user,
+                    Locked,
+                    &ChangeRecord::through(Channel::SERVER),
+                )
+                .await;
+            assert!(
+                lifted.map_err(Into::<StoreError>::into).unwrap(),
+                "it was locked"
+            );
         }
         account.done_at.store(world.micros(), SeqCst);
         account.done.store(number, SeqCst);
@@ -286,15 +310,11 @@ where
 struct Silent(Arc<MemoryStore>);
 
 impl AccountStateStore for Silent {
-    type Error = Infallible;
-
-    async fn account(&self, credential: Credential<'_>) -> Result<Option<UserId>, Infallible> {
-        self.0.account(credential).await
+    forward! {
+        0 => access_token, application_service, login_name, third_party, login_token,
+        refresh_token, state
     }
-
-    async fn state(&self, user: &UserId) -> Result<AccountState, Infallible> {
-        AccountStateStore::state(&self.0, user).await
-    }
+    without! { changes }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -323,7 +343,7 @@ async fn cached_sqlite_store() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("restrictions.db");
     let restrictions = SqliteStore::open(path).await.unwrap();
-    let store = CachedStore::new(Combined::at_once(owner, restrictions.clone()));
+    let store = CachedStore::new(Combined::new(Own, restrictions.clone()));
     stress(
         "CachedStore over SqliteStore",
         store,
@@ -338,7 +358,7 @@ async fn cached_postgres_store() {
     let cluster = Cluster::shared();
     let url = cluster.database().await;
     let restrictions = PostgresStore::connect(&url).await.unwrap();
-    let store = CachedStore::new(Combined::at_once(owner, restrictions.clone()));
+    let store = CachedStore::new(Combined::new(Own, restrictions.clone()));
     stress(
         "CachedStore over PostgresStore",
         store,
@@ -357,7 +377,7 @@ async fn cached_postgres_store_of_another_process() {
     let url = cluster.database().await;
     let restrictions = PostgresStore::connect(&url).await.unwrap();
     let others = PostgresStore::connect(&url).await.unwrap();
-    let store = CachedStore::new(Combined::at_once(owner, others)).with_ttl(TTL);
+    let store = CachedStore::new(Combined::new(Own, others)).with_ttl(TTL);
     stress(
         "CachedStore over another PostgresStore",
         store,

@@ -156,6 +156,8 @@ async fn rule_2_an_end_is_told_in_retry_after_and_then_the_account_is_active() {
         let layer = layer(&store_with(restriction)).with_clock(move || now);
         let answer = ask(&layer, alices(Method::GET, SYNC)).await;
         assert_eq!(answer.header("retry-after"), expected, "{until:?}");
+        let exposed = answer.header("access-control-expose-headers");
+        assert_eq!(exposed, expected.and(Some("Retry-After")), "{until:?}");
         let verdict = if expected.is_some() {
             locked()
         } else {
@@ -243,7 +245,7 @@ async fn rule_4_lifting_a_lock_leaves_a_suspension_standing() {
     let store = store_with(RestrictionKind::Suspended);
     store.restrict(ALICE, RestrictionKind::Locked);
     store.lift(ALICE, RestrictionKind::Locked);
-    let state = store.state(&ALICE.into()).await.unwrap();
+    let state = store.state(ALICE).await.unwrap();
     assert_eq!(state, AccountState::from(RestrictionKind::Suspended));
 }
 

@@ -6,7 +6,10 @@ mod support;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Method, Request, header::CONTENT_TYPE};
+use http::{
+    HeaderValue, Method, Request,
+    header::{CONTENT_ENCODING, CONTENT_TYPE},
+};
 use support::{
     ALICE, Answer, Handler, LOGIN, TOKEN, anonymous, ask, bear, call, frames::Frames, layer,
     locked, passed, store, store_with, verdict,
@@ -119,14 +122,87 @@ async fn rule_10_a_name_that_is_no_text_is_refused() {
         r#"{"identifier":"alice"}"#,
         r#"{"identifier":[{"user":"alice"}]}"#,
         r#"{"token":{"x":1}}"#,
-        "[]",
-        "null",
-        "\"alice\"",
     ] {
         let answer = answer_to(Frames::new([body])).await;
         assert_eq!(answer.verdict(), verdict(400, "M_BAD_JSON"), "{body}");
         assert_cause(&answer, DenialCause::BodyBadJson);
     }
+}
+
+#[tokio::test]
+async fn rule_10_a_body_that_is_no_object_is_refused_as_that() {
+    for body in [
+        "[]",
+        "null",
+        "\"alice\"",
+        "7",
+        "true",
+        r#"[{"user":"bob"}]"#,
+    ] {
+        let answer = answer_to(Frames::new([body])).await;
+        assert_eq!(answer.verdict(), verdict(400, "M_BAD_JSON"), "{body}");
+        assert_cause(&answer, DenialCause::BodyNotObject);
+        assert_eq!(answer.json()["error"], "Request body is not a JSON object");
+    }
+}
+
+#[tokio::test]
+async fn rule_10_a_body_that_some_server_reads_otherwise_is_refused_as_that() {
+    let deep = format!(
+        r#"{{"user":"bob","x":{}{}}}"#,
+        "[".repeat(200),
+        "]".repeat(200)
+    );
+    for body in [
+        r#"{"user":"bob","auth":{"session":"s"}}"#,
+        r#"{"user":"bob","$serde_json::private::RawValue":"{}"}"#,
+        r#"{"user":"bob\u0000"}"#,
+        &deep,
+    ] {
+        let answer = answer_to(Frames::new([body.to_owned()])).await;
+        assert_eq!(answer.verdict(), verdict(400, "M_BAD_JSON"), "{body}");
+        assert_cause(&answer, DenialCause::BodyUnclear);
+    }
+}
+
+/// What an encoded body says is not known before it is decoded: the text of it that is read could
+/// be another's.
+#[tokio::test]
+async fn rule_10_an_encoded_body_is_415_wherever_one_has_to_be_read() {
+    let layer = layer(&store_with(RestrictionKind::Locked));
+    let ask = async |codings: &[&'static str], body: &str| {
+        let mut request = post(LOGIN, Frames::new([body.to_owned()]));
+        for coding in codings {
+            let coding = HeaderValue::from_static(coding);
+            request.headers_mut().append(CONTENT_ENCODING, coding);
+        }
+        call(layer.layer(Handler::default()), request).await
+    };
+    let bob = r#"{"user":"bob"}"#;
+    for codings in [
+        &["gzip"][..],
+        &["br"],
+        &["GZIP"],
+        &["identity", "deflate"],
+        &["identity, zstd"],
+        &["x"],
+    ] {
+        let answer = ask(codings, bob).await;
+        assert_eq!(answer.verdict(), verdict(415, "M_UNKNOWN"), "{codings:?}");
+        assert_cause(&answer, DenialCause::BodyEncoded);
+    }
+    for codings in [&["identity"][..], &["Identity, identity"], &[""]] {
+        assert_eq!(ask(codings, bob).await.verdict(), passed(), "{codings:?}");
+    }
+    // Where no body is read, its encoding is the handler's concern.
+    let mut request = post(
+        "/_matrix/client/v3/createRoom",
+        Frames::new(["\u{1f}\u{8b}"]),
+    );
+    let gzip = HeaderValue::from_static("gzip");
+    request.headers_mut().insert(CONTENT_ENCODING, gzip);
+    let answer = call(layer.layer(Handler::default()), request).await;
+    assert_eq!(answer.verdict(), passed());
 }
 
 #[tokio::test]

@@ -232,7 +232,7 @@ async fn rule_7_an_empty_token_is_no_credential() {
         memory.insert_access_token("", ALICE);
         memory.restrict(ALICE, Locked);
         let store = ScriptedStore::new(memory).with(|store| {
-            (store.peek, store.is_active) = (script, script);
+            (store.peek, store.glance) = (script, script);
         });
         let store = Arc::new(store);
         let layer = AccountStatusLayer::new(Arc::clone(&store));

@@ -16,6 +16,10 @@ use tower_account_status::{
     RestrictionKind::{Locked, Suspended},
     StoreFailure, UserId,
 };
+use tower_account_status::{
+    store::{Answer, StoreError},
+    without,
+};
 
 const ALICE: &str = "@alice:localhost";
 
@@ -130,15 +134,15 @@ async fn the_hook_hears_what_became_of_each_request() {
 struct Down;
 
 impl AccountStateStore for Down {
-    type Error = &'static str;
-
-    async fn account(&self, _: Credential<'_>) -> Result<Option<UserId>, Self::Error> {
-        Err("the database is down")
+    async fn access_token(&self, _: &str) -> Answer {
+        Err(StoreError::msg("the database is down"))
     }
 
-    async fn state(&self, _: &UserId) -> Result<AccountState, Self::Error> {
-        Err("the database is down")
+    async fn state(&self, _: &str) -> Result<AccountState, StoreError> {
+        Err(StoreError::msg("the database is down"))
     }
+
+    without! { application_service, login_name, third_party, login_token, refresh_token, changes }
 }
 
 #[tokio::test]

@@ -68,15 +68,18 @@ async fn every_connection_is_encrypted_as_the_user_configures_it() {
         .connect()
         .await
         .unwrap();
-    store.restrict(&alice(), Locked.into()).await.unwrap();
+    store
+        .set_restriction(&alice(), Locked.into())
+        .await
+        .unwrap();
     let client = cluster.client(&url).await;
     let encrypted = "SELECT bool_and(ssl), count(*) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) \
                      WHERE application_name = 'tower-account-status'";
     let row = client.query_one(encrypted, &[]).await.unwrap();
     assert_eq!(
         (row.get(0), row.get(1)),
-        (Some(true), 2_i64),
-        "the pool's and the listener's"
+        (Some(true), 3_i64),
+        "the pool's and the listener's two"
     );
 
     let strange = options.with_tls(tls(RootCertStore::empty()));
@@ -90,13 +93,17 @@ async fn its_connections_end_with_the_last_clone() {
     let url = cluster.database().await;
     let client = cluster.client(&url).await;
     let store = with_set(&url).await;
-    store.state(&alice()).await.unwrap();
+    store.state_of(&alice()).await.unwrap();
     let count = "SELECT count(*) FROM pg_stat_activity \
                  WHERE application_name = 'tower-account-status' AND datname = current_database()";
     let count = async || client.query_one(count, &[]).await.unwrap().get::<_, i64>(0);
-    assert_eq!(count().await, 2, "one that listens, and one of the pool");
+    assert_eq!(
+        count().await,
+        3,
+        "one that listens, one that proves, and one of the pool"
+    );
     drop(store.clone());
-    assert_eq!(count().await, 2);
+    assert_eq!(count().await, 3);
     drop(store);
     timeout(SOON, async { while count().await > 0 {} })
         .await
@@ -144,14 +151,21 @@ async fn t30_a_connection_that_died_without_a_word_is_noticed_and_made_again() {
         .await
         .unwrap();
     let other = PostgresStore::connect(&url).await.unwrap();
-    let mut news = store.changes().unwrap().subscribe(&alice());
+    let mut news = store.restriction_changes().unwrap().subscribe(&alice());
 
     freeze.send_replace(true);
-    other.restrict(&alice(), Locked.into()).await.unwrap();
+    other
+        .set_restriction(&alice(), Locked.into())
+        .await
+        .unwrap();
     timeout(SOON, store.until_listening(false))
         .await
         .expect("it is noticed");
-    assert_eq!(store.peek_state(&alice()), None, "nothing stale is trusted");
+    assert_eq!(
+        store.peek_state_of(&alice()),
+        None,
+        "nothing stale is trusted"
+    );
     freeze.send_replace(false);
     timeout(SOON, news.changed())
         .await

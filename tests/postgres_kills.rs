@@ -65,7 +65,7 @@ async fn write(load: Arc<Load>, store: PostgresStore, writer: u64) {
         number += 1;
         for user in &users {
             let lock = Restriction::new(RestrictionKind::Locked).with_reason(number.to_string());
-            match store.restrict(user, lock.into()).await {
+            match store.set_restriction(user, lock.into()).await {
                 Ok(()) => {
                     load.changes.fetch_add(1, Ordering::Relaxed);
                     let mut acknowledged = load.acknowledged.lock().unwrap();
@@ -89,7 +89,7 @@ async fn watch(load: Arc<Load>, store: PostgresStore) {
     let mut seen: Vec<(UserId, u64)> = Vec::new();
     while load.goes_on() {
         for (user, _) in load.acknowledged() {
-            let Some(state) = store.peek_state(&user) else {
+            let Some(state) = store.peek_state_of(&user) else {
                 continue;
             };
             load.looks.fetch_add(1, Ordering::Relaxed);
@@ -181,8 +181,8 @@ async fn t30_acknowledged_changes_survive_every_kill_and_every_gap_is_closed() {
                 .unwrap_or_else(|_| panic!("kill {kill}: it does not listen again"));
             for (user, number) in &acknowledged {
                 timeout(SOON, async {
-                    let mut news = store.changes().unwrap().subscribe(user);
-                    while store.peek_state(user).as_ref().and_then(change_of) < Some(*number) {
+                    let mut news = store.restriction_changes().unwrap().subscribe(user);
+                    while store.peek_state_of(user).as_ref().and_then(change_of) < Some(*number) {
                         news.changed().await;
                     }
                 })
@@ -190,7 +190,7 @@ async fn t30_acknowledged_changes_survive_every_kill_and_every_gap_is_closed() {
                 .unwrap_or_else(|_| {
                     panic!(
                         "kill {kill}: {user:?} is answered as {:?}, {number} was acknowledged",
-                        store.peek_state(user)
+                        store.peek_state_of(user)
                     )
                 });
             }

@@ -14,6 +14,7 @@ use std::time::Duration;
 use postgres::Cluster;
 use postgres_store::{SOON, alice, chain, until_peeked, with_set};
 use tokio::{task::JoinSet, time::timeout};
+use tower_account_status::store::{ChangeRecord, Channel};
 use tower_account_status::{
     AccountState, Restriction,
     RestrictionKind::*,
@@ -27,23 +28,27 @@ async fn a_change_through_one_store_is_announced_by_another() {
     let url = cluster.database().await;
     let one = PostgresStore::connect(&url).await.unwrap();
     let other = with_set(&url).await;
-    let mut news = [&one, &other].map(|store| store.changes().unwrap().subscribe(&alice()));
+    let mut news =
+        [&one, &other].map(|store| store.restriction_changes().unwrap().subscribe(&alice()));
 
-    one.restrict(&alice(), Locked.into()).await.unwrap();
+    one.set_restriction(&alice(), Locked.into()).await.unwrap();
     for news in &mut news {
         timeout(SOON, news.changed())
             .await
             .expect("it is announced");
     }
-    assert_eq!(other.peek_state(&alice()), Some(Locked.into()));
-    assert_eq!(one.peek_state(&alice()), None);
+    assert_eq!(other.peek_state_of(&alice()), Some(Locked.into()));
+    assert_eq!(one.peek_state_of(&alice()), None);
 
-    other.lift(&alice(), Locked).await.unwrap();
-    assert_eq!(other.peek_state(&alice()), Some(AccountState::ACTIVE));
+    other
+        .lift_restriction(&alice(), Locked, &change())
+        .await
+        .unwrap();
+    until_peeked(&other, &alice(), &AccountState::ACTIVE).await;
     timeout(SOON, news[0].changed())
         .await
         .expect("it is announced");
-    assert!(one.state(&alice()).await.unwrap().is_active());
+    assert!(one.state_of(&alice()).await.unwrap().is_active());
 }
 
 #[tokio::test]
@@ -63,15 +68,18 @@ async fn what_a_person_changes_with_psql_is_heard_too() {
          VALUES ('@bob:x', 'locked', 'infinity')",
     )
     .await;
-    let mut news = store.changes().unwrap().subscribe(&bob);
+    let mut news = store.restriction_changes().unwrap().subscribe(&bob);
     timeout(SOON, async {
-        while store.peek_state(&bob) == Some(AccountState::ACTIVE) {
+        while store
+            .peek_state_of(&bob)
+            .is_none_or(|state| state.is_active())
+        {
             news.changed().await;
         }
     })
     .await
     .expect("the insertion is heard");
-    let state = store.peek_state(&bob).unwrap();
+    let state = store.peek_state_of(&bob).unwrap();
     let deciding = state.in_force(std::time::SystemTime::now()).unwrap();
     assert_eq!(deciding.kind(), Locked);
 
@@ -104,10 +112,7 @@ async fn a_change_that_is_rolled_back_is_not_made() {
         .await
         .unwrap();
     until_peeked(&store, &"@carl:x".into(), &Locked.into()).await;
-    assert_eq!(
-        store.peek_state(&"@bob:x".into()),
-        Some(AccountState::ACTIVE)
-    );
+    assert_eq!(store.peek_state_of("@bob:x"), Some(AccountState::ACTIVE));
 }
 
 #[tokio::test]
@@ -117,7 +122,7 @@ async fn a_user_id_too_long_for_a_notification_is_announced_all_the_same() {
     let store = with_set(&url).await;
     let other = PostgresStore::connect(&url).await.unwrap();
     let long = UserId::from(format!("@{}:x", "a".repeat(9000)));
-    other.restrict(&long, Locked.into()).await.unwrap();
+    other.set_restriction(&long, Locked.into()).await.unwrap();
     until_peeked(&store, &long, &Locked.into()).await;
 }
 
@@ -128,11 +133,14 @@ async fn what_was_set_is_there_for_a_store_that_connects_later() {
     let record = RestrictionRecord::new(Restriction::new(Locked).with_reason("Spam"))
         .with_set_by("@mod:example.org");
     let store = PostgresStore::connect(&url).await.unwrap();
-    store.restrict(&alice(), record.clone()).await.unwrap();
+    store
+        .set_restriction(&alice(), record.clone())
+        .await
+        .unwrap();
     drop(store);
     let store = with_set(&url).await;
     let state = AccountState::from(record.restriction().clone());
-    assert_eq!(store.peek_state(&alice()), Some(state));
+    assert_eq!(store.peek_state_of(&alice()), Some(state));
 }
 
 #[tokio::test]
@@ -190,10 +198,16 @@ async fn migrated_by_hand_it_needs_no_right_to_make_tables_whatever_the_schemas_
     let options = PostgresOptions::new(&poor).unwrap();
     let options = options.with_restricted_set_in_memory();
     let store = options.clone().with_schema(schema).connect().await.unwrap();
-    store.restrict(&alice(), Locked.into()).await.unwrap();
+    store
+        .set_restriction(&alice(), Locked.into())
+        .await
+        .unwrap();
     let other = options.clone().with_schema(schema).connect().await.unwrap();
-    assert_eq!(other.peek_state(&alice()), Some(Locked.into()));
-    other.lift(&alice(), Locked).await.unwrap();
+    assert_eq!(other.peek_state_of(&alice()), Some(Locked.into()));
+    other
+        .lift_restriction(&alice(), Locked, &change())
+        .await
+        .unwrap();
     until_peeked(&store, &alice(), &AccountState::ACTIVE).await;
 
     let error = options.connect().await.unwrap_err();
@@ -211,8 +225,8 @@ async fn two_schemas_of_a_database_know_nothing_of_each_other() {
     let options = PostgresOptions::new(&url).unwrap();
     let one = options.clone().with_schema("one").connect().await.unwrap();
     let two = options.with_schema("two").connect().await.unwrap();
-    one.restrict(&alice(), Locked.into()).await.unwrap();
-    assert!(two.state(&alice()).await.unwrap().is_active());
+    one.set_restriction(&alice(), Locked.into()).await.unwrap();
+    assert!(two.state_of(&alice()).await.unwrap().is_active());
 }
 
 #[tokio::test]
@@ -228,13 +242,24 @@ async fn what_it_cannot_hold_is_refused_and_says_so() {
         .await
         .unwrap();
     let nul = UserId::from("@a\0b:x");
-    let error = store.restrict(&nul, Locked.into()).await.unwrap_err();
+    let error = store
+        .set_restriction(&nul, Locked.into())
+        .await
+        .unwrap_err();
     assert!(error.to_string().contains("U+0000"), "{error}");
-    assert!(store.state(&nul).await.unwrap().is_active());
-    assert!(!store.lift(&nul, Locked).await.unwrap());
-    store.restrict(&"@a:x".into(), Locked.into()).await.unwrap();
+    assert!(store.state_of(&nul).await.unwrap().is_active());
+    assert!(
+        !store
+            .lift_restriction(&nul, Locked, &change())
+            .await
+            .unwrap()
+    );
     store
-        .restrict(&"@aa:x".into(), Locked.into())
+        .set_restriction(&"@a:x".into(), Locked.into())
+        .await
+        .unwrap();
+    store
+        .set_restriction(&"@aa:x".into(), Locked.into())
         .await
         .unwrap();
     let page = store.restricted(Some(&nul), 10).await.unwrap();
@@ -253,12 +278,19 @@ async fn rule_14_a_dropped_look_up_or_change_harms_no_other() {
         drop(
             timeout(
                 Duration::from_micros(number * 20),
-                store.restrict(&user, Locked.into()),
+                store.set_restriction(&user, Locked.into()),
             )
             .await,
         );
-        drop(timeout(Duration::from_micros(number * 20), store.state(&user)).await);
+        drop(timeout(Duration::from_micros(number * 20), store.state_of(&user)).await);
     }
-    store.restrict(&alice(), Suspended.into()).await.unwrap();
-    assert_eq!(store.state(&alice()).await.unwrap(), Suspended.into());
+    store
+        .set_restriction(&alice(), Suspended.into())
+        .await
+        .unwrap();
+    assert_eq!(store.state_of(&alice()).await.unwrap(), Suspended.into());
+}
+
+fn change() -> ChangeRecord {
+    ChangeRecord::through(Channel::SERVER)
 }

@@ -11,9 +11,10 @@ use support::{
     store,
 };
 use tower::{Layer, Service};
+use tower_account_status::ThirdParty;
 use tower_account_status::{
     AccessToken, AccountStateStore, AccountStatusLayer, CheckedAccounts, Credential, Denial,
-    DynAccountStateStore, LoginIdentifier, LoginToken, MemoryStore, RestrictionKind, Secret,
+    DynAccountStateStore, LoginToken, MemoryStore, RestrictionKind, Secret,
 };
 
 const SECRET: &str = "syt_hidden_token";
@@ -54,15 +55,16 @@ fn rule_15_credentials_show_their_kind_only() {
     assert_hides(&access.with_asserted_user(ALICE));
     assert_hides(&login);
     for credential in [
-        Credential::AccessToken(access),
+        Credential::AccessToken(access.token()),
+        Credential::ApplicationService(access.token()),
         Credential::RefreshToken(SECRET.into()),
         Credential::LoginToken(login),
-        Credential::LoginIdentifier(LoginIdentifier::User("hidden")),
-        Credential::LoginIdentifier(LoginIdentifier::ThirdParty {
+        Credential::LoginName("hidden"),
+        Credential::ThirdParty(ThirdParty::Address {
             medium: "email",
             address: "alice@example.org",
         }),
-        Credential::LoginIdentifier(LoginIdentifier::Phone {
+        Credential::ThirdParty(ThirdParty::Phone {
             country: "GB",
             phone: "+447700900000",
         }),
@@ -76,7 +78,7 @@ fn rule_15_credentials_show_their_kind_only() {
 async fn rule_15_stores_layers_services_and_futures_show_no_token() {
     let memory = knowing();
     assert_hides(&memory);
-    assert_hides(&memory.peek(Credential::AccessToken(AccessToken::new(SECRET))));
+    assert_hides(&memory.peek(Credential::AccessToken(SECRET.into())));
     let store = ScriptedStore::new(memory).with(|store| store.account = Script::Pending(2));
     let layer = AccountStatusLayer::new(store);
     assert_hides(&layer);

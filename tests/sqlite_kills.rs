@@ -62,7 +62,7 @@ async fn write_until_killed(path: &Path, first: u64) -> ! {
     loop {
         let lock = Restriction::new(RestrictionKind::Locked).with_reason(number.to_string());
         store
-            .restrict(&user(number), lock.into())
+            .set_restriction(&user(number), lock.into())
             .await
             .expect("the change is made");
         writeln!(stdout, "{number}")
@@ -88,7 +88,10 @@ async fn survive(kills: u32) -> u64 {
             .expect("the file opens after a kill");
         let mut unacknowledged = 0;
         for number in last.saturating_sub(USERS - 1).max(1)..=last {
-            let state = store.state(&user(number)).await.expect("the state is read");
+            let state = store
+                .state_of(&user(number))
+                .await
+                .expect("the state is read");
             let lock = state.restriction(RestrictionKind::Locked);
             let found = lock.and_then(Restriction::reason).map(str::parse::<u64>);
             match found {
@@ -148,16 +151,19 @@ async fn until_seen(
     user: &UserId,
     expected: &tower_account_status::AccountState,
 ) {
-    let mut news = store.changes().expect("it announces").subscribe(user);
+    let mut news = store
+        .restriction_changes()
+        .expect("it announces")
+        .subscribe(user);
     let seen = tokio::time::timeout(Duration::from_secs(20), async {
-        while store.peek_state(user).as_ref() != Some(expected) {
+        while store.peek_state_of(user).as_ref() != Some(expected) {
             news.changed().await;
         }
     });
     if seen.await.is_err() {
         panic!(
             "the other process answers {:?}, and the file {expected:?}",
-            store.peek_state(user)
+            store.peek_state_of(user)
         );
     }
 }

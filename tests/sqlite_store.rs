@@ -8,6 +8,7 @@ use std::{path::PathBuf, time::Duration};
 use rusqlite::Connection;
 use tempfile::TempDir;
 use tokio::time::timeout;
+use tower_account_status::store::{ChangeRecord, Channel};
 use tower_account_status::{
     AccountState, Restriction,
     RestrictionKind::*,
@@ -38,14 +39,14 @@ fn alice() -> UserId {
 
 /// Waits until what is answered at once is `expected`, which is announced each time it may be.
 async fn until_peeked(store: &SqliteStore, user: &UserId, expected: &AccountState) {
-    let mut news = store.changes().unwrap().subscribe(user);
+    let mut news = store.restriction_changes().unwrap().subscribe(user);
     let seen = timeout(SOON, async {
-        while store.peek_state(user).as_ref() != Some(expected) {
+        while store.peek_state_of(user).as_ref() != Some(expected) {
             news.changed().await;
         }
     });
     if seen.await.is_err() {
-        panic!("{:?}, and not {expected:?}", store.peek_state(user));
+        panic!("{:?}, and not {expected:?}", store.peek_state_of(user));
     }
 }
 
@@ -55,7 +56,10 @@ async fn what_was_set_is_there_when_the_file_is_opened_again() {
     let record = RestrictionRecord::new(Restriction::new(Locked).with_reason("Spam"))
         .with_set_by("@mod:example.org");
     let store = SqliteStore::open(&file.path).await.unwrap();
-    store.restrict(&alice(), record.clone()).await.unwrap();
+    store
+        .set_restriction(&alice(), record.clone())
+        .await
+        .unwrap();
     let before = store.record(&alice(), Locked).await.unwrap();
     drop(store);
 
@@ -63,11 +67,8 @@ async fn what_was_set_is_there_when_the_file_is_opened_again() {
     let store = options.open(&file.path).await.unwrap();
     assert_eq!(store.record(&alice(), Locked).await.unwrap(), before);
     let state = AccountState::from(record.restriction().clone());
-    assert_eq!(store.peek_state(&alice()), Some(state));
-    assert_eq!(
-        store.peek_state(&"@bob:x".into()),
-        Some(AccountState::ACTIVE)
-    );
+    assert_eq!(store.peek_state_of(&alice()), Some(state));
+    assert_eq!(store.peek_state_of("@bob:x"), Some(AccountState::ACTIVE));
 }
 
 #[tokio::test]
@@ -127,15 +128,21 @@ async fn another_connections_changes_are_heard_and_come_into_memory() {
         .with_poll_interval(Duration::from_millis(20));
     let one = options.open(&file.path).await.unwrap();
     let other = SqliteStore::open(&file.path).await.unwrap();
-    let mut news = one.changes().unwrap().subscribe(&alice());
+    let mut news = one.restriction_changes().unwrap().subscribe(&alice());
 
-    other.restrict(&alice(), Locked.into()).await.unwrap();
-    assert_eq!(one.state(&alice()).await.unwrap(), Locked.into());
+    other
+        .set_restriction(&alice(), Locked.into())
+        .await
+        .unwrap();
+    assert_eq!(one.state_of(&alice()).await.unwrap(), Locked.into());
     let heard = timeout(SOON, news.changed()).await;
     heard.expect("the change is announced");
-    assert_eq!(one.peek_state(&alice()), Some(Locked.into()));
+    assert_eq!(one.peek_state_of(&alice()), Some(Locked.into()));
 
-    other.lift(&alice(), Locked).await.unwrap();
+    other
+        .lift_restriction(&alice(), Locked, &change())
+        .await
+        .unwrap();
     until_peeked(&one, &alice(), &AccountState::ACTIVE).await;
 }
 
@@ -153,11 +160,11 @@ async fn a_change_waits_for_another_writer_without_blocking_the_runtime_or_reads
 
     let waiting = tokio::spawn({
         let store = store.clone();
-        async move { store.restrict(&alice(), Suspended.into()).await }
+        async move { store.set_restriction(&alice(), Suspended.into()).await }
     });
     // The runtime has one thread: these answers come while the change waits.
     for _ in 0..20 {
-        assert!(store.state(&"@bob:x".into()).await.unwrap().is_active());
+        assert!(store.state_of("@bob:x").await.unwrap().is_active());
     }
     assert!(!waiting.is_finished());
     // One commit is heard although the next transaction follows at once and the change waits on.
@@ -168,7 +175,7 @@ async fn a_change_waits_for_another_writer_without_blocking_the_runtime_or_reads
     until_peeked(&store, &"@bob:x".into(), &Locked.into()).await;
     raw.execute_batch("COMMIT").unwrap();
     waiting.await.unwrap().unwrap();
-    assert_eq!(store.peek_state(&alice()), Some(Suspended.into()));
+    assert_eq!(store.peek_state_of(&alice()), Some(Suspended.into()));
     until_peeked(&store, &"@carl:x".into(), &Locked.into()).await;
 }
 
@@ -185,14 +192,14 @@ async fn what_cannot_be_read_is_an_error_and_never_an_active_account() {
          INSERT INTO restrictions (user_id, kind, set_at) VALUES ('@alice:example.org', 'muted', 0)",
     )
     .unwrap();
-    let error = store.state(&alice()).await.unwrap_err();
+    let error = store.state_of(&alice()).await.unwrap_err();
     assert!(
         error.to_string().contains("unknown kind \"muted\""),
         "{error}"
     );
     options.open(&file.path).await.unwrap_err();
     let distrusted = timeout(SOON, async {
-        while store.peek_state(&alice()).is_some() {
+        while store.peek_state_of(&alice()).is_some() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     });
@@ -210,10 +217,17 @@ async fn rule_14_a_dropped_change_blocks_no_one() {
     let store = SqliteStore::open(&file.path).await.unwrap();
     for number in 0..100 {
         let user = UserId::from(format!("@{number}:x"));
-        let change = store.restrict(&user, Locked.into());
+        let change = store.set_restriction(&user, Locked.into());
         // Polled once, so that it is under way, and dropped then.
         drop(timeout(Duration::ZERO, change).await);
     }
-    store.restrict(&alice(), Locked.into()).await.unwrap();
-    assert_eq!(store.state(&alice()).await.unwrap(), Locked.into());
+    store
+        .set_restriction(&alice(), Locked.into())
+        .await
+        .unwrap();
+    assert_eq!(store.state_of(&alice()).await.unwrap(), Locked.into());
+}
+
+fn change() -> ChangeRecord {
+    ChangeRecord::through(Channel::SERVER)
 }

@@ -2,10 +2,7 @@
 
 mod support;
 
-use std::{
-    convert::Infallible,
-    sync::{Arc, Mutex},
-};
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use http::{Method, Request};
@@ -17,19 +14,18 @@ use support::{
 use tower::{Layer, Service, ServiceExt};
 use tower_account_status::{
     Account, AccountState, AccountStateStore, AccountStatusLayer, Changes, Credential,
-    DynAccountStateStore, MemoryStore, Peek, RestrictionKind, UserId,
+    DynAccountStateStore, MemoryStore, Peek, RestrictionKind, ThirdParty, UserId, forward,
+    store::{Answer, StoreError},
+    without,
 };
 
-/// What a server has to write: two methods, and no `Clone` or `Debug`.
-struct TwoMethods;
+/// What a server has to write, and no `Clone` or `Debug`.
+struct Required;
 
-fn owner_of(credential: Credential<'_>) -> Option<UserId> {
-    match credential {
-        Credential::AccessToken(access) => match access.token().expose_str()? {
-            TOKEN => Some(ALICE.into()),
-            BOBS_TOKEN => Some(BOB.into()),
-            _ => None,
-        },
+fn owner_of(token: &str) -> Option<UserId> {
+    match token {
+        TOKEN => Some(ALICE.into()),
+        BOBS_TOKEN => Some(BOB.into()),
         _ => None,
     }
 }
@@ -41,15 +37,15 @@ fn state_of(user: &str) -> AccountState {
     }
 }
 
-impl AccountStateStore for TwoMethods {
-    type Error = Infallible;
-
-    async fn account(&self, credential: Credential<'_>) -> Result<Option<UserId>, Infallible> {
+impl AccountStateStore for Required {
+    async fn access_token(&self, token: &str) -> Answer {
         tokio::task::yield_now().await;
-        Ok(owner_of(credential))
+        Ok(owner_of(token))
     }
 
-    async fn state(&self, user: &UserId) -> Result<AccountState, Infallible> {
+    without! { application_service, login_name, third_party, login_token, refresh_token, changes }
+
+    async fn state(&self, user: &str) -> Result<AccountState, StoreError> {
         tokio::task::yield_now().await;
         Ok(state_of(user))
     }
@@ -63,30 +59,59 @@ impl AllMethods {
     fn note(&self, method: &'static str) {
         self.0.lock().expect("not poisoned").push(method);
     }
+
+    fn unknown(&self, method: &'static str) -> Answer {
+        self.note(method);
+        Ok(None)
+    }
 }
 
 impl AccountStateStore for AllMethods {
-    type Error = std::io::Error;
-
-    async fn account(&self, credential: Credential<'_>) -> std::io::Result<Option<UserId>> {
-        self.note("account");
-        Ok(owner_of(credential))
+    async fn access_token(&self, token: &str) -> Answer {
+        self.note("access_token");
+        Ok(owner_of(token))
     }
 
-    async fn state(&self, user: &UserId) -> std::io::Result<AccountState> {
+    async fn application_service(&self, _: &str) -> Answer {
+        self.unknown("application_service")
+    }
+
+    async fn login_name(&self, _: &str) -> Answer {
+        self.unknown("login_name")
+    }
+
+    async fn third_party(&self, _: ThirdParty<'_>) -> Answer {
+        self.unknown("third_party")
+    }
+
+    async fn login_token(&self, _: &str, _: Option<&str>) -> Answer {
+        self.unknown("login_token")
+    }
+
+    async fn refresh_token(&self, _: &str) -> Answer {
+        self.unknown("refresh_token")
+    }
+
+    async fn state(&self, user: &str) -> Result<AccountState, StoreError> {
         self.note("state");
         Ok(state_of(user))
     }
 
-    async fn account_and_state(
-        &self,
-        credential: Credential<'_>,
-    ) -> std::io::Result<Option<Account>> {
-        self.note("account_and_state");
-        Ok(owner_of(credential).map(|user| {
+    fn changes(&self) -> Option<Changes> {
+        self.note("changes");
+        Some(Changes::new())
+    }
+
+    async fn access_token_and_state(&self, token: &str) -> Result<Option<Account>, StoreError> {
+        self.note("access_token_and_state");
+        Ok(owner_of(token).map(|user| {
             let state = state_of(&user);
             Account::new(user, state)
         }))
+    }
+
+    async fn event_sender(&self, _: &str, _: &str) -> Answer {
+        self.unknown("event_sender")
     }
 
     fn peek(&self, _: Credential<'_>) -> Peek {
@@ -94,20 +119,24 @@ impl AccountStateStore for AllMethods {
         Peek::Ask
     }
 
-    fn peek_state(&self, _: &UserId) -> Option<AccountState> {
+    fn peek_state(&self, _: &str) -> Option<AccountState> {
         self.note("peek_state");
         None
     }
 
-    fn is_active(&self, _: Credential<'_>) -> bool {
-        self.note("is_active");
-        false
+    fn glance(&self, _: Credential<'_>) -> Option<Peek> {
+        self.note("glance");
+        Some(Peek::Ask)
     }
+}
 
-    fn changes(&self) -> Option<Changes> {
-        self.note("changes");
-        Some(Changes::new())
-    }
+/// Passes everything on.
+struct Forwards<S> {
+    inner: S,
+}
+
+impl<S: AccountStateStore> AccountStateStore for Forwards<S> {
+    forward! { inner => all }
 }
 
 async fn enforces<S: AccountStateStore>(form: &str, store: S) {
@@ -124,20 +153,16 @@ async fn enforces<S: AccountStateStore>(form: &str, store: S) {
 
 #[tokio::test]
 async fn a_store_may_be_owned_shared_boxed_borrowed_or_chosen_at_run_time() {
-    static STORE: TwoMethods = TwoMethods;
-    let erased = DynAccountStateStore::new(TwoMethods);
-    enforces("owned", TwoMethods).await;
-    enforces("Arc", Arc::new(TwoMethods)).await;
-    enforces("Box", Box::new(TwoMethods)).await;
+    static STORE: Required = Required;
+    let erased = DynAccountStateStore::new(Required);
+    enforces("owned", Required).await;
+    enforces("Arc", Arc::new(Required)).await;
+    enforces("Box", Box::new(Required)).await;
     enforces("&'static", &STORE).await;
-    enforces("Arc of Box", Arc::new(Box::new(TwoMethods))).await;
+    enforces("Arc of Box", Arc::new(Box::new(Required))).await;
     enforces("erased", erased.clone()).await;
     enforces("erased in Arc", Arc::new(erased.clone())).await;
-    enforces(
-        "erased Arc",
-        DynAccountStateStore::new(Arc::new(TwoMethods)),
-    )
-    .await;
+    enforces("erased Arc", DynAccountStateStore::new(Arc::new(Required))).await;
     enforces("erased twice", DynAccountStateStore::new(erased)).await;
     enforces("all methods", AllMethods::default()).await;
     let memory = MemoryStore::new();
@@ -156,14 +181,23 @@ where
     let inner = AllMethods::default();
     let calls = Arc::clone(&inner.0);
     let store = wrap(inner);
+    assert!(store.access_token(TOKEN).await.is_ok());
+    assert!(store.application_service(TOKEN).await.is_ok());
+    assert!(store.login_name("alice").await.is_ok());
+    let email = ThirdParty::Address {
+        medium: "email",
+        address: "alice@example.org",
+    };
+    assert!(store.third_party(email).await.is_ok());
+    assert!(store.login_token(TOKEN, None).await.is_ok());
+    assert!(store.refresh_token(TOKEN).await.is_ok());
+    assert!(store.state(ALICE).await.is_ok());
+    assert!(store.access_token_and_state(TOKEN).await.is_ok());
+    assert!(store.event_sender("!room:x", "$event").await.is_ok());
     let credential = Credential::RefreshToken(TOKEN.into());
-    let alice = UserId::from(ALICE);
-    assert!(store.account(credential).await.is_ok());
-    assert!(store.state(&alice).await.is_ok());
-    assert!(store.account_and_state(credential).await.is_ok());
     assert_eq!(store.peek(credential), Peek::Ask);
-    assert_eq!(store.peek_state(&alice), None);
-    assert!(!store.is_active(credential));
+    assert_eq!(store.peek_state(ALICE), None);
+    assert_eq!(store.glance(credential), Some(Peek::Ask));
     assert!(store.changes().is_some());
     let calls = calls.lock().expect("not poisoned");
     calls.clone()
@@ -172,19 +206,31 @@ where
 #[tokio::test]
 async fn every_method_that_a_store_overrides_is_called_through_every_pointer() {
     let expected = [
-        "account",
+        "access_token",
+        "application_service",
+        "login_name",
+        "third_party",
+        "login_token",
+        "refresh_token",
         "state",
-        "account_and_state",
+        "access_token_and_state",
+        "event_sender",
         "peek",
         "peek_state",
-        "is_active",
+        "glance",
         "changes",
     ];
     assert_eq!(calls(|store| store).await, expected);
     assert_eq!(calls(Arc::new).await, expected);
     assert_eq!(calls(Box::new).await, expected);
     assert_eq!(calls(|store| &*Box::leak(Box::new(store))).await, expected);
+    assert_eq!(calls(|store| Arc::downgrade(leak(store))).await, expected);
     assert_eq!(calls(DynAccountStateStore::new).await, expected);
+    assert_eq!(calls(|inner| Forwards { inner }).await, expected);
+}
+
+fn leak(store: AllMethods) -> &'static Arc<AllMethods> {
+    Box::leak(Box::new(Arc::new(store)))
 }
 
 #[tokio::test]
@@ -200,14 +246,14 @@ async fn one_query_answers_both_questions_where_the_store_says_so() {
     let calls = calls.lock().unwrap();
     let awaited: Vec<_> = calls
         .iter()
-        .filter(|call| ["account", "state", "account_and_state"].contains(call))
+        .filter(|call| ["access_token", "state", "access_token_and_state"].contains(call))
         .collect();
-    assert_eq!(awaited, [&"account_and_state"]);
+    assert_eq!(awaited, [&"access_token_and_state"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_response_future_moves_between_threads_though_the_body_is_not_sync() {
-    let service = AccountStatusLayer::new(TwoMethods)
+    let service = AccountStatusLayer::new(Required)
         .with_wrapped_bodies()
         .layer(Handler::default());
     let tasks: Vec<_> = (0..64)
@@ -229,7 +275,7 @@ async fn the_response_future_moves_between_threads_though_the_body_is_not_sync()
 #[test]
 fn everything_that_servers_share_is_send_and_sync() {
     fn shared<T: Clone + Send + Sync + Unpin + 'static>(_: &T) {}
-    let layer = AccountStatusLayer::new(TwoMethods);
+    let layer = AccountStatusLayer::new(Required);
     shared(&layer);
     shared(&layer.guard());
     shared(&layer.changes());
@@ -273,7 +319,7 @@ async fn every_service_that_a_layer_makes_has_the_same_state() {
 
 #[tokio::test]
 async fn a_setting_of_a_clone_is_the_clones_own() {
-    let layer = AccountStatusLayer::new(TwoMethods);
+    let layer = AccountStatusLayer::new(Required);
     let exempting = layer.clone().add_exempt(Method::GET, SYNC);
     assert_eq!(
         ask(&layer, alices(Method::GET, SYNC)).await.verdict(),

@@ -22,9 +22,14 @@ use http_body_util::Full;
 use tempfile::TempDir;
 use tower::{Layer as _, ServiceExt as _};
 use tower_account_status::{
-    AccessToken, AccountDirectory, AccountModerationLayer, AccountStatusLayer, Authentication,
-    CachedStore, Combined, Credential, CredentialOwner, RestrictionStore, UserId,
+    AccountDirectory, AccountModerationLayer, AccountStatusLayer, Authentication, CachedStore,
+    Combined, Credential, RestrictionStore, UserId,
     store::{SqliteStore, postgres::PostgresOptions, sqlite::SqliteOptions},
+};
+use tower_account_status::{
+    AccountStateStore, by_credential,
+    store::{Answer, StoreError},
+    without,
 };
 
 const ADMIN: &str = "@admin:localhost";
@@ -59,15 +64,20 @@ fn owner(secret: &[u8]) -> Option<UserId> {
     }
 }
 
-impl CredentialOwner for Server {
-    type Error = Infallible;
+impl AccountStateStore for Server {
+    by_credential! { owner }
+    without! { state, changes }
+}
 
-    async fn owner(&self, credential: Credential<'_>) -> Result<Option<UserId>, Infallible> {
+impl Server {
+    async fn owner(&self, credential: Credential<'_>) -> Answer {
         Ok(match credential {
-            Credential::AccessToken(access) => owner(access.token().expose()),
-            Credential::RefreshToken(token) => owner(token.expose()),
+            Credential::AccessToken(token) | Credential::RefreshToken(token) => {
+                owner(token.expose())
+            }
             Credential::LoginToken(login) => owner(login.token().expose()),
-            _ => Some(ALICE.into()),
+            Credential::ApplicationService(_) => None,
+            Credential::LoginName(_) | Credential::ThirdParty(_) => Some(ALICE.into()),
         })
     }
 }
@@ -75,8 +85,8 @@ impl CredentialOwner for Server {
 impl AccountDirectory for Server {
     type Error = Infallible;
 
-    async fn authenticate(&self, token: AccessToken<'_>) -> Result<Authentication, Infallible> {
-        Ok(owner(token.token().expose()).into())
+    async fn authenticate(&self, token: &str) -> Result<Authentication, Infallible> {
+        Ok(owner(token.as_bytes()).into())
     }
 
     async fn is_administrator(&self, user: &UserId) -> Result<bool, Infallible> {
@@ -167,7 +177,8 @@ async fn play<R: RestrictionStore>(restrictions: R, fails: impl Future<Output = 
     for status in [StatusCode::OK, StatusCode::UNAUTHORIZED] {
         assert!(statuses.contains(&status), "{statuses:?}");
     }
-    if let Err(error) = restrictions.state(&"@somebody:localhost".into()).await {
+    if let Err(error) = restrictions.state_of("@somebody:localhost").await {
+        let error: StoreError = error.into();
         let error: Box<dyn Error + Send + Sync> = error.into();
         let mut error: Option<&dyn Error> = Some(&*error);
         while let Some(this) = error {

@@ -19,6 +19,10 @@ use tower_account_status::{
     AccountStateStore, AccountStatusLayer, MemoryStore, RestrictionKind::Locked, RestrictionRecord,
     RestrictionStore,
 };
+use tower_account_status::{
+    UserId,
+    store::{ChangeRecord, Channel},
+};
 use tower_layer::Layer as _;
 
 const ACCOUNTS: usize = 16;
@@ -41,14 +45,12 @@ where
     S: AccountStateStore + RestrictionStore<Error: Debug>,
 {
     async fn set_locked(&self, user: &str, locked: bool) {
-        let user = user.into();
+        let user = UserId::from(user);
         if locked {
             let record = RestrictionRecord::new(Locked);
-            RestrictionStore::restrict(&**self, &user, record)
-                .await
-                .expect("locked");
+            self.set_restriction(&user, record).await.expect("locked");
         } else {
-            RestrictionStore::lift(&**self, &user, Locked)
+            self.lift_restriction(&user, Locked, &ChangeRecord::through(Channel::SERVER))
                 .await
                 .expect("unlocked");
         }

@@ -13,6 +13,10 @@ use tower_account_status::{
     RestrictionKind::{self, Locked, Suspended},
     SuspensionPolicy, UserId,
 };
+use tower_account_status::{
+    store::{Answer, StoreError},
+    without,
+};
 
 const ALICE: &str = "@alice:localhost";
 const ROOM: &str = "/_matrix/client/v3/rooms/!room:localhost";
@@ -153,24 +157,24 @@ async fn a_policy_can_be_adjusted_by_the_name_of_an_action() {
 struct WithEvents;
 
 impl AccountStateStore for WithEvents {
-    type Error = &'static str;
-
-    async fn account(&self, _: Credential<'_>) -> Result<Option<UserId>, Self::Error> {
+    async fn access_token(&self, _: &str) -> Answer {
         Ok(Some(ALICE.into()))
     }
 
-    async fn state(&self, _: &UserId) -> Result<AccountState, Self::Error> {
+    without! { application_service, login_name, third_party, login_token, refresh_token, changes }
+
+    async fn state(&self, _: &str) -> Result<AccountState, StoreError> {
         Ok(Suspended.into())
     }
 
-    async fn event_sender(&self, room: &str, event: &str) -> Result<Option<UserId>, Self::Error> {
+    async fn event_sender(&self, room: &str, event: &str) -> Answer {
         assert_eq!(room, "!room:localhost");
         tokio::task::yield_now().await;
         match event {
             "$own" => Ok(Some(ALICE.into())),
             "$others" => Ok(Some("@bob:localhost".into())),
             "$unknown" => Ok(None),
-            _ => Err("the database is down"),
+            _ => Err(StoreError::msg("the database is down")),
         }
     }
 }
@@ -307,6 +311,6 @@ async fn the_guard_tells_what_each_state_may_do() {
         assert_eq!(refused.map_err(|denial| denial.errcode()), Err(errcode));
     }
     let account = Account::new(alice, AccountState::ACTIVE);
-    store.set_state(account.user.clone(), account.state);
-    assert_eq!(guard.check(&account.user).await, Ok(()));
+    store.set_state(account.user().clone(), account.state().clone());
+    assert_eq!(guard.check(account.user()).await, Ok(()));
 }

@@ -23,6 +23,11 @@ use tower_account_status::{
     RestrictionKind::{self, Deactivated, Locked, Suspended},
     UserId,
 };
+use tower_account_status::{
+    forward,
+    store::{Answer, StoreError},
+    without,
+};
 use tower_layer::Layer;
 
 const ALICE: &str = "@alice:localhost";
@@ -179,17 +184,17 @@ struct Database {
 }
 
 impl AccountStateStore for Database {
-    type Error = &'static str;
-
-    async fn account(&self, _: Credential<'_>) -> Result<Option<UserId>, Self::Error> {
+    async fn access_token(&self, _: &str) -> Answer {
         Ok(Some(ALICE.into()))
     }
 
-    async fn state(&self, _: &UserId) -> Result<AccountState, Self::Error> {
+    without! { application_service, login_name, third_party, login_token, refresh_token, changes }
+
+    async fn state(&self, _: &str) -> Result<AccountState, StoreError> {
         tokio::task::yield_now().await;
         self.asked.fetch_add(1, Ordering::SeqCst);
         if *self.is_down.lock().unwrap() {
-            return Err("the database is down");
+            return Err(StoreError::msg("the database is down"));
         }
         let state = self.state.lock().unwrap().clone();
         if let Some(next) = self.next.lock().unwrap().take() {
@@ -224,11 +229,11 @@ async fn rule_16_a_server_announces_changes_of_its_own_store() {
 async fn rule_17_a_change_between_look_up_and_subscription_is_not_missed() {
     struct Announcing(Database, Changes);
     impl AccountStateStore for Announcing {
-        type Error = &'static str;
-        async fn account(&self, credential: Credential<'_>) -> Result<Option<UserId>, Self::Error> {
-            self.0.account(credential).await
+        forward! {
+            0 => access_token, application_service, login_name, third_party, login_token,
+            refresh_token
         }
-        async fn state(&self, user: &UserId) -> Result<AccountState, Self::Error> {
+        async fn state(&self, user: &str) -> Result<AccountState, StoreError> {
             let has_next = self.0.next.lock().unwrap().is_some();
             let state = self.0.state(user).await;
             if has_next {

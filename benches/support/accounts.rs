@@ -6,6 +6,7 @@ use tower_account_status::{
     Account, AccountState, AccountStateStore, Credential, MemoryStore, Peek, RestrictionKind,
     UserId,
 };
+use tower_account_status::{forward, store::StoreError};
 
 /// How many accounts there are, each with one token.
 pub const ACCOUNTS: usize = 10_000;
@@ -120,25 +121,14 @@ pub struct AwaitedStore {
 }
 
 impl AccountStateStore for AwaitedStore {
-    type Error = std::convert::Infallible;
-
-    async fn account(&self, credential: Credential<'_>) -> Result<Option<UserId>, Self::Error> {
-        self.store.account(credential).await
+    forward! {
+        store => access_token, application_service, login_name, third_party, login_token,
+        refresh_token, state, changes
     }
 
-    async fn state(&self, user: &UserId) -> Result<AccountState, Self::Error> {
-        self.store.state(user).await
-    }
-
-    async fn account_and_state(
-        &self,
-        credential: Credential<'_>,
-    ) -> Result<Option<Account>, Self::Error> {
+    async fn access_token_and_state(&self, token: &str) -> Result<Option<Account>, StoreError> {
         pend(self.at_first).await;
-        Ok(match self.store.peek(credential) {
-            Peek::Account(account) => Some(account),
-            _ => None,
-        })
+        self.store.access_token_and_state(token).await
     }
 }
 

@@ -17,10 +17,12 @@ mod routers;
 mod bodies {
     #[path = "harness.rs"]
     pub(crate) mod harness;
+    #[path = "parsers.rs"]
+    pub(crate) mod parsers;
     #[path = "readers.rs"]
     pub(crate) mod readers;
 }
-pub(crate) use bodies::readers;
+pub(crate) use bodies::{parsers, readers};
 
 use axum::body::Body;
 use http::{Method, Request, Uri};

@@ -20,7 +20,7 @@ use crate::{
     log,
     logouts::Logouts,
     metrics,
-    owner::{Kinds, UpstreamOwner},
+    owner::UpstreamOwner,
     proxy::Proxy,
     restrictions::Restrictions,
     stop::Stop,
@@ -148,7 +148,6 @@ fn store(
         restrictions: Arc::clone(restrictions),
         server_name: server_name.to_owned(),
         tokens,
-        kinds: Kinds::default(),
     };
     CachedStore::new(Combined::new(owner, Arc::clone(restrictions)))
         .with_owner_ttl(OWNER_TTL)

@@ -3,7 +3,7 @@
 
 use std::{collections::HashSet, sync::Arc};
 
-use tower_account_status::{AccessToken, AccountDirectory, Authentication, UserId};
+use tower_account_status::{AccountDirectory, Authentication, UserId};
 
 use crate::{
     asker::Asker,
@@ -24,9 +24,8 @@ impl AccountDirectory for Directory {
     type Error = UpstreamError;
 
     /// Asks each time: a token that was revoked gives nobody an administrator's powers.
-    async fn authenticate(&self, access: AccessToken<'_>) -> Result<Authentication, UpstreamError> {
-        let whoami = self.upstream.whoami(access.token(), access.asserted_user());
-        match whoami.await? {
+    async fn authenticate(&self, token: &str) -> Result<Authentication, UpstreamError> {
+        match self.upstream.whoami(token.into(), None).await? {
             Whoami::User { user, .. } => Ok(Authentication::User(user)),
             Whoami::Unknown { soft_logout: true } => Ok(Authentication::Expired),
             Whoami::Unknown { soft_logout: false } => Ok(Authentication::Unknown),

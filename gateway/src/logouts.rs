@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use hyper::{Method, StatusCode, header, http::request::Parts};
 use percent_encoding::percent_decode_str;
-use tower_account_status::{AccessToken, AccountStateStore, UserId};
+use tower_account_status::{AccessToken, Credential, UserId, store::account_of};
 
 use crate::{app::Store, tokens::Tokens};
 
@@ -40,8 +40,8 @@ impl Logouts {
         if reach == Reach::AllOfTheUser {
             for token in &ending.tokens {
                 let access = AccessToken::new(&**token);
-                if let Ok(Some(user)) = self.store.account(access.into()).await {
-                    ending.users.push(user);
+                if let Ok(Some(account)) = account_of(&*self.store, access).await {
+                    ending.users.push(account.into_parts().0);
                 }
             }
         }
@@ -53,8 +53,8 @@ impl Logouts {
             return;
         }
         let forget = |token: &[u8]| {
-            let access = AccessToken::new(token);
-            self.store.invalidate_credential(access.into());
+            let token = Credential::AccessToken(token.into());
+            self.store.invalidate_credential(token);
         };
         ending.tokens.iter().for_each(|token| forget(token));
         for user in &ending.users {

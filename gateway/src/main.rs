@@ -74,7 +74,7 @@ async fn run(args: Args) -> Result<(), Box<dyn Error + Send + Sync>> {
     if let Some(listener) = monitor {
         println!("Monitoring on http://{}", listener.local_addr()?);
         let monitor = Monitor {
-            metrics: Metrics::install(store.handle(), restrictions.changes())?,
+            metrics: Metrics::install(store.handle(), restrictions.restriction_changes())?,
             restrictions: Arc::clone(&restrictions),
             upstream: Arc::clone(&upstream),
             stop: stop.clone(),

@@ -2,7 +2,7 @@
 
 use tower_account_status::{
     AccountState, Changes, RestrictionKind, RestrictionRecord, RestrictionStore, UserId,
-    store::{PostgresStore, SqliteStore},
+    store::{ChangeRecord, PostgresStore, SqliteStore, StoreError},
 };
 
 use crate::{answer::BoxError, metrics};
@@ -35,7 +35,7 @@ impl Restrictions {
 }
 
 /// Counts a failure of the database.
-fn failed<E: Into<BoxError>>(error: E) -> BoxError {
+fn failed<E: Into<StoreError>>(error: E) -> StoreError {
     metrics::failed_restrictions();
     error.into()
 }
@@ -50,36 +50,49 @@ macro_rules! either {
 }
 
 impl RestrictionStore for Restrictions {
-    type Error = BoxError;
+    type Error = StoreError;
 
-    async fn state(&self, user: &UserId) -> Result<AccountState, BoxError> {
-        either!(self, store => store.state(user).await)
+    async fn state_of(&self, user: &str) -> Result<AccountState, StoreError> {
+        either!(self, store => store.state_of(user).await)
     }
 
-    async fn restrict(&self, user: &UserId, record: RestrictionRecord) -> Result<(), BoxError> {
-        either!(self, store => store.restrict(user, record).await)
+    async fn set_restriction(
+        &self,
+        user: &UserId,
+        record: RestrictionRecord,
+    ) -> Result<(), StoreError> {
+        either!(self, store => store.set_restriction(user, record).await)
     }
 
-    async fn lift(&self, user: &UserId, kind: RestrictionKind) -> Result<bool, BoxError> {
-        either!(self, store => store.lift(user, kind).await)
+    async fn lift_restriction(
+        &self,
+        user: &UserId,
+        kind: RestrictionKind,
+        change: &ChangeRecord,
+    ) -> Result<bool, StoreError> {
+        either!(self, store => store.lift_restriction(user, kind, change).await)
     }
 
     async fn record(
         &self,
         user: &UserId,
         kind: RestrictionKind,
-    ) -> Result<Option<RestrictionRecord>, BoxError> {
+    ) -> Result<Option<RestrictionRecord>, StoreError> {
         either!(self, store => store.record(user, kind).await)
     }
 
-    async fn restricted(&self, after: Option<&UserId>, limit: usize) -> Result<Accounts, BoxError> {
+    async fn restricted(
+        &self,
+        after: Option<&UserId>,
+        limit: usize,
+    ) -> Result<Accounts, StoreError> {
         either!(self, store => store.restricted(after, limit).await)
     }
 
-    fn changes(&self) -> Option<Changes> {
+    fn restriction_changes(&self) -> Option<Changes> {
         match self {
-            Self::Sqlite(store) => store.changes(),
-            Self::Postgres(store) => store.changes(),
+            Self::Sqlite(store) => store.restriction_changes(),
+            Self::Postgres(store) => store.restriction_changes(),
         }
     }
 }

@@ -5,17 +5,15 @@ mod state;
 mod user_id;
 
 pub use restriction::{Restriction, RestrictionKind};
-pub use state::AccountState;
+pub use state::{AccountState, Flags};
 pub use user_id::UserId;
 
 /// An account and the state that it is in: the answer to both of the
 /// [store](crate::AccountStateStore)'s questions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Account {
-    /// Whose account it is.
-    pub user: UserId,
-    /// What it may do.
-    pub state: AccountState,
+    pub(crate) user: UserId,
+    pub(crate) state: AccountState,
 }
 
 impl Account {
@@ -23,5 +21,23 @@ impl Account {
     #[must_use]
     pub fn new(user: UserId, state: AccountState) -> Self {
         Self { user, state }
+    }
+
+    /// Whose account it is.
+    #[must_use]
+    pub fn user(&self) -> &UserId {
+        &self.user
+    }
+
+    /// What it may do.
+    #[must_use]
+    pub fn state(&self) -> &AccountState {
+        &self.state
+    }
+
+    /// Both, as the caller's own.
+    #[must_use]
+    pub fn into_parts(self) -> (UserId, AccountState) {
+        (self.user, self.state)
     }
 }

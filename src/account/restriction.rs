@@ -23,7 +23,10 @@ pub enum RestrictionKind {
 
 impl RestrictionKind {
     /// Every kind, in the order of precedence.
-    pub const ALL: [Self; 3] = [Self::Deactivated, Self::Locked, Self::Suspended];
+    pub const ALL: &'static [Self] = &[Self::Deactivated, Self::Locked, Self::Suspended];
+
+    /// How many there are.
+    pub(crate) const COUNT: usize = Self::ALL.len();
 
     /// The kind in lower case: `deactivated`, `locked` or `suspended`.
     #[must_use]
@@ -130,6 +133,15 @@ impl Restriction {
     #[must_use]
     pub fn until(&self) -> Option<SystemTime> {
         self.until
+    }
+
+    /// Whether it ends later than `other`, or never while `other` does.
+    pub(crate) fn ends_after(&self, other: &Self) -> bool {
+        match (self.until, other.until) {
+            (_, None) => false,
+            (None, Some(_)) => true,
+            (Some(until), Some(other)) => until > other,
+        }
     }
 
     /// Whether the restriction has not ended at `now`.

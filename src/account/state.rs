@@ -19,7 +19,7 @@ use super::{Restriction, RestrictionKind};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AccountState(Option<Arc<Restrictions>>);
 
-type Restrictions = [Option<Restriction>; RestrictionKind::ALL.len()];
+type Restrictions = [Option<Restriction>; RestrictionKind::COUNT];
 
 impl AccountState {
     /// The state of an account without restrictions.
@@ -83,6 +83,25 @@ impl AccountState {
             .find(|restriction| restriction.is_in_force(now))
     }
 
+    /// Every restriction of both states. Of two of the same kind the stricter one counts: the one
+    /// that ends later, or not at all; of two that end together, this state's.
+    ///
+    /// ```
+    /// use tower_account_status::{AccountState, RestrictionKind::{Deactivated, Locked}};
+    ///
+    /// let state = AccountState::from(Locked).merged_with(&AccountState::from(Deactivated));
+    /// assert_eq!(state, [Locked, Deactivated].into_iter().collect());
+    /// ```
+    #[must_use]
+    pub fn merged_with(self, other: &Self) -> Self {
+        other.restrictions().fold(self, |state, restriction| {
+            match state.restriction(restriction.kind()) {
+                Some(own) if !restriction.ends_after(own) => state,
+                _ => state.with(restriction.clone()),
+            }
+        })
+    }
+
     /// Whether a restriction ends by itself, or has ended.
     pub(crate) fn has_end(&self) -> bool {
         self.restrictions()
@@ -99,6 +118,50 @@ impl From<Restriction> for AccountState {
 impl From<RestrictionKind> for AccountState {
     fn from(kind: RestrictionKind) -> Self {
         Self::ACTIVE.with(kind)
+    }
+}
+
+/// What a server's own table says of an account: one flag for each kind of restriction.
+///
+/// Written out with all its fields, so that the compiler finds the one that was forgotten:
+///
+/// ```
+/// use tower_account_status::{AccountState, Flags, RestrictionKind};
+///
+/// # struct Row { deactivated_at: Option<i64>, locked: bool }
+/// # let row = Row { deactivated_at: None, locked: true };
+/// let state = AccountState::from(Flags {
+///     deactivated: row.deactivated_at.is_some(),
+///     locked: row.locked,
+///     suspended: false, // this server has no such thing
+/// });
+/// assert_eq!(state, AccountState::from(RestrictionKind::Locked));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Flags {
+    /// The account was given up for good.
+    pub deactivated: bool,
+    /// The account is locked.
+    pub locked: bool,
+    /// The account is suspended.
+    pub suspended: bool,
+}
+
+impl From<Flags> for AccountState {
+    fn from(flags: Flags) -> Self {
+        let Flags {
+            deactivated,
+            locked,
+            suspended,
+        } = flags;
+        [
+            (deactivated, RestrictionKind::Deactivated),
+            (locked, RestrictionKind::Locked),
+            (suspended, RestrictionKind::Suspended),
+        ]
+        .into_iter()
+        .filter_map(|(is_set, kind)| is_set.then_some(kind))
+        .collect()
     }
 }
 
@@ -132,6 +195,29 @@ mod tests {
         assert!(state.in_force(now).is_none());
         let both = state.with(Suspended);
         assert_eq!(both.in_force(now).unwrap().kind(), Suspended);
+    }
+
+    #[test]
+    fn rule_4_of_two_restrictions_of_a_kind_the_one_that_ends_later_counts() {
+        let soon = SystemTime::UNIX_EPOCH + Duration::from_secs(1000);
+        let ends = |until| Restriction::new(Locked).with_until(until);
+        let (early, late) = (ends(soon), ends(soon + Duration::from_secs(1)));
+        let forever = Restriction::new(Locked).with_reason("other");
+        let own = |restriction: &Restriction| AccountState::from(restriction.clone());
+        for (one, other, expected) in [
+            (&early, &late, &late),
+            (&late, &early, &late),
+            (&late, &forever, &forever),
+            (&forever, &late, &forever),
+        ] {
+            assert_eq!(own(one).merged_with(&own(other)), own(expected));
+        }
+        let same = own(&forever).merged_with(&AccountState::from(Locked));
+        assert_eq!(same, own(&forever), "the own one's reason");
+        let both = own(&early).merged_with(&AccountState::from(Suspended));
+        assert_eq!(both, own(&early).with(Suspended));
+        let nothing = AccountState::ACTIVE.merged_with(&AccountState::ACTIVE);
+        assert!(nothing.is_active());
     }
 
     #[test]

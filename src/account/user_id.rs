@@ -17,6 +17,23 @@ impl UserId {
         Self(user.into())
     }
 
+    /// Takes a name that begins with `@` as it is, and any other as the localpart of an account of
+    /// `server_name`: what most servers make of the name at a login. Nothing is folded.
+    ///
+    /// ```
+    /// use tower_account_status::UserId;
+    ///
+    /// assert_eq!(UserId::local("alice", "example.org"), "@alice:example.org");
+    /// assert_eq!(UserId::local("@bob:example.com", "example.org"), "@bob:example.com");
+    /// ```
+    #[must_use]
+    pub fn local(name: &str, server_name: &str) -> Self {
+        match name.starts_with('@') {
+            true => Self(name.into()),
+            false => Self(format!("@{name}:{server_name}").into()),
+        }
+    }
+
     /// The name.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -44,33 +61,19 @@ impl Deref for UserId {
     }
 }
 
-impl AsRef<str> for UserId {
-    fn as_ref(&self) -> &str {
-        &self.0
-    }
-}
-
 impl Borrow<str> for UserId {
     fn borrow(&self) -> &str {
         &self.0
     }
 }
 
-impl From<&str> for UserId {
-    fn from(user: &str) -> Self {
-        Self(user.into())
-    }
-}
-
-impl From<String> for UserId {
-    fn from(user: String) -> Self {
-        Self(user.into())
-    }
-}
-
-impl From<Arc<str>> for UserId {
-    fn from(user: Arc<str>) -> Self {
-        Self(user)
+/// From whatever can be read as text: `&str`, `String`, the ids of ruma.
+///
+/// So a `UserId` itself is no `AsRef<str>`, but it dereferences to `str`. What is behind an
+/// `Arc<str>` is copied here, and shared by [`UserId::new`].
+impl<U: AsRef<str>> From<U> for UserId {
+    fn from(user: U) -> Self {
+        Self(user.as_ref().into())
     }
 }
 

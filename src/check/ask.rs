@@ -9,37 +9,80 @@ use tokio::time::Instant;
 use super::limits::{Failure, before, within_limits};
 use crate::{
     account::{Account, AccountState, UserId},
-    credential::Credential,
+    credential::{Claim, Credential, Secret},
     panics::unless_it_panics,
+    request::few::MAX_PER_REQUEST,
     shared::Shared,
-    store::{AccountStateStore, Peek},
+    store::{
+        AccountStateStore, Peek,
+        ask::{self, Known},
+    },
 };
 
+/// What is known of a request on the fast path.
+pub(crate) enum FastPath {
+    /// It passes, and there is nothing else to do for it.
+    Passes,
+    /// Nothing for certain.
+    Unclear,
+    /// What the store says at once of the only token in the head, which is not that it is an
+    /// unrestricted account's. It is not asked that again.
+    Glanced(Peek),
+}
+
+/// What the store has said at once of the credentials in a head, in their order. It is carried to
+/// where the store is awaited, so that nothing is asked twice.
+#[derive(Debug, Default)]
+pub(crate) struct Answers([Option<Known>; MAX_PER_REQUEST]);
+
+impl Answers {
+    pub(super) const fn none() -> Self {
+        Self([const { None }; MAX_PER_REQUEST])
+    }
+
+    pub(super) fn keep(&mut self, turn: usize, answer: &Known) {
+        if let Some(place) = self.0.get_mut(turn) {
+            *place = Some(answer.clone());
+        }
+    }
+
+    pub(super) fn take(&mut self, turn: usize) -> Option<Known> {
+        self.0.get_mut(turn)?.take()
+    }
+}
+
 impl<S: AccountStateStore> Shared<S> {
-    /// Whether the store knows at once that the credential is an unrestricted account's. `false`
-    /// promises nothing.
+    /// Whether the store knows at once that the token is an unrestricted account's.
     #[inline]
-    pub(super) fn is_active(&self, credential: Credential<'_>) -> bool {
-        unless_it_panics(|| self.store.is_active(credential)).unwrap_or(false)
+    pub(super) fn glance(&self, token: &[u8]) -> FastPath {
+        let credential = Credential::AccessToken(Secret::from(token));
+        match unless_it_panics(|| self.store.glance(credential)) {
+            Ok(None) => FastPath::Passes,
+            Ok(Some(peek)) => FastPath::Glanced(peek),
+            Err(_) => FastPath::Unclear,
+        }
     }
 
     /// What the store says at once.
     #[inline]
-    pub(super) fn peek(&self, credential: Credential<'_>) -> Result<Peek, Failure> {
-        unless_it_panics(|| self.store.peek(credential)).map_err(|_| Failure::Panicked)
+    pub(super) fn peek(&self, claim: Claim<'_>, glanced: Option<Peek>) -> Result<Known, Failure> {
+        unless_it_panics(|| ask::at_once(&*self.store, claim, glanced))
+            .map_err(|_| Failure::Panicked)
     }
 
-    /// Whose the credential is, and in which state that account is, before `deadline`.
+    /// Whose the claim is, and in which state that account is, before `deadline`. `known` is what
+    /// the store has said of it already.
     pub(super) fn account_before(
         &self,
         deadline: Instant,
-        credential: Credential<'_>,
+        claim: Claim<'_>,
+        known: Option<Known>,
     ) -> impl Future<Output = Result<Option<Account>, Failure>> + Send {
         before(deadline, async move {
-            match self.store.peek(credential) {
-                Peek::Account(account) => Ok(Some(account)),
-                Peek::Nobody => Ok(None),
-                Peek::Ask => self.store.account_and_state(credential).await,
+            match known.unwrap_or_else(|| ask::at_once(&*self.store, claim, None)) {
+                Known::Account(account) => Ok(Some(account)),
+                Known::Unknown => Ok(None),
+                Known::Await(rest) => ask::ask(&*self.store, claim, rest).await,
             }
         })
     }
@@ -49,12 +92,7 @@ impl<S: AccountStateStore> Shared<S> {
         &self,
         user: &UserId,
     ) -> impl Future<Output = Result<AccountState, Failure>> + Send {
-        within_limits(self.settings.store_timeout, async move {
-            match self.store.peek_state(user) {
-                Some(state) => Ok(state),
-                None => self.store.state(user).await,
-            }
-        })
+        within_limits(self.settings.store_timeout, ask::state(&*self.store, user))
     }
 
     /// Who has sent the event, if the store knows.

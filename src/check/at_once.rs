@@ -2,12 +2,17 @@
 
 use super::{Findings, limits::Failure};
 use crate::{
+    credential::Claim,
     denial::{Denial, DenialCause},
     judge::Verdict,
-    request::{class::Class, endpoint::Naming, head::Head},
+    request::{
+        class::Class,
+        endpoint::{CountedTokens, Naming},
+        head::Head,
+    },
     settings::NamedAccountCheck,
     shared::Shared,
-    store::{AccountStateStore, Peek},
+    store::{AccountStateStore, Peek, ask::Known},
 };
 
 /// What is known of a request without waiting.
@@ -20,8 +25,14 @@ pub(crate) enum AtOnce {
 }
 
 impl<S: AccountStateStore> Shared<S> {
-    pub(crate) fn check_at_once(&self, head: &Head<'_>, found: &mut Findings) -> AtOnce {
-        let peeked = self.peek_all(head, found);
+    /// `glanced` is what the store has said of the only token in the head.
+    pub(crate) fn check_at_once(
+        &self,
+        head: &Head<'_>,
+        glanced: Option<Peek>,
+        found: &mut Findings,
+    ) -> AtOnce {
+        let peeked = self.peek_all(head, CountedTokens::All, glanced, found);
         // The usual case first: nobody is restricted, and no other class would change that.
         let needs_class =
             Class::may_be_special(head.method, &head.path) || head.may_name_accounts_unseen();
@@ -53,24 +64,18 @@ impl<S: AccountStateStore> Shared<S> {
             self.failed(Failure::UriPanicked, found)?;
             return Ok(AtOnce::Pass(None));
         }
-        let mut has_to_wait = false;
-        if class.ignores_tokens {
-            *found = Findings::new();
-        } else {
-            match peeked {
-                Peeked::Active => {}
-                Peeked::TooMany => return Err(self.denial(DenialCause::TooManyCredentials)),
-                Peeked::Other {
-                    has_to_ask,
-                    failure,
-                } => {
-                    has_to_wait = has_to_ask | self.judge_all(class, head, found)?;
-                    if let Some(failure) = failure {
-                        self.failed(failure, found)?;
-                    }
-                }
+        let has_to_wait = match class.tokens {
+            CountedTokens::All => self.judge_peeked(class, head, peeked, found)?,
+            CountedTokens::OfServices => {
+                *found = Findings::new();
+                let peeked = self.peek_all(head, class.tokens, None, found);
+                self.judge_peeked(class, head, peeked, found)?
             }
-        }
+            CountedTokens::None => {
+                *found = Findings::new();
+                false
+            }
+        };
         if has_to_wait {
             return Ok(AtOnce::Await(class));
         }
@@ -80,21 +85,60 @@ impl<S: AccountStateStore> Shared<S> {
         }
     }
 
-    /// What the store says at once of all the credentials in a head.
-    fn peek_all(&self, head: &Head<'_>, found: &mut Findings) -> Peeked {
+    /// Refuses the accounts that have been found at once, or says whether more has to be known.
+    fn judge_peeked(
+        &self,
+        class: Class,
+        head: &Head<'_>,
+        peeked: Peeked,
+        found: &mut Findings,
+    ) -> Result<bool, Denial> {
+        match peeked {
+            Peeked::Active => Ok(false),
+            Peeked::TooMany => Err(self.denial(DenialCause::TooManyCredentials)),
+            Peeked::Other {
+                has_to_ask,
+                failure,
+            } => {
+                let needs_more = self.judge_all(class, head, found)?;
+                if let Some(failure) = failure {
+                    self.failed(failure, found)?;
+                }
+                Ok(has_to_ask | needs_more)
+            }
+        }
+    }
+
+    /// What the store says at once of all the credentials in a head that count.
+    fn peek_all(
+        &self,
+        head: &Head<'_>,
+        tokens: CountedTokens,
+        glanced: Option<Peek>,
+        found: &mut Findings,
+    ) -> Peeked {
         let Ok(credentials) = head.credentials() else {
             return Peeked::TooMany;
         };
+        let mut glanced = glanced.filter(|_| credentials.is_only());
         let (mut is_active, mut has_to_ask, mut failure) = (true, false, None);
-        for credential in credentials.iter() {
-            match self.peek(credential) {
-                Ok(Peek::Account(account)) => {
-                    is_active &= account.state.is_active();
+        for (turn, access) in credentials.iter().enumerate() {
+            let claim = match tokens {
+                CountedTokens::OfServices => Claim::of_service(access),
+                CountedTokens::All | CountedTokens::None => access.into(),
+            };
+            let known = self.peek(claim, glanced.take());
+            if let Ok(known) = &known {
+                found.answers.keep(turn, known);
+            }
+            match known {
+                Ok(Known::Account(account)) => {
+                    is_active &= account.state().is_active();
                     // There are no more accounts than credentials.
                     found.accounts.push(account).unwrap_or_default();
                 }
-                Ok(Peek::Nobody) => {}
-                Ok(Peek::Ask) => has_to_ask = true,
+                Ok(Known::Unknown) => {}
+                Ok(Known::Await(_)) => has_to_ask = true,
                 Err(failed) => failure = Some(failed),
             }
         }

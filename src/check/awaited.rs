@@ -7,22 +7,22 @@ use http_body::Body;
 use tokio::time::Instant;
 
 use super::{
-    Findings, Watch,
+    Answers, Findings, Watch,
     body::{Held, is_form},
     limits::{Failure, deadline},
 };
 use crate::{
     account::Account,
     body::RequestBodies,
-    credential::Credential,
+    credential::Claim,
     denial::{Denial, DenialCause},
     judge::Verdict,
     request::{
         class::Class,
-        endpoint::{Naming, NamingEndpoint},
+        endpoint::{CountedTokens, Naming, NamingEndpoint},
         few::Few,
         head::Head,
-        named_account::{self, NamedAccount},
+        named_account,
     },
     shared::Shared,
     store::AccountStateStore,
@@ -33,7 +33,8 @@ use crate::{
 pub(crate) type Awaited<B> = Result<(Request<B>, Option<Watch>), Denial>;
 
 /// Finds out whether a request of this class passes, and gives it back if it does, as `hand_on`
-/// has changed it. `announcements` were counted before the store was asked for anything.
+/// has changed it. `announcements` were counted before the store was asked for anything, and
+/// `answers` are what it has said at once.
 ///
 /// One block, and what it is about lent to all others: an `async` function that is handed the
 /// request would hold it twice.
@@ -41,6 +42,7 @@ pub(crate) fn check_awaited<S, B, M, F>(
     shared: Arc<Shared<S>>,
     request: Request<B>,
     class: Class,
+    answers: Answers,
     announcements: u64,
     hand_on: F,
 ) -> impl Future<Output = Awaited<M::Body>> + use<S, B, M, F>
@@ -54,6 +56,7 @@ where
     let mut body = Held::Untouched(body);
     async move {
         let mut found = Findings::new();
+        found.answers = answers;
         let watched = {
             let head = Head::of_parts(&parts, &shared.settings.path);
             let checked = shared.check(class, &head, &parts, &mut body, &mut found);
@@ -86,8 +89,8 @@ impl<S: AccountStateStore> Shared<S> {
         body: &mut Held<B>,
         found: &mut Findings,
     ) -> Result<(), Denial> {
-        if !class.ignores_tokens {
-            let failure = self.ask_head(head, found).await?;
+        if class.tokens != CountedTokens::None {
+            let failure = self.ask_head(class, head, found).await?;
             // Those that are known to be restricted are refused, whatever became of the others.
             let needs_more = self.judge_all(class, head, found)?;
             if let Some(failure) = failure {
@@ -110,14 +113,24 @@ impl<S: AccountStateStore> Shared<S> {
     /// asked for, if so.
     async fn ask_head(
         &self,
+        class: Class,
         head: &Head<'_>,
         found: &mut Findings,
     ) -> Result<Option<Failure>, Denial> {
         let Ok(credentials) = head.credentials() else {
             return Err(self.denial(DenialCause::TooManyCredentials));
         };
-        let credential = |turn| credentials.iter().nth(turn);
-        let asked = self.ask_all(credential, &mut found.accounts).await;
+        let claim = |turn| {
+            credentials
+                .iter()
+                .nth(turn)
+                .map(|access| match class.tokens {
+                    CountedTokens::OfServices => Claim::of_service(access),
+                    CountedTokens::All | CountedTokens::None => Claim::from(access),
+                })
+        };
+        let mut answers = std::mem::take(&mut found.answers);
+        let asked = self.ask_all(claim, &mut answers, &mut found.accounts).await;
         found.waited(asked.time);
         Ok(asked.failure)
     }
@@ -131,7 +144,11 @@ impl<S: AccountStateStore> Shared<S> {
     ) -> Result<(), Denial> {
         for account in &found.accounts.clone() {
             match self.judge(class, head.act(), account) {
-                Ok(verdict) => self.look_closer(account, verdict, body, found).await?,
+                Ok(verdict) => {
+                    let headers = head.headers;
+                    self.look_closer(account, verdict, headers, body, found)
+                        .await?;
+                }
                 Err(failure) => self.failed(failure, found)?,
             }
         }
@@ -149,7 +166,7 @@ impl<S: AccountStateStore> Shared<S> {
         body: &mut Held<B>,
         found: &mut Findings,
     ) -> Result<(), Denial> {
-        let data = body.read(&self.settings).await?;
+        let data = body.read(&parts.headers, &self.settings).await?;
         let named = match named_account::read(naming.endpoint, data) {
             Ok(named) => named,
             // Another application's form below the same layer, which is none of ours.
@@ -160,8 +177,13 @@ impl<S: AccountStateStore> Shared<S> {
             return Ok(());
         }
         let mut accounts = Few::new();
-        let credential = |turn| named.iter().nth(turn).map(NamedAccount::credential);
-        let asked = self.ask_all(credential, &mut accounts).await;
+        let claim = |turn| {
+            let named = named.iter().nth(turn);
+            named.map(|named| Claim::from(named.credential()))
+        };
+        let asked = self
+            .ask_all(claim, &mut Answers::none(), &mut accounts)
+            .await;
         found.waited(asked.time);
         let mut failure = asked.failure;
         for account in &accounts {
@@ -192,14 +214,16 @@ impl<S: AccountStateStore> Shared<S> {
     /// together, because all of this is part of a future that waits.
     async fn ask_all<'c>(
         &self,
-        credential: impl Fn(usize) -> Option<Credential<'c>>,
+        claim: impl Fn(usize) -> Option<Claim<'c>>,
+        answers: &mut Answers,
         accounts: &mut Few<Account>,
     ) -> Asked {
         let started = Instant::now();
         let deadline = deadline(started, self.settings.store_timeout);
         let (mut turn, mut failure) = (0, None);
-        while let Some(credential) = credential(turn) {
-            match self.account_before(deadline, credential).await {
+        while let Some(claim) = claim(turn) {
+            let known = answers.take(turn);
+            match self.account_before(deadline, claim, known).await {
                 // There are no more accounts than credentials.
                 Ok(Some(account)) => accounts.push(account).unwrap_or_default(),
                 Ok(None) => {}

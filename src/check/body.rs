@@ -1,11 +1,11 @@
 //! A request's body, which is read at most once, and only where something depends on it.
 
 use bytes::Bytes;
-use http::{header::CONTENT_TYPE, request::Parts};
+use http::{HeaderMap, header::CONTENT_TYPE, request::Parts};
 use http_body::Body;
 
 use crate::{
-    body::{Collected, ReadError, RequestBodies, read},
+    body::{Collected, ReadError, RequestBodies, is_encoded, read},
     denial::{Denial, DenialCause},
     request::named_account::BodyError,
     settings::Settings,
@@ -28,10 +28,17 @@ impl<B> Held<B> {
 
 impl<B: Body> Held<B> {
     /// The body's bytes, read now unless they have been before.
-    pub(super) async fn read(&mut self, settings: &Settings) -> Result<&Bytes, Denial> {
+    pub(super) async fn read(
+        &mut self,
+        headers: &HeaderMap,
+        settings: &Settings,
+    ) -> Result<&Bytes, Denial> {
         if let Self::Untouched(body) = self {
-            // What is only reported has to pass afterwards, whole.
             let size = body.size_hint().exact();
+            if size != Some(0) && is_encoded(headers) {
+                return Err(denial(settings, DenialCause::BodyEncoded));
+            }
+            // What is only reported has to pass afterwards, whole.
             if settings.report_only && size.is_none_or(|size| size > settings.body_limit as u64) {
                 return Err(denial(settings, DenialCause::BodyTooLarge));
             }
@@ -74,7 +81,9 @@ impl From<BodyError> for DenialCause {
     fn from(error: BodyError) -> Self {
         match error {
             BodyError::NotJson => Self::BodyNotJson,
+            BodyError::NotObject => Self::BodyNotObject,
             BodyError::BadJson => Self::BodyBadJson,
+            BodyError::Unclear => Self::BodyUnclear,
             BodyError::TooMany => Self::TooManyCredentials,
         }
     }

@@ -1,5 +1,6 @@
 //! A suspension depends on more than the head: on the body, or on who has sent an event.
 
+use http::HeaderMap;
 use http_body::Body;
 use tokio::time::Instant;
 
@@ -19,6 +20,7 @@ impl<S: AccountStateStore> Shared<S> {
         &self,
         account: &Account,
         verdict: Verdict<'_>,
+        headers: &HeaderMap,
         body: &mut Held<B>,
         found: &mut Findings,
     ) -> Result<(), Denial> {
@@ -36,7 +38,7 @@ impl<S: AccountStateStore> Shared<S> {
                 }
                 Verdict::Refuse(refusal) => return Err(self.refuse(account, refusal)),
                 Verdict::NeedsBody(question) => {
-                    let data = body.read(&self.settings).await?;
+                    let data = body.read(headers, &self.settings).await?;
                     judge_body(policy, question, data, &account.user, now)
                 }
                 Verdict::NeedsSender(redaction) => match self.ask_sender(&redaction, found).await {

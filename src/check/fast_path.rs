@@ -5,41 +5,40 @@
 
 use http::{HeaderMap, Method, Request, header::AUTHORIZATION};
 
+use super::ask::FastPath;
 use crate::{
-    credential::{AccessToken, Credential},
     request::{credentials, endpoint, long_poll},
     shared::Shared,
     store::AccountStateStore,
 };
 
 impl<S: AccountStateStore> Shared<S> {
-    /// Whether the request passes and there is nothing else to do for it. `false` promises
-    /// nothing.
+    /// Whether the request passes and there is nothing else to do for it.
     ///
     /// Always inlined: lent to a function of its own, the request would first be copied to where
     /// it can be lent from.
     #[inline(always)]
-    pub(crate) fn passes_on_the_fast_path<B>(&self, request: &Request<B>) -> bool {
+    pub(crate) fn fast_path<B>(&self, request: &Request<B>) -> FastPath {
         if self.settings.always_examines() {
-            return false;
+            return FastPath::Unclear;
         }
         // Not `Uri::path` and `Uri::query`, which find the border between the two each time.
         if let Some(path_and_query) = request.uri().path_and_query() {
             let path = match path_and_query.query() {
                 None => path_and_query.as_str(),
-                Some(query) if credentials::may_be_in_query(query) => return false,
+                Some(query) if credentials::may_be_in_query(query) => return FastPath::Unclear,
                 Some(_) => path_and_query.path(),
             };
             if long_poll::may_be_long_poll(path) {
-                return false;
+                return FastPath::Unclear;
             }
         }
         if *request.method() == Method::POST && self.may_name_accounts(request) {
-            return false;
+            return FastPath::Unclear;
         }
         let headers = request.headers();
         let Some(header) = headers.get(AUTHORIZATION) else {
-            return true;
+            return FastPath::Passes;
         };
         // As nearly every client writes it. White space around the token stays: with it the token
         // is one that the store does not know.
@@ -47,14 +46,14 @@ impl<S: AccountStateStore> Shared<S> {
         let header = header.as_bytes();
         let token = match header.first_chunk::<8>() {
             Some([scheme @ .., _]) if scheme == b"Bearer " => &header[scheme.len()..],
-            _ => return false,
+            _ => return FastPath::Unclear,
         };
         // A second header makes it a case for a closer look. Where no header is repeated there
         // are as many names as values.
         if headers.len() != headers.keys_len() && is_repeated(headers) {
-            return false;
+            return FastPath::Unclear;
         }
-        self.is_active(Credential::AccessToken(AccessToken::new(token)))
+        self.glance(token)
     }
 
     #[inline(never)]

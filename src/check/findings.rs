@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::limits::Failure;
+use super::{ask::Answers, limits::Failure};
 use crate::{
     account::Account,
     denial::{Denial, DenialCause},
@@ -23,6 +23,8 @@ pub(crate) struct Findings {
     pub(crate) lookup_time: Option<Duration>,
     /// Why the store gave no answer.
     pub(crate) failure: Option<Failure>,
+    /// What the store has said at once.
+    pub(crate) answers: Answers,
 }
 
 impl Findings {
@@ -32,6 +34,7 @@ impl Findings {
             hands_on_guard: false,
             lookup_time: None,
             failure: None,
+            answers: Answers::none(),
         }
     }
 
@@ -54,7 +57,7 @@ impl<S> Shared<S> {
         act: Act<'a>,
         account: &Account,
     ) -> Result<Verdict<'a>, Failure> {
-        if account.state.is_active() {
+        if account.state().is_active() {
             return Ok(Verdict::Pass);
         }
         let now = self.settings.now_for(&account.state);

@@ -1,6 +1,7 @@
 //! The server's own code asks, through the guard.
 
 use bytes::Bytes;
+use http::HeaderMap;
 use tokio::time::Instant;
 
 use super::{Findings, body::Held};
@@ -8,7 +9,7 @@ use crate::{
     account::{Account, AccountState, UserId},
     body::Collected,
     denial::{Denial, DenialCause},
-    request::{act::Act, class::Class},
+    request::{act::Act, class::Class, endpoint::CountedTokens},
     shared::Shared,
     store::AccountStateStore,
 };
@@ -44,7 +45,8 @@ impl<S: AccountStateStore> Shared<S> {
     ) -> Result<(), Denial> {
         let class = Class::of(act, &self.settings.exemptions);
         // Where no token counts and no body names anyone, the request is not the user's.
-        if class.passes || (class.ignores_tokens && class.naming.is_none()) {
+        let has_no_owner = class.tokens != CountedTokens::All && class.naming.is_none();
+        if class.passes || has_no_owner {
             return Ok(());
         }
         let started = Instant::now();
@@ -62,7 +64,9 @@ impl<S: AccountStateStore> Shared<S> {
                     data: body,
                     trailers: None,
                 });
-                self.look_closer(&account, verdict, &mut body, found).await
+                let headers = HeaderMap::new();
+                self.look_closer(&account, verdict, &headers, &mut body, found)
+                    .await
             }
             Err(failure) => self.failed(failure, found),
         }

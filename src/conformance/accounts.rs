@@ -3,27 +3,39 @@
 use std::{collections::BTreeSet, time::SystemTime};
 
 use super::{
-    Fixture, Promise, Report, credentials, report::Findings, samples::Names, states, wait,
+    Fixture, Passed, Promise, Report, credentials,
+    report::Findings,
+    samples::Names,
+    services, states,
+    wait::{self, Asked},
 };
 use crate::{
     account::{Account, AccountState, Restriction, UserId},
-    credential::{AccessToken, Credential},
-    store::{AccountStateStore, Peek},
+    credential::Credential,
+    store::{AccountStateStore, Peek, StoreError, ask},
 };
 
 /// Checks the promises of an [`AccountStateStore`].
 ///
+/// What it cannot find: a look-up that folds names otherwise than the login handler, one that
+/// ignores the login type, a broken record that is answered with `None`, a
+/// [`without!`](crate::without) that is not true, and a store that blocks its thread for ever (the
+/// test then hangs, too).
+///
 /// # Errors
 ///
-/// With every promise that was found broken.
-pub async fn check<F: Fixture>(fixture: &F) -> Result<(), Report> {
+/// With every promise that was found broken. A question that panics or hangs is reported by its
+/// name, once, and not asked again; the rest goes on.
+pub async fn check<F: Fixture>(fixture: &F) -> Result<Passed, Report> {
     let mut run = Run {
         fixture,
         names: Names::new(),
         findings: Findings::default(),
         touched: BTreeSet::new(),
+        broken: BTreeSet::new(),
     };
     credentials::check(&mut run).await;
+    services::check(&mut run).await;
     states::check(&mut run).await;
     for user in std::mem::take(&mut run.touched) {
         run.set(Promise::ChangeIsVisibleAtOnce, &user, &AccountState::ACTIVE)
@@ -37,6 +49,8 @@ pub(super) struct Run<'a, F> {
     pub(super) names: Names,
     pub(super) findings: Findings,
     touched: BTreeSet<UserId>,
+    /// Methods that have hung or panicked, and are not called again.
+    broken: BTreeSet<&'static str>,
 }
 
 impl<F: Fixture> Run<'_, F> {
@@ -49,6 +63,24 @@ impl<F: Fixture> Run<'_, F> {
                 .add(promise, format!("making a token of {user:?}: {error}"));
         }
         token
+    }
+
+    /// Whether a fixture could make something; a failure to make it is reported.
+    pub(super) async fn made(
+        &mut self,
+        promise: Promise,
+        what: &'static str,
+        why_not: &'static str,
+        made: impl Future<Output = Result<bool, StoreError>>,
+    ) -> bool {
+        match wait::answer(made).await {
+            Ok(true) => return true,
+            Ok(false) => self.findings.skip(what, why_not),
+            Err(error) => self
+                .findings
+                .add(promise, format!("making {what}: {error}")),
+        }
+        false
     }
 
     /// Puts `user` into `state`, and says whether that succeeded.
@@ -68,24 +100,75 @@ impl<F: Fixture> Run<'_, F> {
         true
     }
 
-    /// The state of `user`, which has to be answered, and to agree with what is answered at once.
-    pub(super) async fn state(&mut self, promise: Promise, user: &UserId) -> Option<AccountState> {
-        let store = self.fixture.store();
-        match wait::answer(store.state(user)).await {
-            Ok(state) => {
-                if let Some(peeked) = store.peek_state(user) {
-                    let question = format!("`peek_state` of {user:?}");
-                    self.findings
-                        .same(Promise::PeekAgrees, question, &peeked, &state);
-                }
-                Some(state)
+    /// The answer to a question that has to be answered. One that hangs, panics or blocks is
+    /// reported as such, by the name of its method, and not asked again.
+    async fn answered<T, Q: Future<Output = Result<T, StoreError>>>(
+        &mut self,
+        promise: Promise,
+        method: &'static str,
+        what: &str,
+        question: impl FnOnce() -> Q,
+    ) -> Option<T> {
+        if self.broken.contains(method) {
+            return None;
+        }
+        let (promise, detail) = match wait::ask(question).await {
+            Asked::Answered(answer) => return Some(answer),
+            Asked::Blocked(time, answer) => {
+                let detail = format!("`{method}` of {what} held its thread for {time:?}");
+                self.findings.add(Promise::NothingBlocks, detail);
+                return Some(answer);
             }
+            Asked::Failed(error) => (promise, format!("`{method}` of {what} failed: {error}")),
+            Asked::Panicked(message) => {
+                self.broken.insert(method);
+                let detail = format!("`{method}` of {what}: {message}");
+                (Promise::NothingPanics, detail)
+            }
+            Asked::Hung => {
+                self.broken.insert(method);
+                (Promise::NothingHangs, format!("`{method}` of {what}"))
+            }
+        };
+        self.findings.add(promise, detail);
+        None
+    }
+
+    /// What is said at once.
+    fn peeked<T>(
+        &mut self,
+        method: &'static str,
+        what: &str,
+        ask: impl FnOnce() -> T,
+    ) -> Option<T> {
+        if self.broken.contains(method) {
+            return None;
+        }
+        match wait::at_once(ask) {
+            Ok(answer) => Some(answer),
             Err(error) => {
-                self.findings
-                    .add(promise, format!("the state of {user:?}: {error}"));
+                self.broken.insert(method);
+                let detail = format!("`{method}` of {what}: {error}");
+                self.findings.add(Promise::NothingPanics, detail);
                 None
             }
         }
+    }
+
+    /// The state of `user`, which has to be answered, and to agree with what is answered at once.
+    pub(super) async fn state(&mut self, promise: Promise, user: &UserId) -> Option<AccountState> {
+        let store = self.fixture.store();
+        let what = format!("{user:?}");
+        let state = self
+            .answered(promise, "state", &what, || store.state(user))
+            .await?;
+        let peeked = self.peeked("peek_state", &what, || store.peek_state(user));
+        if let Some(peeked) = peeked.flatten() {
+            let question = format!("`peek_state` of {what}");
+            self.findings
+                .same(Promise::PeekAgrees, question, &peeked, &state);
+        }
+        Some(state)
     }
 
     /// Whose `credential` is, which has to be answered.
@@ -95,48 +178,64 @@ impl<F: Fixture> Run<'_, F> {
         what: &str,
         credential: Credential<'_>,
     ) -> Option<Option<UserId>> {
-        match wait::answer(self.fixture.store().account(credential)).await {
-            Ok(owner) => Some(owner),
-            Err(error) => {
-                self.findings
-                    .add(promise, format!("whose {what} is: {error}"));
-                None
-            }
-        }
+        let store = self.fixture.store();
+        let method = method(credential);
+        self.answered(promise, method, what, || ask::owner(store, credential))
+            .await
+    }
+
+    /// Who has sent an event, which has to be answered.
+    pub(super) async fn sender(&mut self, room: &str, event: &str) -> Option<Option<UserId>> {
+        let store = self.fixture.store();
+        let promise = Promise::EventFindsItsSender;
+        self.answered(promise, "event_sender", "an event", || {
+            store.event_sender(room, event)
+        })
+        .await
     }
 
     /// Asks in all ways that there are, and compares them with each other.
     pub(super) async fn ways_agree(&mut self, what: &str, credential: Credential<'_>) {
         let store = self.fixture.store();
-        let joint = wait::answer(store.account_and_state(credential)).await;
-        let apart = wait::answer(async {
-            let Some(user) = store.account(credential).await? else {
-                return Ok::<_, <F::Store as AccountStateStore>::Error>(None);
-            };
-            let state = store.state(&user).await?;
-            Ok(Some(Account::new(user, state)))
-        })
-        .await;
-        let question = format!("`account_and_state` of {what}");
-        self.findings
-            .same(Promise::BothQuestionsAgree, question, &joint, &apart);
-
-        let peek = store.peek(credential);
-        let expected = match &apart {
-            Ok(Some(account)) => Peek::Account(account.clone()),
-            Ok(None) => Peek::Nobody,
-            Err(_) => return,
+        let promise = Promise::BothQuestionsAgree;
+        let Some(owner) = self.owner(promise, what, credential).await else {
+            return;
+        };
+        let apart = match owner {
+            Some(user) => match self.state(promise, &user).await {
+                Some(state) => Some(Account::new(user, state)),
+                None => return,
+            },
+            None => None,
+        };
+        if let Credential::AccessToken(_) = credential {
+            let method = "access_token_and_state";
+            let joint = self
+                .answered(promise, method, what, || ask::account(store, credential))
+                .await;
+            if let Some(joint) = joint {
+                let question = format!("`{method}` of {what}");
+                self.findings.same(promise, question, &joint, &apart);
+            }
+        }
+        let Some(peek) = self.peeked("peek", what, || store.peek(credential)) else {
+            return;
         };
         if peek != Peek::Ask {
             let question = format!("`peek` of {what}");
+            let expected = Peek::from(apart);
             self.findings
                 .same(Promise::PeekAgrees, question, &peek, &expected);
         }
-        let is_active = matches!(&peek, Peek::Account(account) if account.state.is_active());
-        let question = format!("`is_active` of {what}");
-        let answered = store.is_active(credential);
-        self.findings
-            .same(Promise::PeekAgrees, question, &answered, &is_active);
+        let expected = match peek {
+            Peek::Account(account) if account.state.is_active() => None,
+            other => Some(other),
+        };
+        if let Some(glanced) = self.peeked("glance", what, || store.glance(credential)) {
+            let question = format!("`glance` of {what}");
+            self.findings
+                .same(Promise::PeekAgrees, question, &glanced, &expected);
+        }
     }
 
     /// Puts `user` into `state` and compares every part that the server can store, under the
@@ -174,12 +273,17 @@ impl<F: Fixture> Run<'_, F> {
             let Some(answered) = answered.restriction(expected.kind()) else {
                 continue; // reported above
             };
+            // Several at once are about what they have in common.
+            let of = |own| match promise {
+                Promise::EachHasItsOwnEnd => Promise::EachHasItsOwnEnd,
+                _ => own,
+            };
             let what = format!("of {user:?}, {}", expected.kind());
             if scope.has_reasons() {
                 let (answered, expected) = (answered.reason(), expected.reason());
                 let question = format!("the reason {what}");
-                self.findings
-                    .same(Promise::ReasonComesBack, question, &answered, &expected);
+                let promise = of(Promise::ReasonComesBack);
+                self.findings.same(promise, question, &answered, &expected);
             }
             if scope.has_ends() {
                 let end = |restriction: &Restriction| -> Option<SystemTime> {
@@ -187,14 +291,26 @@ impl<F: Fixture> Run<'_, F> {
                 };
                 let question = format!("the end {what}");
                 let (answered, expected) = (end(answered), end(expected));
-                self.findings
-                    .same(Promise::EndComesBack, question, &answered, &expected);
+                let promise = of(Promise::EndComesBack);
+                self.findings.same(promise, question, &answered, &expected);
             }
         }
     }
 }
 
+/// The method that is asked about a credential.
+fn method(credential: Credential<'_>) -> &'static str {
+    match credential {
+        Credential::AccessToken(_) => "access_token",
+        Credential::ApplicationService(_) => "application_service",
+        Credential::LoginName(_) => "login_name",
+        Credential::ThirdParty(_) => "third_party",
+        Credential::LoginToken(_) => "login_token",
+        Credential::RefreshToken(_) => "refresh_token",
+    }
+}
+
 /// The credential of an access token.
 pub(super) fn access(token: &str) -> Credential<'_> {
-    Credential::AccessToken(AccessToken::new(token))
+    Credential::AccessToken(token.into())
 }

@@ -22,15 +22,21 @@ async fn kinds<R: RestrictionStore>(run: &mut Run<'_, R>) {
     let user = run.names.user("concurrent-kinds");
     run.touched.insert(user.clone());
     for _ in 0..8 {
-        let (store, user) = (run.store, &user);
+        let (store, user, change) = (run.store, &user, &super::records::change());
         let set = wait::all(
-            RestrictionKind::ALL.map(|kind| wait::answer(store.restrict(user, kind.into()))),
+            RestrictionKind::ALL
+                .iter()
+                .map(|&kind| wait::answer(store.set_restriction(user, kind.into()))),
         )
         .await;
         run.note(promise, "restricting in three ways at the same time", set);
-        run.expect_kinds(promise, user, &RestrictionKind::ALL).await;
-        let lifted =
-            wait::all(RestrictionKind::ALL.map(|kind| wait::answer(store.lift(user, kind)))).await;
+        run.expect_kinds(promise, user, RestrictionKind::ALL).await;
+        let lifted = wait::all(
+            RestrictionKind::ALL
+                .iter()
+                .map(|&kind| wait::answer(store.lift_restriction(user, kind, change))),
+        )
+        .await;
         run.note(
             promise,
             "lifting three restrictions at the same time",
@@ -60,7 +66,7 @@ async fn records<R: RestrictionStore>(run: &mut Run<'_, R>) {
         .collect();
     let (store, user) = (run.store, &user);
     let seen = wait::all(records.iter().map(|record| async move {
-        wait::answer(store.restrict(user, record.clone())).await?;
+        wait::answer(store.set_restriction(user, record.clone())).await?;
         wait::answer(store.record(user, RestrictionKind::Locked)).await
     }))
     .await;

@@ -5,27 +5,30 @@ use super::{
     accounts::{Run, access},
     wait,
 };
-use crate::credential::{AccessToken, Credential, LoginIdentifier, LoginToken};
+use crate::credential::{Credential, LoginToken, ThirdParty};
 
 pub(super) async fn check<F: Fixture>(run: &mut Run<'_, F>) {
     unknown(run).await;
     owners(run).await;
-    asserted_user(run).await;
+    expired(run).await;
+    login_names(run).await;
+    emails(run).await;
     nothing_is_consumed(run).await;
+    events(run).await;
 }
 
 async fn unknown<F: Fixture>(run: &mut Run<'_, F>) {
-    let promise = Promise::UnknownTokenIsNobodys;
+    let promise = Promise::UnknownIsNone;
     let long = run.names.token(&"x".repeat(64 * 1024));
     let plain = run.names.token("unknown");
-    let user = run.names.user("unknown");
-    let odd = [b"\xff\x00\xfe".as_slice(), plain.as_bytes()].concat();
+    let odd = run.names.token("'; DROP TABLE tokens; -- \u{1f512}\u{0}");
     for (what, credential) in [
         ("an unknown access token", access(&plain)),
         ("an unknown access token of 64 KiB", access(&long)),
+        ("an unknown access token of odd characters", access(&odd)),
         (
-            "an access token that is not UTF-8",
-            Credential::AccessToken(AccessToken::new(odd.as_slice())),
+            "an unknown application service's token",
+            Credential::ApplicationService(plain.as_str().into()),
         ),
         (
             "an unknown refresh token",
@@ -37,7 +40,7 @@ async fn unknown<F: Fixture>(run: &mut Run<'_, F>) {
         ),
         (
             "an e-mail address that no one has",
-            Credential::LoginIdentifier(LoginIdentifier::ThirdParty {
+            Credential::ThirdParty(ThirdParty::Address {
                 medium: "email",
                 address: &plain,
             }),
@@ -50,6 +53,7 @@ async fn unknown<F: Fixture>(run: &mut Run<'_, F>) {
         run.ways_agree(what, credential).await;
     }
     let promise = Promise::UnknownUserIsActive;
+    let user = run.names.user("unknown");
     if let Some(state) = run.state(promise, &user).await {
         let question = format!("the state of {user:?}, who was never heard of");
         run.findings
@@ -68,34 +72,81 @@ async fn owners<F: Fixture>(run: &mut Run<'_, F>) {
     for (user, token) in users.iter().zip(&tokens) {
         let what = format!("the token of {user:?}");
         if let Some(owner) = run.owner(promise, &what, access(token)).await {
-            run.findings.same(
-                promise,
-                format_args!("whose {what} is"),
-                &owner.as_ref(),
-                &Some(user),
-            );
+            let question = format!("whose {what} is");
+            run.findings
+                .same(promise, question, &owner.as_ref(), &Some(user));
         }
         run.ways_agree(&what, access(token)).await;
     }
 }
 
-async fn asserted_user<F: Fixture>(run: &mut Run<'_, F>) {
-    let promise = Promise::AssertedUserIsNotBelieved;
-    let (user, other) = (run.names.user("asserting"), run.names.user("asserted"));
+async fn expired<F: Fixture>(run: &mut Run<'_, F>) {
+    let promise = Promise::ExpiredTokenKeepsItsOwner;
+    let user = run.names.user("expired");
     let token = run.token_of(promise, &user).await;
-    run.token_of(promise, &other).await;
-    let credential =
-        Credential::AccessToken(AccessToken::new(token.as_str()).with_asserted_user(&other));
-    let what = "a person's token with a `user_id` parameter";
-    if let Some(owner) = run.owner(promise, what, credential).await {
-        run.findings.same(
-            promise,
-            format_args!("whose {what} is"),
-            &owner.as_ref(),
-            &Some(&user),
-        );
+    let expired = run.fixture.expire_access_token(&token);
+    let why_not = "`expire_access_token` says that they never expire";
+    if !run
+        .made(promise, "expired access tokens", why_not, expired)
+        .await
+    {
+        return;
     }
-    run.ways_agree(what, credential).await;
+    let what = "an access token that has expired";
+    if let Some(owner) = run.owner(promise, what, access(&token)).await {
+        let question = format!("whose {what} is");
+        run.findings
+            .same(promise, question, &owner.as_ref(), &Some(&user));
+    }
+    run.ways_agree(what, access(&token)).await;
+}
+
+async fn login_names<F: Fixture>(run: &mut Run<'_, F>) {
+    let promise = Promise::LoginNameFindsItsOwner;
+    let user = run.names.user("named");
+    run.token_of(promise, &user).await;
+    let names = match wait::answer(run.fixture.login_names(&user)).await {
+        Ok(names) => names,
+        Err(error) => {
+            let detail = format!("the login names of {user:?}: {error}");
+            return run.findings.add(promise, detail);
+        }
+    };
+    if names.is_empty() {
+        let why = "`login_names` gives none";
+        return run.findings.skip("login names", why);
+    }
+    for name in names {
+        let what = format!("the login name {name:?}");
+        let credential = Credential::LoginName(&name);
+        if let Some(owner) = run.owner(promise, &what, credential).await {
+            let question = format!("whose {what} is");
+            run.findings
+                .same(promise, question, &owner.as_ref(), &Some(&user));
+        }
+        run.ways_agree(&what, credential).await;
+    }
+}
+
+async fn emails<F: Fixture>(run: &mut Run<'_, F>) {
+    let promise = Promise::LoginNameFindsItsOwner;
+    let user = run.names.user("with-email");
+    run.token_of(promise, &user).await;
+    let address = format!("{}@example.org", run.names.token("email"));
+    let made = run.fixture.insert_email(&address, &user);
+    let why_not = "`insert_email` says that nobody logs in by one";
+    if !run.made(promise, "e-mail addresses", why_not, made).await {
+        return;
+    }
+    let credential = Credential::ThirdParty(ThirdParty::Address {
+        medium: "email",
+        address: &address,
+    });
+    if let Some(owner) = run.owner(promise, "an e-mail address", credential).await {
+        let question = "whose an e-mail address is";
+        run.findings
+            .same(promise, question, &owner.as_ref(), &Some(&user));
+    }
 }
 
 async fn nothing_is_consumed<F: Fixture>(run: &mut Run<'_, F>) {
@@ -103,10 +154,15 @@ async fn nothing_is_consumed<F: Fixture>(run: &mut Run<'_, F>) {
     let user = run.names.user("consumed");
     let access_token = run.token_of(promise, &user).await;
     let (refresh, login) = (run.names.token("refresh"), run.names.token("login"));
-    let has_refresh = wait::answer(run.fixture.insert_refresh_token(&refresh, &user)).await;
-    let has_login = wait::answer(run.fixture.insert_login_token(&login, &user)).await;
+    let made = run.fixture.insert_refresh_token(&refresh, &user);
+    let why_not = "`insert_refresh_token` says that there are none";
+    let has_refresh = run.made(promise, "refresh tokens", why_not, made).await;
+    let made = run.fixture.insert_login_token(&login, &user);
+    let why_not = "`insert_login_token` says that there are none";
+    let has_login = run.made(promise, "login tokens", why_not, made).await;
+    let before = wait::answer(run.fixture.count_tokens()).await;
     for (is_there, what, credential) in [
-        (Ok(true), "an access token", access(&access_token)),
+        (true, "an access token", access(&access_token)),
         (
             has_refresh,
             "a refresh token",
@@ -118,15 +174,10 @@ async fn nothing_is_consumed<F: Fixture>(run: &mut Run<'_, F>) {
             Credential::LoginToken(LoginToken::new(login.as_str(), Some("m.login.token"))),
         ),
     ] {
-        match is_there {
-            Ok(true) => {}
-            Ok(false) => continue,
-            Err(error) => {
-                run.findings.add(promise, format!("making {what}: {error}"));
-                continue;
-            }
-        }
         for time in ["first", "second", "third"] {
+            if !is_there {
+                break;
+            }
             let what = format!("{what} that is asked for the {time} time");
             if let Some(owner) = run.owner(promise, &what, credential).await {
                 let question = format!("whose {what} is");
@@ -134,5 +185,38 @@ async fn nothing_is_consumed<F: Fixture>(run: &mut Run<'_, F>) {
                     .same(promise, question, &owner.as_ref(), &Some(&user));
             }
         }
+    }
+    let after = wait::answer(run.fixture.count_tokens()).await;
+    match before {
+        Ok(None) => {
+            let why = "`count_tokens` cannot tell";
+            run.findings.skip("that no look-up makes a token", why);
+        }
+        before => {
+            let question = "how many tokens there are after the look-ups";
+            run.findings.same(promise, question, &after, &before);
+        }
+    }
+}
+
+async fn events<F: Fixture>(run: &mut Run<'_, F>) {
+    let promise = Promise::EventFindsItsSender;
+    let user = run.names.user("sender");
+    run.token_of(promise, &user).await;
+    let room = format!("!{}:example.org", run.names.token("room"));
+    let event = format!("${}", run.names.token("event"));
+    let made = run.fixture.insert_event(&room, &event, &user);
+    let why_not = "`insert_event` says that the store does not answer that";
+    if !run.made(promise, "senders of events", why_not, made).await {
+        return;
+    }
+    if let Some(sender) = run.sender(&room, &event).await {
+        let question = "who has sent an event";
+        run.findings
+            .same(promise, question, &sender.as_ref(), &Some(&user));
+    }
+    if let Some(sender) = run.sender(&room, "$unknown").await {
+        let question = "who has sent an event that the room does not have";
+        run.findings.same(promise, question, &sender, &None);
     }
 }

@@ -1,14 +1,11 @@
 //! How the checks reach into what a store is made from.
 
-use std::{error::Error, future::Future};
+use std::future::Future;
 
 use crate::{
     account::{AccountState, RestrictionKind, UserId},
-    store::AccountStateStore,
+    store::{AccountStateStore, StoreError},
 };
-
-/// What went wrong in a fixture.
-pub type BoxError = Box<dyn Error + Send + Sync>;
 
 /// A store under test, and the way to fill it.
 ///
@@ -26,7 +23,7 @@ pub trait Fixture: Sync {
         &self,
         token: &str,
         user: &UserId,
-    ) -> impl Future<Output = Result<(), BoxError>> + Send;
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// Puts the account of `user` into `state`, which replaces the state that it was in. What the
     /// server does beside, as announcing the change, belongs here.
@@ -34,7 +31,51 @@ pub trait Fixture: Sync {
         &self,
         user: &UserId,
         state: AccountState,
-    ) -> impl Future<Output = Result<(), BoxError>> + Send;
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Makes an access token that [`insert_access_token`](Self::insert_access_token) has made an
+    /// expired one that is still on record, or says `false` where tokens of this server never
+    /// expire, as the default does.
+    fn expire_access_token(
+        &self,
+        token: &str,
+    ) -> impl Future<Output = Result<bool, StoreError>> + Send {
+        let _ = token;
+        async { Ok(false) }
+    }
+
+    /// Makes `token` that of an application service whose own account is `sender`, or says `false`
+    /// where the server has none, as the default does.
+    fn insert_application_service(
+        &self,
+        token: &str,
+        sender: &UserId,
+    ) -> impl Future<Output = Result<bool, StoreError>> + Send {
+        let _ = (token, sender);
+        async { Ok(false) }
+    }
+
+    /// What `user`, for whom an access token has been made, may write into the user field of a
+    /// login, or nothing where the server has no login by name, as the default says. The user id
+    /// is among them in most servers, and so is the localpart.
+    fn login_names(
+        &self,
+        user: &UserId,
+    ) -> impl Future<Output = Result<Vec<String>, StoreError>> + Send {
+        let _ = user;
+        async { Ok(Vec::new()) }
+    }
+
+    /// Makes `address` an e-mail address of `user`, or says `false` where nobody logs in by one, as
+    /// the default does.
+    fn insert_email(
+        &self,
+        address: &str,
+        user: &UserId,
+    ) -> impl Future<Output = Result<bool, StoreError>> + Send {
+        let _ = (address, user);
+        async { Ok(false) }
+    }
 
     /// Makes `token` a refresh token of `user`, or says `false` where the server has none, as the
     /// default does.
@@ -42,7 +83,7 @@ pub trait Fixture: Sync {
         &self,
         token: &str,
         user: &UserId,
-    ) -> impl Future<Output = Result<bool, BoxError>> + Send {
+    ) -> impl Future<Output = Result<bool, StoreError>> + Send {
         let _ = (token, user);
         async { Ok(false) }
     }
@@ -53,8 +94,26 @@ pub trait Fixture: Sync {
         &self,
         token: &str,
         user: &UserId,
-    ) -> impl Future<Output = Result<bool, BoxError>> + Send {
+    ) -> impl Future<Output = Result<bool, StoreError>> + Send {
         let _ = (token, user);
+        async { Ok(false) }
+    }
+
+    /// How many tokens of all kinds the server has on record, or nothing where it cannot tell, as
+    /// the default says. A look-up must not add one.
+    fn count_tokens(&self) -> impl Future<Output = Result<Option<usize>, StoreError>> + Send {
+        async { Ok(None) }
+    }
+
+    /// Makes an event of `sender`'s in a room of that id, or says `false` where the store does not
+    /// answer [`event_sender`](AccountStateStore::event_sender), as the default does.
+    fn insert_event(
+        &self,
+        room: &str,
+        event: &str,
+        sender: &UserId,
+    ) -> impl Future<Output = Result<bool, StoreError>> + Send {
+        let _ = (room, event, sender);
         async { Ok(false) }
     }
 

@@ -18,7 +18,12 @@ pub(super) async fn check<R: RestrictionStore>(run: &mut Run<'_, R>) {
     users.sort_by(|one, other| one.as_bytes().cmp(other.as_bytes()));
     for (place, user) in users.iter().enumerate() {
         // One, two or three restrictions, in another order than that of precedence.
-        for kind in RestrictionKind::ALL.into_iter().rev().take(1 + place % 3) {
+        for kind in RestrictionKind::ALL
+            .iter()
+            .copied()
+            .rev()
+            .take(1 + place % 3)
+        {
             run.restrict(promise, user, kind).await;
         }
     }
@@ -41,14 +46,15 @@ pub(super) async fn check<R: RestrictionStore>(run: &mut Run<'_, R>) {
             };
             let kinds: Vec<_> = records.iter().map(RestrictionRecord::kind).collect();
             let mut expected: Vec<_> = RestrictionKind::ALL
-                .into_iter()
+                .iter()
+                .copied()
                 .rev()
                 .take(1 + place % 3)
                 .collect();
             expected.sort();
             let question = format!("the restrictions of {user:?} in pages of {limit}");
             run.findings.same(promise, question, &kinds, &expected);
-            if let Ok(state) = wait::answer(run.store.state(user)).await {
+            if let Ok(state) = wait::answer(run.store.state_of(user)).await {
                 let question = format!("the state of {user:?} by the list");
                 run.findings
                     .same(promise, question, &state_of(records), &state);
@@ -135,7 +141,7 @@ async fn behind_a_stranger<R: RestrictionStore>(run: &mut Run<'_, R>, users: &[U
 async fn without_the_lifted<R: RestrictionStore>(run: &mut Run<'_, R>, users: &[UserId]) {
     let promise = Promise::ListIsWhole;
     for user in users {
-        for kind in RestrictionKind::ALL {
+        for &kind in RestrictionKind::ALL {
             run.lift(promise, user, kind).await;
         }
     }

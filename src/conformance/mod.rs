@@ -7,7 +7,8 @@
 //! ```
 //! use tower_account_status::{
 //!     AccountState, MemoryStore, UserId,
-//!     conformance::{self, BoxError, Fixture},
+//!     conformance::{self, Fixture},
+//!     store::StoreError,
 //! };
 //!
 //! struct MyStore(MemoryStore); // yours, and what is needed to fill it
@@ -19,12 +20,12 @@
 //!         &self.0
 //!     }
 //!
-//!     async fn insert_access_token(&self, token: &str, user: &UserId) -> Result<(), BoxError> {
+//!     async fn insert_access_token(&self, token: &str, user: &UserId) -> Result<(), StoreError> {
 //!         self.0.insert_access_token(token, user.clone());
 //!         Ok(())
 //!     }
 //!
-//!     async fn set_state(&self, user: &UserId, state: AccountState) -> Result<(), BoxError> {
+//!     async fn set_state(&self, user: &UserId, state: AccountState) -> Result<(), StoreError> {
 //!         self.0.set_state(user.clone(), state);
 //!         Ok(())
 //!     }
@@ -49,12 +50,13 @@ mod listing;
 mod records;
 mod report;
 mod samples;
+mod services;
 mod states;
 mod wait;
 
 pub use self::{
     accounts::check,
-    fixture::{BoxError, Fixture, Scope},
+    fixture::{Fixture, Scope},
     records::check_restrictions,
-    report::{Promise, Report, Violation},
+    report::{Passed, Promise, Report, Violation},
 };

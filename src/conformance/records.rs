@@ -3,14 +3,14 @@
 use std::{collections::BTreeSet, time::SystemTime};
 
 use super::{
-    Promise, Report, concurrent, listing,
+    Passed, Promise, Report, concurrent, listing,
     report::Findings,
     samples::{Names, REASONS, end_in, to_millis},
     wait,
 };
 use crate::{
     account::{AccountState, Restriction, RestrictionKind, UserId},
-    store::{RestrictionRecord, RestrictionStore},
+    store::{ChangeRecord, Channel, RestrictionRecord, RestrictionStore},
 };
 
 /// Checks the promises of a [`RestrictionStore`].
@@ -20,7 +20,7 @@ use crate::{
 /// # Errors
 ///
 /// With every promise that was found broken.
-pub async fn check_restrictions<R: RestrictionStore>(store: &R) -> Result<(), Report> {
+pub async fn check_restrictions<R: RestrictionStore>(store: &R) -> Result<Passed, Report> {
     let mut run = Run {
         store,
         names: Names::new(),
@@ -37,7 +37,7 @@ pub async fn check_restrictions<R: RestrictionStore>(store: &R) -> Result<(), Re
     concurrent::check(&mut run).await;
     listing::check(&mut run).await;
     for user in std::mem::take(&mut run.touched) {
-        for kind in RestrictionKind::ALL {
+        for &kind in RestrictionKind::ALL {
             run.lift(Promise::LiftSaysWhatItDid, &user, kind).await;
         }
     }
@@ -60,7 +60,7 @@ impl<R: RestrictionStore> Run<'_, R> {
     ) -> bool {
         self.touched.insert(user.clone());
         let record = record.into();
-        let restricted = self.store.restrict(user, record.clone());
+        let restricted = self.store.set_restriction(user, record.clone());
         if let Err(error) = wait::answer(restricted).await {
             let detail = format!("restricting {user:?} with {record:?}: {error}");
             self.findings.add(promise, detail);
@@ -75,7 +75,7 @@ impl<R: RestrictionStore> Run<'_, R> {
         user: &UserId,
         kind: RestrictionKind,
     ) -> Option<bool> {
-        match wait::answer(self.store.lift(user, kind)).await {
+        match wait::answer(self.store.lift_restriction(user, kind, &change())).await {
             Ok(lifted) => Some(lifted),
             Err(error) => {
                 let detail = format!("lifting {kind} of {user:?}: {error}");
@@ -92,7 +92,7 @@ impl<R: RestrictionStore> Run<'_, R> {
         user: &UserId,
         expected: &[RestrictionKind],
     ) {
-        let state = match wait::answer(self.store.state(user)).await {
+        let state = match wait::answer(self.store.state_of(user)).await {
             Ok(state) => state,
             Err(error) => {
                 let detail = format!("the state of {user:?}: {error}");
@@ -103,12 +103,12 @@ impl<R: RestrictionStore> Run<'_, R> {
         let question = format!("the restrictions of {user:?}");
         self.findings
             .same(promise, question, &kinds.as_slice(), &expected);
-        if let Some(peeked) = self.store.peek_state(user) {
+        if let Some(peeked) = self.store.peek_state_of(user) {
             let question = format!("`peek_state` of {user:?}");
             self.findings
                 .same(Promise::PeekAgrees, question, &peeked, &state);
         }
-        for kind in RestrictionKind::ALL {
+        for &kind in RestrictionKind::ALL {
             let on_record = self.record(promise, user, kind).await;
             if let Some(on_record) = on_record {
                 let question = format!("whether {kind} of {user:?} is on record");
@@ -150,7 +150,7 @@ impl<R: RestrictionStore> Run<'_, R> {
                 &Some(rounded(&record)),
             );
         }
-        match wait::answer(self.store.state(user)).await {
+        match wait::answer(self.store.state_of(user)).await {
             Ok(state) => {
                 let question = format!("the restriction of {user:?}, {kind}");
                 let answered = state.restriction(kind).cloned().map(rounded_end);
@@ -197,7 +197,7 @@ async fn records<R: RestrictionStore>(run: &mut Run<'_, R>) {
     let user = run.names.user("records");
     let long_reason = "\u{1f512}".repeat(4 * 1024);
     let moderators = run.names.hard_users();
-    for kind in RestrictionKind::ALL {
+    for &kind in RestrictionKind::ALL {
         for reason in REASONS.into_iter().chain([long_reason.as_str()]) {
             let record = Restriction::new(kind).with_reason(reason).into();
             run.round_trip(Promise::ReasonComesBack, &user, record)
@@ -229,9 +229,8 @@ async fn independence<R: RestrictionStore>(run: &mut Run<'_, R>) {
         .await;
     run.restrict(promise, &user, Restriction::new(Locked).with_reason("Spam"))
         .await;
-    run.expect_kinds(promise, &user, &RestrictionKind::ALL)
-        .await;
-    if let Ok(state) = wait::answer(run.store.state(&user)).await {
+    run.expect_kinds(promise, &user, RestrictionKind::ALL).await;
+    if let Ok(state) = wait::answer(run.store.state_of(&user)).await {
         let deciding = state.in_force(SystemTime::now()).map(Restriction::kind);
         let question = "what decides of all restrictions together";
         run.findings
@@ -246,11 +245,11 @@ async fn independence<R: RestrictionStore>(run: &mut Run<'_, R>) {
 async fn ends<R: RestrictionStore>(run: &mut Run<'_, R>) {
     let promise = Promise::EndComesBack;
     let user = run.names.user("ends");
-    for kind in RestrictionKind::ALL {
+    for &kind in RestrictionKind::ALL {
         for seconds in [-86_400, -1, 3600, i64::from(u32::MAX)] {
             let restriction = Restriction::new(kind).with_until(end_in(seconds));
             run.round_trip(promise, &user, restriction.into()).await;
-            if let Ok(state) = wait::answer(run.store.state(&user)).await {
+            if let Ok(state) = wait::answer(run.store.state_of(&user)).await {
                 let question =
                     format!("whether {kind} is in force, with its end {seconds} s from now");
                 let in_force = state
@@ -301,7 +300,7 @@ async fn user_ids<R: RestrictionStore>(run: &mut Run<'_, R>) {
 async fn lifting<R: RestrictionStore>(run: &mut Run<'_, R>) {
     let promise = Promise::LiftSaysWhatItDid;
     let user = run.names.user("lifted");
-    for kind in RestrictionKind::ALL {
+    for &kind in RestrictionKind::ALL {
         let ended = Restriction::new(kind).with_until(end_in(-60));
         for restriction in [Restriction::new(kind), ended] {
             run.restrict(promise, &user, restriction).await;
@@ -319,11 +318,12 @@ async fn lifting<R: RestrictionStore>(run: &mut Run<'_, R>) {
 
 async fn announcements<R: RestrictionStore>(run: &mut Run<'_, R>) {
     let promise = Promise::ChangeIsAnnounced;
-    let Some(changes) = run.store.changes() else {
-        return;
+    let Some(changes) = run.store.restriction_changes() else {
+        let why = "`restriction_changes` is `None`";
+        return run.findings.skip("announcements", why);
     };
     let user = run.names.user("announced");
-    for kind in RestrictionKind::ALL {
+    for &kind in RestrictionKind::ALL {
         let mut subscription = changes.subscribe(&user);
         if run.restrict(promise, &user, kind).await && !wait::has_heard(&mut subscription).await {
             let detail = format!("{user:?} was {kind}, and nobody had heard of it then");
@@ -336,6 +336,11 @@ async fn announcements<R: RestrictionStore>(run: &mut Run<'_, R>) {
             run.findings.add(promise, detail);
         }
     }
+}
+
+/// By whom the kit changes restrictions.
+pub(super) fn change() -> ChangeRecord {
+    ChangeRecord::through(Channel::new("conformance"))
 }
 
 /// The state that a listed account's records amount to.

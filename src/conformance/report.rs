@@ -27,16 +27,30 @@ macro_rules! promises {
 }
 
 promises! {
-    /// A credential that no one owns is nobody's: `None`, not an error, and whatever its bytes.
-    UnknownTokenIsNobodys = "an unknown token is nobody's",
+    /// What the store does not know is `None`, not an error, whatever it consists of.
+    UnknownIsNone = "an unknown credential is `None`",
+    /// No question panics.
+    NothingPanics = "no question panics",
+    /// Every question is answered in time.
+    NothingHangs = "no question hangs",
+    /// No future holds its thread.
+    NothingBlocks = "no question blocks its thread",
     /// A user who was never heard of is active: not an error, and not restricted.
     UnknownUserIsActive = "an unknown user is active",
     /// A token leads to its account, under the very name that it was given for.
     TokenFindsItsOwner = "a token finds its owner",
     /// A look-up consumes nothing: the same question has the same answer again.
     LookUpConsumesNothing = "a look-up consumes nothing",
-    /// The `user_id` parameter beside a person's token is not believed.
-    AssertedUserIsNotBelieved = "an asserted user is not believed",
+    /// An access token that has expired, but is on record, is still its owner's.
+    ExpiredTokenKeepsItsOwner = "an expired token keeps its owner",
+    /// An application service's token leads to the service's own account.
+    ServiceFindsItsAccount = "an application service's token finds its account",
+    /// With `?user_id=`, the asserted user's state counts; a person's token asserts nobody.
+    AssertionIsHeeded = "an assertion counts beside a service's token only",
+    /// What may be written into the user field of a login leads to the account.
+    LoginNameFindsItsOwner = "a login name finds its owner",
+    /// An event leads to its sender.
+    EventFindsItsSender = "an event finds its sender",
     /// A state that has been set is what every look-up shows that begins then.
     ChangeIsVisibleAtOnce = "a change is visible at once",
     /// Each restriction stands on its own: setting or lifting one leaves the others.
@@ -49,12 +63,16 @@ promises! {
     EndComesBack = "an end comes back as it was given",
     /// Two user ids that differ in a single byte are two accounts.
     UserIdsAreBytes = "user ids are compared byte by byte",
-    /// `account_and_state` says what `account` and `state` say.
+    /// `access_token_and_state` says what `access_token` and `state` say.
     BothQuestionsAgree = "the joint question agrees with the two",
     /// What is answered at once is what is answered when awaited.
     PeekAgrees = "what is answered at once agrees",
-    /// A store that has a subscription announces each change, when its answers show it.
+    /// Each restriction of an account has its own reason and its own end.
+    EachHasItsOwnEnd = "each restriction has its own reason and end",
+    /// A store that has a subscription announces each change.
     ChangeIsAnnounced = "a change is announced",
+    /// When a change is announced, every answer shows it.
+    AnnouncedWhenVisible = "a change is announced when it is visible",
     /// Of changes that are made at the same time none is lost, and none is seen in part.
     ConcurrentChangesHold = "concurrent changes hold",
     /// Who set a restriction and when come back; setting it again replaces the record.
@@ -98,8 +116,31 @@ impl fmt::Display for Violation {
     }
 }
 
+/// A store that keeps its promises, as far as it could be asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Passed {
+    skipped: Vec<(&'static str, &'static str)>,
+}
+
+impl Passed {
+    /// What was not checked, and why not.
+    pub fn skipped(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
+        self.skipped.iter().copied()
+    }
+}
+
+impl fmt::Display for Passed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("every promise that was checked is kept")?;
+        for (what, why) in self.skipped() {
+            write!(f, "\n- not checked: {what}, because {why}")?;
+        }
+        Ok(())
+    }
+}
+
 /// The broken promises of a store: the error of the checks. Its `Debug` output, which `unwrap`
-/// shows, is one line for each.
+/// shows, is a line or two for each.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Report(Vec<Violation>);
 
@@ -112,13 +153,41 @@ impl Report {
     }
 }
 
+/// How many details of one promise are shown, and how long each may be.
+const SHOWN: usize = 2;
+const LENGTH: usize = 240;
+
+/// The promises in their order, each with its first details: what fits on a screen. All of them are
+/// in [`violations`](Report::violations).
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} broken promises:", self.0.len())?;
-        for violation in &self.0 {
-            write!(f, "\n- {violation}")?;
+        let broken = Promise::ALL.iter().map(|promise| {
+            let of = |violation: &&Violation| violation.promise == *promise;
+            (promise, self.0.iter().filter(of).collect::<Vec<_>>())
+        });
+        let broken: Vec<_> = broken.filter(|(_, found)| !found.is_empty()).collect();
+        let promises = if broken.len() == 1 {
+            "promise"
+        } else {
+            "promises"
+        };
+        write!(f, "{} broken {promises}:", broken.len())?;
+        for (promise, found) in broken {
+            for violation in found.iter().take(SHOWN) {
+                write!(f, "\n- {promise}: {}", shortened(&violation.detail))?;
+            }
+            if found.len() > SHOWN {
+                write!(f, "\n  … and {} more of this", found.len() - SHOWN)?;
+            }
         }
         Ok(())
+    }
+}
+
+fn shortened(detail: &str) -> String {
+    match detail.char_indices().nth(LENGTH) {
+        Some((end, _)) => format!("{}…", &detail[..end]),
+        None => detail.to_owned(),
     }
 }
 
@@ -132,12 +201,22 @@ impl Error for Report {}
 
 /// Collects what the checks notice.
 #[derive(Default)]
-pub(super) struct Findings(Vec<Violation>);
+pub(super) struct Findings {
+    violations: Vec<Violation>,
+    skipped: Vec<(&'static str, &'static str)>,
+}
 
 impl Findings {
     pub(super) fn add(&mut self, promise: Promise, detail: impl Into<String>) {
         let detail = detail.into();
-        self.0.push(Violation { promise, detail });
+        self.violations.push(Violation { promise, detail });
+    }
+
+    /// Notes what is not checked, and why not.
+    pub(super) fn skip(&mut self, what: &'static str, why: &'static str) {
+        if !self.skipped.contains(&(what, why)) {
+            self.skipped.push((what, why));
+        }
     }
 
     /// Compares what was answered to `question`.
@@ -156,10 +235,12 @@ impl Findings {
         }
     }
 
-    pub(super) fn into_result(self) -> Result<(), Report> {
-        match self.0.is_empty() {
-            true => Ok(()),
-            false => Err(Report(self.0)),
+    pub(super) fn into_result(self) -> Result<Passed, Report> {
+        match self.violations.is_empty() {
+            true => Ok(Passed {
+                skipped: self.skipped,
+            }),
+            false => Err(Report(self.violations)),
         }
     }
 }

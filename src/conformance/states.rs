@@ -1,6 +1,6 @@
 //! In which state an account is.
 
-use std::time::SystemTime;
+use std::{future::poll_fn, pin::pin, task::Poll, time::SystemTime};
 
 use super::{
     Fixture, Promise,
@@ -10,21 +10,61 @@ use super::{
 };
 use crate::{
     account::{AccountState, Restriction, RestrictionKind, UserId},
+    changes::Subscription,
     store::AccountStateStore as _,
 };
 
 pub(super) async fn check<F: Fixture>(run: &mut Run<'_, F>) {
     each_kind(run).await;
     independence_and_precedence(run).await;
-    if run.fixture.scope().has_reasons() {
-        reasons(run).await;
+    each_has_its_own(run).await;
+    match run.fixture.scope().has_reasons() {
+        true => reasons(run).await,
+        false => run.findings.skip("reasons", OUTSIDE),
     }
-    if run.fixture.scope().has_ends() {
-        ends(run).await;
+    match run.fixture.scope().has_ends() {
+        true => ends(run).await,
+        false => run.findings.skip("ends", OUTSIDE),
     }
     user_ids(run).await;
     announcements(run).await;
     concurrent_changes(run).await;
+}
+
+const OUTSIDE: &str = "they are outside the fixture's scope";
+
+/// All kinds at the same time, each with a reason and an end of its own: a single column for all
+/// would let the one that was set last end the others.
+async fn each_has_its_own<F: Fixture>(run: &mut Run<'_, F>) {
+    let promise = Promise::EachHasItsOwnEnd;
+    let kinds = run.fixture.scope().kinds().to_vec();
+    let (reasons, ends) = {
+        let scope = run.fixture.scope();
+        (scope.has_reasons(), scope.has_ends())
+    };
+    if kinds.len() < 2 || !(reasons || ends) {
+        return;
+    }
+    let user = run.names.user("own-ends");
+    // Once the shortest last and once first.
+    for order in [0, 1] {
+        let state: AccountState = kinds
+            .iter()
+            .enumerate()
+            .map(|(place, &kind)| {
+                let mut restriction = Restriction::new(kind);
+                if reasons {
+                    restriction = restriction.with_reason(format!("{kind}, number {place}"));
+                }
+                match (ends, (place + order) % kinds.len()) {
+                    (true, 0) => restriction,
+                    (true, hours) => restriction.with_until(end_in(3600 * (hours as i64))),
+                    (false, _) => restriction,
+                }
+            })
+            .collect();
+        run.round_trip(promise, &user, &state).await;
+    }
 }
 
 async fn each_kind<F: Fixture>(run: &mut Run<'_, F>) {
@@ -134,24 +174,68 @@ async fn user_ids<F: Fixture>(run: &mut Run<'_, F>) {
 async fn announcements<F: Fixture>(run: &mut Run<'_, F>) {
     let promise = Promise::ChangeIsAnnounced;
     let Some(changes) = run.fixture.store().changes() else {
-        return;
+        return run.findings.skip("announcements", "`changes` is `None`");
     };
-    let user = run.names.user("announced");
+    let (user, fixture) = (run.names.user("announced"), run.fixture);
     for kind in run.fixture.scope().kinds().to_vec() {
         for state in [kind.into(), AccountState::ACTIVE] {
             let mut subscription = changes.subscribe(&user);
-            if !run.set(promise, &user, &state).await {
+            // What the store says when it announces, which is heard before `announce` returns.
+            let set = run.set(promise, &user, &state);
+            let (is_set, seen) = with_what_is_seen(set, &mut subscription, || {
+                wait::answer(fixture.store().state(&user))
+            })
+            .await;
+            if !is_set {
                 continue;
             }
-            if !wait::hears(&mut subscription).await {
-                let detail = format!("{user:?} was put into {state:?}, and nobody heard of it");
-                run.findings.add(promise, detail);
+            match seen {
+                Some(Ok(seen)) => {
+                    let question = format!("the state of {user:?} when its change was announced");
+                    let seen: Vec<_> = seen.restrictions().map(Restriction::kind).collect();
+                    let expected: Vec<_> = state.restrictions().map(Restriction::kind).collect();
+                    let promise = Promise::AnnouncedWhenVisible;
+                    run.findings.same(promise, question, &seen, &expected);
+                }
+                Some(Err(error)) => run.findings.add(promise, error),
+                None => {
+                    let detail = format!("{user:?} was put into {state:?}, and nobody heard of it");
+                    run.findings.add(promise, detail);
+                }
             }
             if let Some(answered) = run.state(promise, &user).await {
                 run.compare(promise, &user, &answered, &state);
             }
         }
     }
+}
+
+/// What `set` comes to, and what is `seen` as soon as its change is announced.
+async fn with_what_is_seen<T, S: Future>(
+    set: impl Future<Output = T>,
+    subscription: &mut Subscription,
+    see: impl Fn() -> S,
+) -> (T, Option<S::Output>) {
+    let mut set = pin!(set);
+    let mut seen = None;
+    let done = loop {
+        let step = {
+            let mut changed = pin!(subscription.changed());
+            poll_fn(|context| match set.as_mut().poll(context) {
+                Poll::Ready(done) => Poll::Ready(Some(done)),
+                Poll::Pending => changed.as_mut().poll(context).map(|()| None),
+            })
+            .await
+        };
+        match step {
+            Some(done) => break done,
+            None => seen = seen.or(Some(see().await)),
+        }
+    };
+    if seen.is_none() && wait::hears(subscription).await {
+        seen = Some(see().await);
+    }
+    (done, seen)
 }
 
 async fn concurrent_changes<F: Fixture>(run: &mut Run<'_, F>) {

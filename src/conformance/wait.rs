@@ -1,38 +1,95 @@
 //! Waiting for answers: together, once, and not for ever.
 
 use std::{
-    error::Error,
-    fmt::Write as _,
+    any::Any,
     future::poll_fn,
+    panic::{AssertUnwindSafe, catch_unwind},
     pin::{Pin, pin},
     task::Poll,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use crate::changes::Subscription;
+use crate::{changes::Subscription, store::StoreError};
 
 /// How long a question may take before the store counts as hanging.
-const LIMIT: Duration = Duration::from_secs(10);
+const LIMIT: Duration = Duration::from_secs(5);
 
-/// The answer, or what to report in its place.
-pub(super) async fn answer<T, E: Into<Box<dyn Error + Send + Sync>>>(
-    question: impl Future<Output = Result<T, E>>,
-) -> Result<T, String> {
-    match tokio::time::timeout(LIMIT, question).await {
-        Ok(Ok(answer)) => Ok(answer),
-        Ok(Err(error)) => Err(with_sources(&*error.into())),
-        Err(_) => Err(format!("no answer within {LIMIT:?}")),
+/// How long a future may hold the thread when it is polled.
+const BLOCKED: Duration = Duration::from_millis(250);
+
+/// What became of a question.
+pub(super) enum Asked<T> {
+    Answered(T),
+    Failed(String),
+    Panicked(String),
+    Hung,
+    /// It was answered, and held the thread for so long.
+    Blocked(Duration, T),
+}
+
+impl<T> Asked<T> {
+    /// What is to be reported of it, if it was not answered.
+    pub(super) fn into_result(self) -> Result<T, String> {
+        match self {
+            Self::Answered(answer) | Self::Blocked(_, answer) => Ok(answer),
+            Self::Failed(error) => Err(format!("it failed: {error}")),
+            Self::Panicked(message) => Err(format!("it panicked: {message}")),
+            Self::Hung => Err(format!("no answer within {LIMIT:?}")),
+        }
     }
 }
 
-fn with_sources(error: &(dyn Error + 'static)) -> String {
-    let mut text = format!("it failed: {error}");
-    let mut source = error.source();
-    while let Some(error) = source {
-        let _ = write!(text, ": {error}");
-        source = error.source();
+/// Waits for the answer to a question, which is asked here: a store may panic before it returns
+/// a future.
+pub(super) async fn ask<T, E, F>(question: impl FnOnce() -> F) -> Asked<T>
+where
+    E: Into<StoreError>,
+    F: Future<Output = Result<T, E>>,
+{
+    let mut longest = Duration::ZERO;
+    let future = match catch_unwind(AssertUnwindSafe(question)) {
+        Ok(future) => future,
+        Err(panic) => return Asked::Panicked(message(&*panic)),
+    };
+    let mut future = pin!(future);
+    let polled = poll_fn(|context| {
+        let started = Instant::now();
+        let poll = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context)));
+        longest = longest.max(started.elapsed());
+        match poll {
+            Ok(poll) => poll.map(Ok),
+            Err(panic) => Poll::Ready(Err(message(&*panic))),
+        }
+    });
+    let answer = tokio::time::timeout(LIMIT, polled).await;
+    match answer {
+        Ok(Ok(Ok(answer))) if longest > BLOCKED => Asked::Blocked(longest, answer),
+        Ok(Ok(Ok(answer))) => Asked::Answered(answer),
+        Ok(Ok(Err(error))) => Asked::Failed(error.into().to_string()),
+        Ok(Err(panic)) => Asked::Panicked(panic),
+        Err(_) => Asked::Hung,
     }
-    text
+}
+
+/// The answer, or what to report in its place.
+pub(super) async fn answer<T, E: Into<StoreError>>(
+    question: impl Future<Output = Result<T, E>>,
+) -> Result<T, String> {
+    ask(|| question).await.into_result()
+}
+
+/// What is answered at once, or the panic's message.
+pub(super) fn at_once<T>(question: impl FnOnce() -> T) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(question))
+        .map_err(|panic| format!("it panicked: {}", message(&*panic)))
+}
+
+fn message(panic: &(dyn Any + Send)) -> String {
+    match (panic.downcast_ref::<&str>(), panic.downcast_ref::<String>()) {
+        (Some(text), _) => (*text).to_owned(),
+        (_, Some(text)) => text.clone(),
+        _ => "with no message".to_owned(),
+    }
 }
 
 /// Whether news come in time.

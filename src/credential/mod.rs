@@ -1,26 +1,48 @@
 //! What a request shows to say whose it is: the question that the
 //! [store](crate::AccountStateStore) is asked.
 
+mod claim;
 mod secret;
 
 use std::fmt;
 
+pub(crate) use claim::Claim;
 pub use secret::Secret;
 
-/// Something in a request that belongs to an account.
+/// Something in a request that belongs to an account, and the place where a store finds its owner:
+/// one variant for each question of [`AccountStateStore`](crate::AccountStateStore).
 ///
-/// Lent for the time of the question. Nothing in it reveals a secret in its `Debug` output.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
+/// Lent for the time of the question. Nothing in it reveals a secret, or what a person typed, in
+/// its `Debug` output.
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Credential<'a> {
-    /// An access token from the head of a request.
-    AccessToken(AccessToken<'a>),
-    /// The token in the body of `POST /refresh`. A look-up must not rotate it.
-    RefreshToken(Secret<'a>),
-    /// The account that a `POST /login`, or a stage of user-interactive authentication, names.
-    LoginIdentifier(LoginIdentifier<'a>),
-    /// The token of a `POST /login`. A look-up must not use it up.
+    /// An access token of a user.
+    AccessToken(Secret<'a>),
+    /// The same token, as that of an application service.
+    ApplicationService(Secret<'a>),
+    /// What a login names an account by: a full user id or a localpart (`m.id.user`, or the
+    /// deprecated `user` field).
+    LoginName(&'a str),
+    /// An address or a phone number that a login names an account by.
+    ThirdParty(ThirdParty<'a>),
+    /// The token of a `POST /login`.
     LoginToken(LoginToken<'a>),
+    /// The token in the body of `POST /refresh`.
+    RefreshToken(Secret<'a>),
+}
+
+/// Names the kind only: people type their password into the user field.
+impl fmt::Debug for Credential<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AccessToken(_) => f.write_str("AccessToken(..)"),
+            Self::ApplicationService(_) => f.write_str("ApplicationService(..)"),
+            Self::LoginName(_) => f.write_str("LoginName(..)"),
+            Self::ThirdParty(id) => f.debug_tuple("ThirdParty").field(id).finish(),
+            Self::LoginToken(login) => login.fmt(f),
+            Self::RefreshToken(_) => f.write_str("RefreshToken(..)"),
+        }
+    }
 }
 
 /// An access token, and on whose behalf it is said to be used.
@@ -59,18 +81,12 @@ impl<'a> AccessToken<'a> {
     ///
     /// It means something only where the token is an application service's
     /// ([identity assertion](https://spec.matrix.org/latest/application-service-api/#identity-assertion));
-    /// beside any other token it has to be ignored, for anyone can write any name there. A store
-    /// that never looks at it is safe: it then checks the application service's own account.
+    /// beside any other token it has to be ignored, because anyone can write any name there. No
+    /// [store](crate::AccountStateStore) sees it.
     #[must_use]
     #[inline]
     pub fn asserted_user(&self) -> Option<&'a str> {
         self.asserted_user
-    }
-}
-
-impl<'a> From<AccessToken<'a>> for Credential<'a> {
-    fn from(access: AccessToken<'a>) -> Self {
-        Self::AccessToken(access)
     }
 }
 
@@ -83,19 +99,12 @@ impl fmt::Debug for AccessToken<'_> {
     }
 }
 
-/// How a login names an account
+/// An address or a phone number by which a login names an account
 /// ([identifier types](https://spec.matrix.org/latest/client-server-api/#identifier-types)).
-///
-/// What it means is the server's to say: whether case is folded, which server name a localpart
-/// belongs to, whose an e-mail address is. The look-up has to use the same rules as the login
-/// handler, or the check is dodged by spelling.
 #[derive(Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum LoginIdentifier<'a> {
-    /// A full user id, or a localpart (`m.id.user`, or the deprecated `user` field).
-    User(&'a str),
+pub enum ThirdParty<'a> {
     /// A third-party id (`m.id.thirdparty`, or the deprecated `medium` and `address` fields).
-    ThirdParty {
+    Address {
         /// What kind of address it is, such as `email` or `msisdn`.
         medium: &'a str,
         /// The address, as it was written.
@@ -110,13 +119,11 @@ pub enum LoginIdentifier<'a> {
     },
 }
 
-/// Names the kind only: an e-mail address or a phone number is personal, and people type their
-/// password into the user field.
-impl fmt::Debug for LoginIdentifier<'_> {
+/// Names the kind only: an e-mail address or a phone number is personal.
+impl fmt::Debug for ThirdParty<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::User(_) => "User(..)",
-            Self::ThirdParty { .. } => "ThirdParty(..)",
+            Self::Address { .. } => "Address(..)",
             Self::Phone { .. } => "Phone(..)",
         })
     }

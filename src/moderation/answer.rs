@@ -1,11 +1,7 @@
 //! The way of a request to one of the endpoints, from the method to the answer.
 
 use bytes::Bytes;
-use http::{
-    HeaderValue, Method, Request, Response, StatusCode,
-    header::{ALLOW, RETRY_AFTER},
-    request::Parts,
-};
+use http::{HeaderValue, Method, Request, Response, StatusCode, header::ALLOW, request::Parts};
 use http_body::Body;
 
 use super::{
@@ -15,8 +11,8 @@ use super::{
     shared::Shared,
 };
 use crate::{
-    body::{ReadError, read},
-    denial::{RETRY_AFTER_STORE_FAILURE, insert_cors_headers, json_response},
+    body::{ReadError, is_encoded, read},
+    denial::{RETRY_AFTER_STORE_FAILURE, insert_cors_headers, insert_retry_after, json_response},
     settings::Common,
     store::RestrictionStore,
 };
@@ -71,6 +67,9 @@ impl<D: AccountDirectory, R: RestrictionStore> Shared<D, R> {
                     body_timeout,
                     ..
                 } = self.settings;
+                if is_encoded(&parts.headers) {
+                    return Err(Refusal::BodyEncoded);
+                }
                 let body = read(body, body_limit, body_timeout).await?;
                 let wanted = wanted(&body.data, kind.key())?;
                 self.change(&authorised, kind.restriction(), wanted).await?;
@@ -105,7 +104,7 @@ impl<D, R> Shared<D, R> {
             }
             Refusal::Unavailable => {
                 let after = HeaderValue::from_static(RETRY_AFTER_STORE_FAILURE);
-                headers.insert(RETRY_AFTER, after);
+                insert_retry_after(headers, after, self.settings.cors_headers);
             }
             _ => {}
         }

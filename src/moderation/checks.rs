@@ -1,6 +1,6 @@
 //! Who may do what to whom: the checks in their order, and the change.
 
-use std::{error::Error, future::Future, time::SystemTime};
+use std::{future::Future, time::SystemTime};
 
 use http::request::Parts;
 
@@ -10,15 +10,12 @@ use super::{
 use crate::{
     account::{Restriction, RestrictionKind, UserId},
     check::within_limits,
-    credential::Credential,
     request::credentials::HeadCredentials,
-    store::{RestrictionRecord, RestrictionStore},
+    store::{ChangeRecord, Channel, RestrictionRecord, RestrictionStore, StoreError},
 };
 
-type BoxError = Box<dyn Error + Send + Sync>;
-
 /// A failure is an `Err` outside, a refusal inside.
-type Answer<T> = Result<Result<T, Refusal>, BoxError>;
+type Answer<T> = Result<Result<T, Refusal>, StoreError>;
 
 /// A request that passed all checks.
 pub(super) struct Authorised {
@@ -64,7 +61,11 @@ impl<D: AccountDirectory, R: RestrictionStore> Shared<D, R> {
         if !self.directory.exists(&user).await.map_err(Into::into)? {
             return Ok(Err(Refusal::NotFound));
         }
-        let state = self.restrictions.state(&user).await.map_err(Into::into)?;
+        let state = self
+            .restrictions
+            .state_of(&user)
+            .await
+            .map_err(Into::into)?;
         let now = self.now()?;
         let stands = |kind| {
             state
@@ -88,12 +89,16 @@ impl<D: AccountDirectory, R: RestrictionStore> Shared<D, R> {
             return Ok(Err(Refusal::AmbiguousToken));
         };
         let mut requester = Err(Refusal::MissingToken);
-        for credential in credentials.iter().collect::<Vec<_>>() {
-            let Credential::AccessToken(access) = credential else {
-                continue;
+        for access in credentials.iter().collect::<Vec<_>>() {
+            // A token that is not text is one that no server has given out.
+            let authentication = match access.token().expose_str() {
+                Some(token) => {
+                    let answer = self.directory.authenticate(token).await;
+                    answer.map_err(Into::into)?
+                }
+                None => Authentication::Unknown,
             };
-            let authentication = self.directory.authenticate(access).await;
-            match (authentication.map_err(Into::into)?, &requester) {
+            match (authentication, &requester) {
                 (Authentication::User(user), Ok(other)) if user != *other => {
                     return Ok(Err(Refusal::AmbiguousToken));
                 }
@@ -108,7 +113,7 @@ impl<D: AccountDirectory, R: RestrictionStore> Shared<D, R> {
         Ok(requester)
     }
 
-    async fn is_administrator(&self, user: &UserId) -> Result<bool, BoxError> {
+    async fn is_administrator(&self, user: &UserId) -> Result<bool, StoreError> {
         let answer = self.directory.is_administrator(user).await;
         answer.map_err(Into::into)
     }
@@ -127,7 +132,11 @@ impl<D: AccountDirectory, R: RestrictionStore> Shared<D, R> {
             match wanted {
                 true => self.restrict(requester, user, kind).await?,
                 false => {
-                    let lifted = self.restrictions.lift(user, kind).await;
+                    let change = self.change_by(requester)?;
+                    let lifted = self
+                        .restrictions
+                        .lift_restriction(user, kind, &change)
+                        .await;
                     lifted.map_err(Into::into)?;
                 }
             }
@@ -143,7 +152,7 @@ impl<D: AccountDirectory, R: RestrictionStore> Shared<D, R> {
         requester: &UserId,
         user: &UserId,
         kind: RestrictionKind,
-    ) -> Result<(), BoxError> {
+    ) -> Result<(), StoreError> {
         let now = self.now()?;
         let record = self.restrictions.record(user, kind).await;
         let standing = record
@@ -154,16 +163,21 @@ impl<D: AccountDirectory, R: RestrictionStore> Shared<D, R> {
             Some(record) => record.restriction().clone(),
             None => kind.into(),
         };
-        let record = RestrictionRecord::new(restriction)
-            .with_set_by(requester.clone())
-            .with_set_at(now);
-        let restricted = self.restrictions.restrict(user, record).await;
+        let record = RestrictionRecord::new(restriction).with_change(self.change_by(requester)?);
+        let restricted = self.restrictions.set_restriction(user, record).await;
         restricted.map_err(Into::into)
     }
 
-    fn now(&self) -> Result<SystemTime, BoxError> {
+    fn now(&self) -> Result<SystemTime, StoreError> {
         let now = self.settings.now();
-        now.map_err(|_| "the clock panicked".into())
+        now.map_err(|_| StoreError::msg("the clock panicked"))
+    }
+
+    /// Who changes a restriction, and that it is by these endpoints. They take no note.
+    fn change_by(&self, requester: &UserId) -> Result<ChangeRecord, StoreError> {
+        Ok(ChangeRecord::through(Channel::ADMIN_ENDPOINT)
+            .with_actor(requester.clone())
+            .with_time(self.now()?))
     }
 
     async fn within_limits<T>(

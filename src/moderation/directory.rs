@@ -1,14 +1,14 @@
 //! What only the server knows: who asks, who is an administrator, and which users there are.
 
-use std::{error::Error, future::Future, sync::Arc};
+use std::{future::Future, sync::Arc};
 
-use crate::{account::UserId, credential::AccessToken};
+use crate::{account::UserId, store::StoreError};
 
 /// Answers the questions of the [moderation layer](crate::AccountModerationLayer) about the
 /// server's users.
 ///
 /// ```
-/// use tower_account_status::{AccessToken, AccountDirectory, Authentication, UserId};
+/// use tower_account_status::{AccountDirectory, Authentication, UserId};
 /// # use std::convert::Infallible;
 /// # struct Database;
 /// # struct Row { user: String, has_expired: bool }
@@ -22,10 +22,7 @@ use crate::{account::UserId, credential::AccessToken};
 /// impl AccountDirectory for Homeserver {
 ///     type Error = Infallible; // your database's error
 ///
-///     async fn authenticate(&self, access: AccessToken<'_>) -> Result<Authentication, Infallible> {
-///         let Some(token) = access.token().expose_str() else {
-///             return Ok(Authentication::Unknown);
-///         };
+///     async fn authenticate(&self, token: &str) -> Result<Authentication, Infallible> {
 ///         Ok(match self.database.session(token).await? {
 ///             None => Authentication::Unknown,
 ///             Some(session) if session.has_expired => Authentication::Expired,
@@ -67,15 +64,16 @@ use crate::{account::UserId, credential::AccessToken};
 pub trait AccountDirectory: Send + Sync + 'static {
     /// Why a question could not be answered. It is shown to operators and never to clients; it
     /// must not hold a credential.
-    type Error: Into<Box<dyn Error + Send + Sync>> + Send;
+    type Error: Into<StoreError> + Send;
 
-    /// Whose request it is that carries this token.
+    /// Whose request it is that carries this token, which is text.
     ///
-    /// The token of an application service acts for the user that it
-    /// [asserts](AccessToken::asserted_user), where the server lets it.
+    /// The token alone counts: a `user_id` parameter never makes an administrator of the
+    /// application service that writes it there. Its token is that of its own account, or
+    /// [unknown](Authentication::Unknown) here.
     fn authenticate(
         &self,
-        access: AccessToken<'_>,
+        token: &str,
     ) -> impl Future<Output = Result<Authentication, Self::Error>> + Send;
 
     /// Whether `user` is a server administrator, whatever that means on this server. A user of
@@ -127,9 +125,9 @@ macro_rules! forward {
 
             fn authenticate(
                 &self,
-                access: AccessToken<'_>,
+                token: &str,
             ) -> impl Future<Output = Result<Authentication, Self::Error>> + Send {
-                D::authenticate(self, access)
+                D::authenticate(self, token)
             }
 
             fn is_administrator(

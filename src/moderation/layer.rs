@@ -30,8 +30,8 @@ use crate::{
 /// use axum::Router;
 /// use tower::Layer;
 /// use tower_account_status::{
-///     AccessToken, AccountDirectory, AccountModerationLayer, AccountStatusLayer, Authentication,
-///     Combined, Credential, MemoryStore, UserId,
+///     AccountDirectory, AccountModerationLayer, AccountStateStore, AccountStatusLayer,
+///     Authentication, Combined, MemoryStore, UserId, store::Answer,
 /// };
 /// # use std::convert::Infallible;
 ///
@@ -39,15 +39,15 @@ use crate::{
 /// struct Homeserver { /* … */ }
 ///
 /// # impl Homeserver {
-/// #     fn owner(&self, token: &[u8]) -> Option<UserId> {
-/// #         match token { b"a" => Some("@admin:example.org".into()), b"u" => Some("@user:example.org".into()), _ => None }
+/// #     fn owner(&self, token: &str) -> Option<UserId> {
+/// #         match token { "a" => Some("@admin:example.org".into()), "u" => Some("@user:example.org".into()), _ => None }
 /// #     }
 /// # }
 /// impl AccountDirectory for Homeserver {
 ///     type Error = Infallible;
 ///
-///     async fn authenticate(&self, access: AccessToken<'_>) -> Result<Authentication, Infallible> {
-///         Ok(self.owner(access.token().expose()).into())
+///     async fn authenticate(&self, token: &str) -> Result<Authentication, Infallible> {
+///         Ok(self.owner(token).into())
 ///     }
 ///     async fn is_administrator(&self, user: &UserId) -> Result<bool, Infallible> {
 ///         Ok(*user == "@admin:example.org")
@@ -61,19 +61,23 @@ use crate::{
 ///     }
 /// }
 ///
+/// impl AccountStateStore for Homeserver {
+///     async fn access_token(&self, token: &str) -> Answer {
+///         Ok(self.owner(token))
+///     }
+///     // …
+/// #   tower_account_status::without! {
+/// #       application_service, login_name, third_party, login_token, refresh_token, state, changes
+/// #   }
+/// }
+///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() {
 /// let homeserver = Arc::new(Homeserver { /* … */ });
 /// let restrictions = Arc::new(MemoryStore::new());
 ///
 /// let moderation = AccountModerationLayer::new(Arc::clone(&homeserver), Arc::clone(&restrictions));
-/// let status = AccountStatusLayer::new(Combined::at_once(
-///     move |credential| match credential {
-///         Credential::AccessToken(access) => homeserver.owner(access.token().expose()),
-///         _ => None,
-///     },
-///     restrictions,
-/// ));
+/// let status = AccountStatusLayer::new(Combined::new(homeserver, restrictions));
 /// let router = Router::new(); // your routes
 /// let app = status.layer(moderation.layer(router)); // or: router.layer(moderation).layer(status)
 ///

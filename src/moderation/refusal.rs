@@ -37,6 +37,8 @@ pub enum Refusal {
     BodyTimedOut,
     /// The body failed while it was read: 400 `M_UNKNOWN`.
     BodyFailed,
+    /// The body has a `Content-Encoding`: 415 `M_UNKNOWN`.
+    BodyEncoded,
     /// The body is not JSON: 400 `M_NOT_JSON`.
     BodyNotJson,
     /// The body is not an object, or the value in it not one boolean: 400 `M_BAD_JSON`.
@@ -113,6 +115,11 @@ impl Refusal {
                 BAD,
                 "M_UNKNOWN",
                 "Request body could not be read to its end",
+            ),
+            Self::BodyEncoded => (
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "M_UNKNOWN",
+                "Request body has to be sent without an encoding",
             ),
             Self::BodyNotJson => (BAD, "M_NOT_JSON", "Request body is not JSON"),
             Self::BodyBadJson => (

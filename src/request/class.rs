@@ -5,7 +5,7 @@ use http::Method;
 
 use super::{
     act::Act,
-    endpoint::{self, Naming},
+    endpoint::{self, CountedTokens, Naming},
     exemptions::Exemptions,
     long_poll::{self, LongPoll},
 };
@@ -16,8 +16,8 @@ use crate::action::Action;
 pub(crate) struct Class {
     /// It passes whatever the state of any account is.
     pub(crate) passes: bool,
-    /// The specification authenticates nobody by access token here.
-    pub(crate) ignores_tokens: bool,
+    /// Which of its access tokens say whose it is.
+    pub(crate) tokens: CountedTokens,
     /// Its body may name accounts.
     pub(crate) naming: Option<Naming>,
     /// It waits for news.
@@ -46,7 +46,7 @@ impl Class {
         }
         Self {
             passes: false,
-            ignores_tokens: endpoint::ignores_access_token(method, path),
+            tokens: endpoint::counted_tokens(method, path),
             naming: endpoint::naming(method, path),
             long_poll: long_poll::long_poll(method, path),
         }
@@ -55,7 +55,7 @@ impl Class {
     /// Nearly every request: its tokens say whose it is, and nothing else does.
     const ORDINARY: Self = Self {
         passes: false,
-        ignores_tokens: false,
+        tokens: CountedTokens::All,
         naming: None,
         long_poll: None,
     };

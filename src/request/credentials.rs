@@ -12,7 +12,7 @@ use http::{HeaderMap, Uri, header::AUTHORIZATION};
 pub(crate) use query::may_be_in_query;
 
 use super::few::{Few, MAX_PER_REQUEST, TooMany};
-use crate::credential::{AccessToken, Credential};
+use crate::credential::AccessToken;
 
 mod header;
 #[cfg(test)]
@@ -39,13 +39,18 @@ impl<'a> HeadCredentials<'a> {
     }
 
     /// Every token with every asserted user, and alone where some server may see none.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = Credential<'_>> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = AccessToken<'_>> {
         let (only, collected) = match self {
             Self::Only(token) => (Some(AccessToken::new(*token)), None),
             Self::Collected(collected) => (None, Some(collected)),
         };
-        let only = only.into_iter().map(Credential::AccessToken);
-        only.chain(collected.into_iter().flat_map(Collected::iter))
+        only.into_iter()
+            .chain(collected.into_iter().flat_map(Collected::iter))
+    }
+
+    /// Whether there is nothing but one token in one plain header.
+    pub(crate) fn is_only(&self) -> bool {
+        matches!(self, Self::Only(_))
     }
 
     /// Whether there is one token, which no server overlooks: a single `Bearer` header as the
@@ -102,14 +107,13 @@ impl<'a> Collected<'a> {
         self.asserted_users.len() + usize::from(self.may_assert_nobody)
     }
 
-    fn iter(&self) -> impl Iterator<Item = Credential<'_>> {
+    fn iter(&self) -> impl Iterator<Item = AccessToken<'_>> {
         self.tokens.iter().flat_map(|token| {
             let alone = AccessToken::new(&**token);
             self.asserted_users
                 .iter()
                 .map(move |user| alone.with_asserted_user(user))
                 .chain(self.may_assert_nobody.then_some(alone))
-                .map(Credential::AccessToken)
         })
     }
 
@@ -130,7 +134,7 @@ impl<'a> Collected<'a> {
 
 /// What separates the pieces of a token: nothing that stands in one, whatever server made it up.
 fn is_separator(byte: &u8) -> bool {
-    !byte.is_ascii_graphic() || matches!(byte, b',' | b'"')
+    !byte.is_ascii_graphic() || matches!(byte, b',' | b';' | b'"')
 }
 
 fn is_in_one_piece(token: &[u8]) -> bool {

@@ -3,7 +3,10 @@
 use http::Method;
 
 use super::{
-    path::{Forgiving, is_one_plain_segment, is_plain, segment_is, undisputed_last_segment},
+    path::{
+        Forgiving, has_hidden_structure, is_one_plain_segment, is_plain, segment_is,
+        undisputed_last_segment,
+    },
     version::may_be_version,
 };
 
@@ -52,7 +55,7 @@ pub(crate) fn is_below(prefix: &str, path: &str) -> bool {
 
 /// Whether the specification authenticates nobody by access token here: a token in the head of
 /// such a request is a left-over of the account that the client had before.
-pub(crate) fn ignores_access_token(method: &Method, path: &str) -> bool {
+fn ignores_access_token(method: &Method, path: &str) -> bool {
     let Some(path) = path.strip_prefix(CLIENT_API) else {
         return false;
     };
@@ -71,13 +74,18 @@ pub(crate) fn ignores_access_token(method: &Method, path: &str) -> bool {
         .strip_prefix("v3/")
         .or_else(|| path.strip_prefix("r0/"));
     let Some(rest) = stable else {
-        return is_read(method)
-            && matches!(
-                path,
-                "v1/auth_metadata"
-                    | "v1/register/m.login.registration_token/validity"
-                    | "unstable/org.matrix.msc2965/auth_metadata"
-            );
+        let refreshes = matches!(
+            path,
+            "v1/refresh" | "unstable/refresh" | "unstable/org.matrix.msc2918/refresh"
+        );
+        return (method == Method::POST && refreshes)
+            || is_read(method)
+                && matches!(
+                    path,
+                    "v1/auth_metadata"
+                        | "v1/register/m.login.registration_token/validity"
+                        | "unstable/org.matrix.msc2965/auth_metadata"
+                );
     };
     match rest {
         "login" => is_read(method) || method == Method::POST,
@@ -90,6 +98,28 @@ pub(crate) fn ignores_access_token(method: &Method, path: &str) -> bool {
                         .strip_prefix("login/sso/redirect/")
                         .is_some_and(is_one_plain_segment))
         }
+    }
+}
+
+/// Which of the access tokens in a head count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CountedTokens {
+    All,
+    /// Those of application services, which authenticate them where nobody else is authenticated:
+    /// in logging in and registering as one.
+    OfServices,
+    None,
+}
+
+pub(crate) fn counted_tokens(method: &Method, path: &str) -> CountedTokens {
+    if !ignores_access_token(method, path) {
+        return CountedTokens::All;
+    }
+    match path.strip_prefix(CLIENT_API) {
+        Some("v3/login" | "r0/login" | "v3/register" | "r0/register") if method == Method::POST => {
+            CountedTokens::OfServices
+        }
+        _ => CountedTokens::None,
     }
 }
 
@@ -158,6 +188,10 @@ fn naming_path(path: &str) -> Option<Naming> {
             endpoint,
             is_matrix: true,
         });
+    }
+    // Wherever a router ends it, none of its segments is one of these.
+    if !has_hidden_structure(path) && !path.split('/').any(is_naming_name) {
+        return None;
     }
     let path = Forgiving::read(path);
     if path.has_dots {
@@ -359,6 +393,10 @@ mod tests {
             "/_matrix/client/v3/%6cOgin",
             "/_matrix/client/v3/login;x=1",
             "/_matrix%2fclient%2fv3%2flogin",
+            "/_matrix/client/v3%c0%aflogin",
+            "/_matrix/client/v3%u002flogin",
+            "/_matrix/client/v3/login%20",
+            "/_matrix/client/v3/%c1%acogin",
             "/base/_matrix/client/v3/login",
         ] {
             let naming = found(path).expect(path);
@@ -371,6 +409,12 @@ mod tests {
             "/_matrix/client/v3/login/x/..",
             "/_matrix/client/v3/account/..;/../deactivate",
             "/_matrix/client/v3/account/%2e%2e/../deactivate",
+            "/_matrix/client/v3/login%3Fx=1",
+            "/_matrix/client/v3/login%23",
+            "/_matrix/client/v3/login%00.png",
+            "/_matrix/client/v3/login/%23x",
+            "/_matrix/client/%c0%ae%c0%ae/login",
+            "/_matrix/client/%u002e%u002e/login",
         ] {
             let naming = found(path).expect(path);
             assert_eq!(naming.endpoint, NamingEndpoint::Unclear, "{path}");

@@ -15,7 +15,7 @@ use super::{
 pub(crate) struct Head<'a> {
     pub(crate) method: &'a Method,
     uri: &'a Uri,
-    headers: &'a HeaderMap,
+    pub(crate) headers: &'a HeaderMap,
     pub(crate) path: Cow<'a, str>,
     /// Whether the path is the one that the settings want.
     pub(crate) knows_path: bool,

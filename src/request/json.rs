@@ -295,7 +295,7 @@ impl<'b> Text<'b> {
     /// Whether this key has a meaning of its own to some parser.
     ///
     /// A dollar sign begins the keys by which parsers mark a value that stands for another:
-    /// serde_json's and sonic-rs's private ones, and those of MongoDB's and .NET's JSON. A key
+    /// the private ones of `serde_json` and `sonic-rs`, and those of `bson` and .NET. A key
     /// `__proto__` lends its value's entries to the object in which it stands, once a JavaScript
     /// program copies that. And a key with a NUL in it ends there in a program that is written
     /// in C. Nothing in a body that is read here has a key like these.

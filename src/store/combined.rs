@@ -1,224 +1,144 @@
-//! A server's own answer to "whose is this?" and a ready-made store's to "in which state?", made
-//! into one [`AccountStateStore`].
+//! A server's own answers and a ready-made store's restrictions, made into one
+//! [`AccountStateStore`].
 
-use std::{error::Error, fmt, future::Future, sync::Arc};
+use std::fmt;
 
-use super::{AccountStateStore, Peek, RestrictionStore};
+use super::{AccountStateStore, Peek, RestrictionStore, StoreError, ask};
 use crate::{
-    account::{Account, AccountState, UserId},
+    account::{Account, AccountState},
     changes::Changes,
-    credential::{Credential, Secret},
+    credential::Credential,
 };
 
-type BoxError = Box<dyn Error + Send + Sync>;
-
-/// Says whose a credential is: the half of [`AccountStateStore`] that only the server can answer.
+/// An [`AccountStateStore`] of two halves: the server says whose a credential is and what it knows
+/// of restrictions itself, and `R` holds the restrictions that the server has no columns for.
 ///
-/// For [`Combined`], which has constructors for closures too. What the documentation of
-/// [`AccountStateStore`] says of its first question holds here: a look-up consumes nothing, and a
-/// token that has expired but is still known belongs to its account.
-pub trait CredentialOwner: Send + Sync + 'static {
-    /// Why the question could not be answered. It must not hold a credential.
-    type Error: Into<BoxError> + Send;
-
-    /// Whose `credential` is: `None` if it is nobody's.
-    fn owner(
-        &self,
-        credential: Credential<'_>,
-    ) -> impl Future<Output = Result<Option<UserId>, Self::Error>> + Send;
-
-    /// The same, answered at once or not at all. It must not block. The default always says
-    /// [`PeekOwner::Ask`].
-    fn peek_owner(&self, credential: Credential<'_>) -> PeekOwner {
-        let _ = credential;
-        PeekOwner::Ask
-    }
-
-    /// As [`AccountStateStore::event_sender`].
-    fn event_sender(
-        &self,
-        room: &str,
-        event: &str,
-    ) -> impl Future<Output = Result<Option<UserId>, Self::Error>> + Send {
-        let _ = (room, event);
-        async { Ok(None) }
-    }
-
-    /// As [`AccountStateStore::is_application_service`].
-    fn is_application_service(&self, token: Secret<'_>) -> bool {
-        let _ = token;
-        false
-    }
-}
-
-/// What a [`CredentialOwner`] can say at once.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum PeekOwner {
-    /// Nothing: it has to be asked, and awaited.
-    Ask,
-    /// The credential is nobody's.
-    Nobody,
-    /// The credential is this user's.
-    User(UserId),
-}
-
-/// An [`AccountStateStore`] of two halves: `O` says whose a credential is, and `R` in which state
-/// the account is.
-///
-/// Three ways to say whose, from the shortest to the fullest:
+/// The state is both together: of two restrictions of the same kind
+/// [the stricter one](AccountState::merged_with) counts, and each kind stands on its own. A server
+/// that has no restrictions says so with [`without!`](crate::without).
 ///
 /// ```
-/// use tower_account_status::{Combined, Credential, CredentialOwner, MemoryStore, UserId};
-/// # use std::{collections::HashMap, convert::Infallible, sync::{Arc, Mutex}};
-/// # #[derive(Clone)] struct Database;
+/// use std::sync::Arc;
+/// use tower_account_status::{
+///     AccountState, AccountStateStore, AccountStatusLayer, Combined, Flags, MemoryStore, UserId,
+///     store::{Answer, StoreError}, without,
+/// };
+/// # use std::convert::Infallible;
+/// # struct Database;
 /// # impl Database {
 /// #     async fn owner_of(&self, _: &str) -> Result<Option<String>, Infallible> { Ok(None) }
-/// #     async fn owner_of_refresh_token(&self, _: &str) -> Result<Option<String>, Infallible> { Ok(None) }
+/// #     async fn is_deactivated(&self, _: &str) -> Result<bool, Infallible> { Ok(false) }
 /// # }
-/// # let (database, restrictions) = (Database, Arc::new(MemoryStore::new()));
-/// # let sessions = Mutex::new(HashMap::<Vec<u8>, UserId>::new());
-/// // An async look-up of access tokens, in one line:
-/// let store = Combined::by_token(move |token| {
-///     let database = database.clone();
-///     async move { database.owner_of(&token).await }
-/// }, Arc::clone(&restrictions));
 ///
-/// // A look-up in memory, which is answered at once:
-/// let store = Combined::at_once(move |credential| match credential {
-///     Credential::AccessToken(access) => {
-///         sessions.lock().unwrap().get(access.token().expose()).cloned()
+/// /// A server with a deactivation of its own, and no locks.
+/// struct Homeserver { database: Database }
+///
+/// impl AccountStateStore for Homeserver {
+///     async fn access_token(&self, token: &str) -> Answer {
+///         Ok(self.database.owner_of(token).await?.map(UserId::from))
 ///     }
-///     _ => None,
-/// }, Arc::clone(&restrictions));
 ///
-/// // Every kind of credential, borrowed:
-/// impl CredentialOwner for Database {
-///     type Error = Infallible; // your database's error
-///
-///     async fn owner(&self, credential: Credential<'_>) -> Result<Option<UserId>, Infallible> {
-///         let owner = match credential {
-///             Credential::AccessToken(access) => match access.token().expose_str() {
-///                 Some(token) => self.owner_of(token).await?,
-///                 None => None,
-///             },
-///             Credential::RefreshToken(token) => match token.expose_str() {
-///                 Some(token) => self.owner_of_refresh_token(token).await?,
-///                 None => None,
-///             },
-///             _ => None,
-///         };
-///         Ok(owner.map(UserId::from))
+///     async fn login_name(&self, name: &str) -> Answer {
+///         Ok(Some(UserId::local(name, "example.org")))
 ///     }
+///
+///     async fn state(&self, user: &str) -> Result<AccountState, StoreError> {
+///         let deactivated = self.database.is_deactivated(user).await?;
+///         Ok(Flags { deactivated, locked: false, suspended: false }.into())
+///     }
+///
+///     without! { application_service, third_party, login_token, refresh_token, changes }
 /// }
-/// let store = Combined::new(Database, restrictions);
+///
+/// # let database = Database;
+/// let restrictions = Arc::new(MemoryStore::new()); // or a `SqliteStore`, or a `PostgresStore`
+/// let store = Combined::new(Homeserver { database }, Arc::clone(&restrictions));
+/// let layer = AccountStatusLayer::new(store); // keep `restrictions`, to change them
 /// ```
 ///
-/// Where both halves answer at once, so does the whole. Keep a pointer to the restrictions, as
-/// above, to change them.
+/// Where both halves answer at once, so does the whole. It announces what either half announces.
 #[derive(Clone)]
 pub struct Combined<O, R> {
-    owner: O,
+    own: O,
     restrictions: R,
+    changes: Option<Changes>,
 }
 
-impl<O: CredentialOwner, R: RestrictionStore> Combined<O, R> {
+impl<O: AccountStateStore, R: RestrictionStore> Combined<O, R> {
     /// Puts the two halves together.
     #[must_use]
-    pub fn new(owner: O, restrictions: R) -> Self {
+    pub fn new(own: O, restrictions: R) -> Self {
+        let changes = of_both(own.changes(), restrictions.restriction_changes());
         Self {
-            owner,
+            own,
             restrictions,
-        }
-    }
-}
-
-impl<F, R> Combined<ByToken<F>, R> {
-    /// Takes an async look-up from an access token to its user.
-    ///
-    /// Every other kind of credential is nobody's, so that logins and refreshes are not checked
-    /// before their handler runs, and an application service's `user_id` parameter counts for
-    /// nothing; implement [`CredentialOwner`] for those. The closure gets the token as its own, so
-    /// that what it returns need not borrow; a token that is not text is nobody's.
-    #[must_use]
-    pub fn by_token<Fut, U, E>(look_up: F, restrictions: R) -> Self
-    where
-        F: Fn(Arc<str>) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = Result<Option<U>, E>> + Send,
-        U: Into<UserId>,
-        E: Into<BoxError> + Send,
-        R: RestrictionStore,
-    {
-        Self {
-            owner: ByToken(look_up),
-            restrictions,
-        }
-    }
-}
-
-impl<F, R> Combined<AtOnce<F>, R> {
-    /// Takes a look-up that answers at once, from memory, and so cannot fail. It gets every kind
-    /// of credential.
-    #[must_use]
-    pub fn at_once(look_up: F, restrictions: R) -> Self
-    where
-        F: Fn(Credential<'_>) -> Option<UserId> + Send + Sync + 'static,
-        R: RestrictionStore,
-    {
-        Self {
-            owner: AtOnce(look_up),
-            restrictions,
+            changes,
         }
     }
 }
 
 impl<O, R> Combined<O, R> {
-    /// The half that says in which state an account is.
+    /// The server's half.
+    pub fn own(&self) -> &O {
+        &self.own
+    }
+
+    /// The half that holds the restrictions.
     pub fn restrictions(&self) -> &R {
         &self.restrictions
     }
 }
 
-impl<O: CredentialOwner, R: RestrictionStore> AccountStateStore for Combined<O, R> {
-    type Error = BoxError;
+impl<O: AccountStateStore, R: RestrictionStore> Combined<O, R> {
+    async fn restrictions_of(&self, user: &str) -> Result<AccountState, StoreError> {
+        match self.restrictions.peek_state_of(user) {
+            Some(state) => Ok(state),
+            None => self.restrictions.state_of(user).await.map_err(Into::into),
+        }
+    }
+}
 
-    async fn account(&self, credential: Credential<'_>) -> Result<Option<UserId>, BoxError> {
-        self.owner.owner(credential).await.map_err(Into::into)
+impl<O: AccountStateStore, R: RestrictionStore> AccountStateStore for Combined<O, R> {
+    crate::forward! {
+        own => access_token, application_service, login_name, third_party, login_token,
+        refresh_token, event_sender
     }
 
-    async fn state(&self, user: &UserId) -> Result<AccountState, BoxError> {
-        match self.restrictions.peek_state(user) {
-            Some(state) => Ok(state),
-            None => self.restrictions.state(user).await.map_err(Into::into),
+    async fn state(&self, user: &str) -> Result<AccountState, StoreError> {
+        let own = ask::state(&self.own, user).await?;
+        Ok(own.merged_with(&self.restrictions_of(user).await?))
+    }
+
+    async fn access_token_and_state(&self, token: &str) -> Result<Option<Account>, StoreError> {
+        let Some(Account { user, state }) = self.own.access_token_and_state(token).await? else {
+            return Ok(None);
+        };
+        match self.restrictions_of(&user).await {
+            Ok(restrictions) => Ok(Some(Account::new(user, state.merged_with(&restrictions)))),
+            Err(error) => Err(error.with_account(&user)),
         }
     }
 
     fn peek(&self, credential: Credential<'_>) -> Peek {
-        match self.owner.peek_owner(credential) {
-            PeekOwner::Ask => Peek::Ask,
-            PeekOwner::Nobody => Peek::Nobody,
-            PeekOwner::User(user) => match self.restrictions.peek_state(&user) {
-                Some(state) => Peek::Account(Account::new(user, state)),
-                None => Peek::Ask,
-            },
+        let Account { user, state } = match self.own.peek(credential) {
+            Peek::Account(account) => account,
+            other => return other,
+        };
+        match self.restrictions.peek_state_of(&user) {
+            Some(restrictions) => {
+                Peek::Account(Account::new(user, state.merged_with(&restrictions)))
+            }
+            None => Peek::Ask,
         }
     }
 
-    fn peek_state(&self, user: &UserId) -> Option<AccountState> {
-        self.restrictions.peek_state(user)
-    }
-
-    async fn event_sender(&self, room: &str, event: &str) -> Result<Option<UserId>, BoxError> {
-        let sender = self.owner.event_sender(room, event).await;
-        sender.map_err(Into::into)
-    }
-
-    fn is_application_service(&self, token: Secret<'_>) -> bool {
-        self.owner.is_application_service(token)
+    fn peek_state(&self, user: &str) -> Option<AccountState> {
+        let own = self.own.peek_state(user)?;
+        Some(own.merged_with(&self.restrictions.peek_state_of(user)?))
     }
 
     fn changes(&self) -> Option<Changes> {
-        self.restrictions.changes()
+        self.changes.clone()
     }
 }
 
@@ -228,126 +148,101 @@ impl<O, R> fmt::Debug for Combined<O, R> {
     }
 }
 
-/// An async look-up from an access token to its user; made by [`Combined::by_token`].
-#[derive(Clone)]
-pub struct ByToken<F>(F);
-
-impl<F, Fut, U, E> CredentialOwner for ByToken<F>
-where
-    F: Fn(Arc<str>) -> Fut + Send + Sync + 'static,
-    Fut: Future<Output = Result<Option<U>, E>> + Send,
-    U: Into<UserId>,
-    E: Into<BoxError> + Send,
-{
-    type Error = E;
-
-    async fn owner(&self, credential: Credential<'_>) -> Result<Option<UserId>, E> {
-        match access_token(credential) {
-            Some(token) => Ok((self.0)(token.into()).await?.map(Into::into)),
-            None => Ok(None),
-        }
-    }
-
-    fn peek_owner(&self, credential: Credential<'_>) -> PeekOwner {
-        match access_token(credential) {
-            Some(_) => PeekOwner::Ask,
-            None => PeekOwner::Nobody,
-        }
-    }
-}
-
-fn access_token(credential: Credential<'_>) -> Option<&str> {
-    match credential {
-        Credential::AccessToken(access) => access.token().expose_str(),
-        _ => None,
-    }
-}
-
-impl<F> fmt::Debug for ByToken<F> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ByToken").finish_non_exhaustive()
-    }
-}
-
-/// A look-up that answers at once; made by [`Combined::at_once`].
-#[derive(Clone)]
-pub struct AtOnce<F>(F);
-
-impl<F> CredentialOwner for AtOnce<F>
-where
-    F: Fn(Credential<'_>) -> Option<UserId> + Send + Sync + 'static,
-{
-    type Error = std::convert::Infallible;
-
-    async fn owner(&self, credential: Credential<'_>) -> Result<Option<UserId>, Self::Error> {
-        Ok((self.0)(credential))
-    }
-
-    fn peek_owner(&self, credential: Credential<'_>) -> PeekOwner {
-        (self.0)(credential).map_or(PeekOwner::Nobody, PeekOwner::User)
-    }
-}
-
-impl<F> fmt::Debug for AtOnce<F> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AtOnce").finish_non_exhaustive()
+/// The news of both halves, believed as long as both are.
+fn of_both(own: Option<Changes>, other: Option<Changes>) -> Option<Changes> {
+    match (own, other) {
+        (Some(own), Some(other)) => Some(Changes::relaying([own, other])),
+        (own, other) => own.or(other),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::{convert::Infallible, sync::Arc};
+    use std::{
+        pin::pin,
+        sync::Arc,
+        task::{Context, Waker},
+    };
 
     use super::Combined;
     use crate::{
-        account::{AccountState, RestrictionKind::Locked, UserId},
-        credential::{AccessToken, Credential},
-        store::{AccountStateStore as _, MemoryStore, Peek},
+        account::{AccountState, Flags, RestrictionKind::*, UserId},
+        changes::Changes,
+        credential::Credential,
+        store::{AccountStateStore, Answer, MemoryStore, Peek, StoreError},
     };
 
-    fn refresh() -> Credential<'static> {
-        Credential::RefreshToken("alice".into())
+    /// A server with a deactivation of its own, which answers from memory.
+    struct Own(Changes);
+
+    impl AccountStateStore for Own {
+        const RESOLVES_AT_ONCE: bool = true;
+
+        async fn access_token(&self, token: &str) -> Answer {
+            Ok((token != "unknown").then(|| UserId::local(token, "x")))
+        }
+
+        async fn state(&self, user: &str) -> Result<AccountState, StoreError> {
+            let deactivated = user == "@gone:x";
+            Ok(AccountState::from(Flags {
+                deactivated,
+                locked: false,
+                suspended: false,
+            }))
+        }
+
+        async fn event_sender(&self, _: &str, event: &str) -> Answer {
+            Ok(Some(UserId::local(event, "x")))
+        }
+
+        crate::without! {
+            application_service, login_name, third_party, login_token, refresh_token
+        }
+
+        fn changes(&self) -> Option<Changes> {
+            Some(self.0.clone())
+        }
     }
 
-    fn access(token: &str) -> Credential<'_> {
-        Credential::AccessToken(AccessToken::new(token))
+    fn combined() -> (Combined<Own, Arc<MemoryStore>>, Arc<MemoryStore>) {
+        let restrictions = Arc::new(MemoryStore::new());
+        let store = Combined::new(Own(Changes::new()), Arc::clone(&restrictions));
+        (store, restrictions)
     }
 
     #[tokio::test]
-    async fn by_token_asks_for_access_tokens_only() {
-        let restrictions = Arc::new(MemoryStore::new());
-        let store = Combined::by_token(
-            |token| async move { Ok::<_, Infallible>((&*token == "alice").then_some("@alice:x")) },
-            Arc::clone(&restrictions),
-        );
+    async fn rule_4_the_servers_own_state_and_the_other_are_one() {
+        let (store, restrictions) = combined();
+        restrictions.restrict("@gone:x", Suspended);
         restrictions.restrict("@alice:x", Locked);
-        assert_eq!(store.peek(access("alice")), Peek::Ask);
-        let account = store.account_and_state(access("alice")).await.unwrap();
-        let account = account.expect("the token is Alice's");
-        assert_eq!(account.user, "@alice:x");
-        assert_eq!(account.state, AccountState::from(Locked));
-        assert_eq!(store.account(access("bob")).await.unwrap(), None);
-        assert_eq!(store.peek(refresh()), Peek::Nobody);
-        assert_eq!(store.account(refresh()).await.unwrap(), None);
-        let odd = Credential::AccessToken(AccessToken::new(&b"\xff"[..]));
-        assert_eq!(store.account(odd).await.unwrap(), None);
+        let gone: AccountState = [Deactivated, Suspended].into_iter().collect();
+        let credential = |token| Credential::AccessToken(<&str>::into(token));
+        for (token, state) in [("gone", gone), ("alice", Locked.into())] {
+            let account = store.access_token_and_state(token).await.unwrap();
+            assert_eq!(account.as_ref().map(|account| &account.state), Some(&state));
+            assert_eq!(store.peek(credential(token)), Peek::from(account));
+            let user = UserId::local(token, "x");
+            assert_eq!(store.state(&user).await.unwrap(), state);
+            assert_eq!(store.peek_state(&user), Some(state));
+        }
+        assert_eq!(store.peek(credential("unknown")), Peek::Unknown);
+        let sender = store.event_sender("!room:x", "alice").await.unwrap();
+        assert_eq!(sender.unwrap(), "@alice:x");
     }
 
-    #[tokio::test]
-    async fn two_halves_that_answer_at_once_make_a_whole_that_does() {
-        let restrictions = Arc::new(MemoryStore::new());
-        let store = Combined::at_once(
-            |credential| (credential == refresh()).then(|| UserId::from("@alice:x")),
-            Arc::clone(&restrictions),
-        );
-        restrictions.restrict("@alice:x", Locked);
-        let Peek::Account(account) = store.peek(refresh()) else {
-            panic!("not answered at once")
-        };
-        assert_eq!(account.state, AccountState::from(Locked));
-        assert_eq!(store.peek(access("alice")), Peek::Nobody);
-        restrictions.lift("@alice:x", Locked);
-        assert!(store.is_active(refresh()));
-        assert!(store.changes().is_some());
+    #[test]
+    fn rule_17_the_news_of_both_halves_are_announced() {
+        let (store, restrictions) = combined();
+        let changes = store.changes().expect("both halves announce");
+        let mut context = Context::from_waker(Waker::noop());
+        let tellers: [&dyn Fn(); 2] = [&|| store.own().0.announce("@alice:x"), &|| {
+            restrictions.restrict("@alice:x", Locked);
+        }];
+        for tell in tellers {
+            let mut subscription = changes.subscribe("@alice:x");
+            tell();
+            let mut changed = pin!(subscription.changed());
+            assert!(changed.as_mut().poll(&mut context).is_ready());
+        }
     }
 }

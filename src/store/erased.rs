@@ -1,16 +1,15 @@
 //! A store whose type is chosen at run time.
 
-use std::{error::Error, fmt, future::Future, pin::Pin, sync::Arc};
+use std::{fmt, future::Future, pin::Pin, sync::Arc};
 
-use super::{AccountStateStore, Peek};
+use super::{AccountStateStore, Answer, Peek, StoreError, ask};
 use crate::{
     account::{Account, AccountState, UserId},
     changes::Changes,
-    credential::{Credential, Secret},
+    credential::{Credential, LoginToken, ThirdParty},
 };
 
-type BoxError = Box<dyn Error + Send + Sync>;
-type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, BoxError>> + Send + 'a>>;
+type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
 
 /// Any [`AccountStateStore`], for servers that choose theirs at run time.
 ///
@@ -41,82 +40,94 @@ impl fmt::Debug for DynAccountStateStore {
 }
 
 impl AccountStateStore for DynAccountStateStore {
-    type Error = BoxError;
-
-    async fn account(&self, credential: Credential<'_>) -> Result<Option<UserId>, BoxError> {
-        self.0.account_boxed(credential).await
+    async fn access_token(&self, token: &str) -> Answer {
+        let credential = Credential::AccessToken(token.into());
+        self.0.owner_boxed(credential).await
     }
 
-    async fn state(&self, user: &UserId) -> Result<AccountState, BoxError> {
+    async fn application_service(&self, token: &str) -> Answer {
+        let credential = Credential::ApplicationService(token.into());
+        self.0.owner_boxed(credential).await
+    }
+
+    async fn login_name(&self, name: &str) -> Answer {
+        self.0.owner_boxed(Credential::LoginName(name)).await
+    }
+
+    async fn third_party(&self, id: ThirdParty<'_>) -> Answer {
+        self.0.owner_boxed(Credential::ThirdParty(id)).await
+    }
+
+    async fn login_token(&self, token: &str, login_type: Option<&str>) -> Answer {
+        let credential = Credential::LoginToken(LoginToken::new(token, login_type));
+        self.0.owner_boxed(credential).await
+    }
+
+    async fn refresh_token(&self, token: &str) -> Answer {
+        let credential = Credential::RefreshToken(token.into());
+        self.0.owner_boxed(credential).await
+    }
+
+    async fn state(&self, user: &str) -> Result<AccountState, StoreError> {
         self.0.state_boxed(user).await
     }
 
-    async fn account_and_state(
-        &self,
-        credential: Credential<'_>,
-    ) -> Result<Option<Account>, BoxError> {
-        self.0.account_and_state_boxed(credential).await
+    fn changes(&self) -> Option<Changes> {
+        self.0.changes_erased()
+    }
+
+    async fn access_token_and_state(&self, token: &str) -> Result<Option<Account>, StoreError> {
+        self.0.access_token_and_state_boxed(token).await
+    }
+
+    async fn event_sender(&self, room: &str, event: &str) -> Answer {
+        self.0.event_sender_boxed(room, event).await
     }
 
     fn peek(&self, credential: Credential<'_>) -> Peek {
         self.0.peek_erased(credential)
     }
 
-    fn peek_state(&self, user: &UserId) -> Option<AccountState> {
+    fn peek_state(&self, user: &str) -> Option<AccountState> {
         self.0.peek_state_erased(user)
     }
 
-    fn is_active(&self, credential: Credential<'_>) -> bool {
-        self.0.is_active_erased(credential)
-    }
-
-    async fn event_sender(&self, room: &str, event: &str) -> Result<Option<UserId>, BoxError> {
-        self.0.event_sender_boxed(room, event).await
-    }
-
-    fn is_application_service(&self, token: Secret<'_>) -> bool {
-        self.0.is_application_service_erased(token)
-    }
-
-    fn changes(&self) -> Option<Changes> {
-        self.0.changes_erased()
+    fn glance(&self, credential: Credential<'_>) -> Option<Peek> {
+        self.0.glance_erased(credential)
     }
 }
 
 /// The same trait with its futures boxed, so that it can be a trait object.
 trait ErasedStore: Send + Sync {
-    fn account_boxed<'a>(&'a self, credential: Credential<'a>) -> BoxFuture<'a, Option<UserId>>;
-    fn state_boxed<'a>(&'a self, user: &'a UserId) -> BoxFuture<'a, AccountState>;
-    fn account_and_state_boxed<'a>(
-        &'a self,
-        credential: Credential<'a>,
-    ) -> BoxFuture<'a, Option<Account>>;
+    fn owner_boxed<'a>(&'a self, credential: Credential<'a>) -> BoxFuture<'a, Option<UserId>>;
+    fn state_boxed<'a>(&'a self, user: &'a str) -> BoxFuture<'a, AccountState>;
+    fn access_token_and_state_boxed<'a>(&'a self, token: &'a str)
+    -> BoxFuture<'a, Option<Account>>;
     fn event_sender_boxed<'a>(
         &'a self,
         room: &'a str,
         event: &'a str,
     ) -> BoxFuture<'a, Option<UserId>>;
     fn peek_erased(&self, credential: Credential<'_>) -> Peek;
-    fn peek_state_erased(&self, user: &UserId) -> Option<AccountState>;
-    fn is_active_erased(&self, credential: Credential<'_>) -> bool;
-    fn is_application_service_erased(&self, token: Secret<'_>) -> bool;
+    fn peek_state_erased(&self, user: &str) -> Option<AccountState>;
+    fn glance_erased(&self, credential: Credential<'_>) -> Option<Peek>;
     fn changes_erased(&self) -> Option<Changes>;
 }
 
 impl<S: AccountStateStore> ErasedStore for S {
-    fn account_boxed<'a>(&'a self, credential: Credential<'a>) -> BoxFuture<'a, Option<UserId>> {
-        Box::pin(async move { self.account(credential).await.map_err(Into::into) })
+    fn owner_boxed<'a>(&'a self, credential: Credential<'a>) -> BoxFuture<'a, Option<UserId>> {
+        Box::pin(ask::owner(self, credential))
     }
 
-    fn state_boxed<'a>(&'a self, user: &'a UserId) -> BoxFuture<'a, AccountState> {
-        Box::pin(async move { self.state(user).await.map_err(Into::into) })
+    fn state_boxed<'a>(&'a self, user: &'a str) -> BoxFuture<'a, AccountState> {
+        Box::pin(self.state(user))
     }
 
-    fn account_and_state_boxed<'a>(
+    fn access_token_and_state_boxed<'a>(
         &'a self,
-        credential: Credential<'a>,
+        token: &'a str,
     ) -> BoxFuture<'a, Option<Account>> {
-        Box::pin(async move { self.account_and_state(credential).await.map_err(Into::into) })
+        Box::pin(self.access_token_and_state(token))
     }
 
     fn event_sender_boxed<'a>(
@@ -124,23 +135,19 @@ impl<S: AccountStateStore> ErasedStore for S {
         room: &'a str,
         event: &'a str,
     ) -> BoxFuture<'a, Option<UserId>> {
-        Box::pin(async move { self.event_sender(room, event).await.map_err(Into::into) })
+        Box::pin(self.event_sender(room, event))
     }
 
     fn peek_erased(&self, credential: Credential<'_>) -> Peek {
         self.peek(credential)
     }
 
-    fn peek_state_erased(&self, user: &UserId) -> Option<AccountState> {
+    fn peek_state_erased(&self, user: &str) -> Option<AccountState> {
         self.peek_state(user)
     }
 
-    fn is_active_erased(&self, credential: Credential<'_>) -> bool {
-        self.is_active(credential)
-    }
-
-    fn is_application_service_erased(&self, token: Secret<'_>) -> bool {
-        self.is_application_service(token)
+    fn glance_erased(&self, credential: Credential<'_>) -> Option<Peek> {
+        self.glance(credential)
     }
 
     fn changes_erased(&self) -> Option<Changes> {

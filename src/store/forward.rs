@@ -1,38 +1,76 @@
 //! A pointer to a store is a store.
 
-use std::{future::Future, sync::Arc};
+use std::{
+    future::Future,
+    sync::{Arc, Weak},
+};
 
-use super::{AccountStateStore, Peek, RestrictionRecord, RestrictionStore};
+use super::{
+    AccountStateStore, Answer, ChangeRecord, Peek, RestrictionRecord, RestrictionStore, StoreError,
+};
 use crate::{
     account::{Account, AccountState, RestrictionKind, UserId},
     changes::Changes,
-    credential::{Credential, Secret},
+    credential::{Credential, ThirdParty},
 };
 
-macro_rules! forward {
-    ($($(#[$attribute:meta])* [$($generics:tt)*] $pointer:ty;)*) => {$(
+macro_rules! forward_store {
+    ($([$($generics:tt)*] $pointer:ty;)*) => {$(
         impl<$($generics)*> AccountStateStore for $pointer {
-            type Error = S::Error;
+            const RESOLVES_AT_ONCE: bool = S::RESOLVES_AT_ONCE;
 
-            fn account(
+            fn access_token(&self, token: &str) -> impl Future<Output = Answer> + Send {
+                S::access_token(self, token)
+            }
+
+            fn application_service(&self, token: &str) -> impl Future<Output = Answer> + Send {
+                S::application_service(self, token)
+            }
+
+            fn login_name(&self, name: &str) -> impl Future<Output = Answer> + Send {
+                S::login_name(self, name)
+            }
+
+            fn third_party(&self, id: ThirdParty<'_>) -> impl Future<Output = Answer> + Send {
+                S::third_party(self, id)
+            }
+
+            fn login_token(
                 &self,
-                credential: Credential<'_>,
-            ) -> impl Future<Output = Result<Option<UserId>, Self::Error>> + Send {
-                S::account(self, credential)
+                token: &str,
+                login_type: Option<&str>,
+            ) -> impl Future<Output = Answer> + Send {
+                S::login_token(self, token, login_type)
+            }
+
+            fn refresh_token(&self, token: &str) -> impl Future<Output = Answer> + Send {
+                S::refresh_token(self, token)
             }
 
             fn state(
                 &self,
-                user: &UserId,
-            ) -> impl Future<Output = Result<AccountState, Self::Error>> + Send {
+                user: &str,
+            ) -> impl Future<Output = Result<AccountState, StoreError>> + Send {
                 S::state(self, user)
             }
 
-            fn account_and_state(
+            fn changes(&self) -> Option<Changes> {
+                S::changes(self)
+            }
+
+            fn access_token_and_state(
                 &self,
-                credential: Credential<'_>,
-            ) -> impl Future<Output = Result<Option<Account>, Self::Error>> + Send {
-                S::account_and_state(self, credential)
+                token: &str,
+            ) -> impl Future<Output = Result<Option<Account>, StoreError>> + Send {
+                S::access_token_and_state(self, token)
+            }
+
+            fn event_sender(
+                &self,
+                room: &str,
+                event: &str,
+            ) -> impl Future<Output = Answer> + Send {
+                S::event_sender(self, room, event)
             }
 
             #[inline]
@@ -41,38 +79,88 @@ macro_rules! forward {
             }
 
             #[inline]
-            fn peek_state(&self, user: &UserId) -> Option<AccountState> {
+            fn peek_state(&self, user: &str) -> Option<AccountState> {
                 S::peek_state(self, user)
             }
 
             #[inline]
-            fn is_active(&self, credential: Credential<'_>) -> bool {
-                S::is_active(self, credential)
-            }
-
-            fn event_sender(
-                &self,
-                room: &str,
-                event: &str,
-            ) -> impl Future<Output = Result<Option<UserId>, Self::Error>> + Send {
-                S::event_sender(self, room, event)
-            }
-
-            fn is_application_service(&self, token: Secret<'_>) -> bool {
-                S::is_application_service(self, token)
-            }
-
-            fn changes(&self) -> Option<Changes> {
-                S::changes(self)
+            fn glance(&self, credential: Credential<'_>) -> Option<Peek> {
+                S::glance(self, credential)
             }
         }
     )*};
 }
 
-forward! {
+forward_store! {
     [S: AccountStateStore + ?Sized] Arc<S>;
     [S: AccountStateStore + ?Sized] Box<S>;
     [S: AccountStateStore + ?Sized] &'static S;
+}
+
+/// For a server whose state is the store and owns an [`AccountGuard`](crate::AccountGuard): a layer
+/// that owned the state would make a circle that is never freed. When the state is gone, every
+/// question fails.
+impl<S: AccountStateStore> AccountStateStore for Weak<S> {
+    async fn access_token(&self, token: &str) -> Answer {
+        alive(self)?.access_token(token).await
+    }
+
+    async fn application_service(&self, token: &str) -> Answer {
+        alive(self)?.application_service(token).await
+    }
+
+    async fn login_name(&self, name: &str) -> Answer {
+        alive(self)?.login_name(name).await
+    }
+
+    async fn third_party(&self, id: ThirdParty<'_>) -> Answer {
+        alive(self)?.third_party(id).await
+    }
+
+    async fn login_token(&self, token: &str, login_type: Option<&str>) -> Answer {
+        alive(self)?.login_token(token, login_type).await
+    }
+
+    async fn refresh_token(&self, token: &str) -> Answer {
+        alive(self)?.refresh_token(token).await
+    }
+
+    async fn state(&self, user: &str) -> Result<AccountState, StoreError> {
+        alive(self)?.state(user).await
+    }
+
+    fn changes(&self) -> Option<Changes> {
+        self.upgrade()?.changes()
+    }
+
+    async fn access_token_and_state(&self, token: &str) -> Result<Option<Account>, StoreError> {
+        alive(self)?.access_token_and_state(token).await
+    }
+
+    async fn event_sender(&self, room: &str, event: &str) -> Answer {
+        alive(self)?.event_sender(room, event).await
+    }
+
+    fn peek(&self, credential: Credential<'_>) -> Peek {
+        let store = self.upgrade();
+        store.map_or(Peek::Ask, |store| store.peek(credential))
+    }
+
+    fn peek_state(&self, user: &str) -> Option<AccountState> {
+        self.upgrade()?.peek_state(user)
+    }
+
+    fn glance(&self, credential: Credential<'_>) -> Option<Peek> {
+        match self.upgrade() {
+            Some(store) => store.glance(credential),
+            None => Some(Peek::Ask),
+        }
+    }
+}
+
+fn alive<S>(store: &Weak<S>) -> Result<Arc<S>, StoreError> {
+    let gone = || StoreError::msg("the server's state is gone, which is the account store");
+    store.upgrade().ok_or_else(gone)
 }
 
 macro_rules! forward_restrictions {
@@ -80,27 +168,28 @@ macro_rules! forward_restrictions {
         impl<$($generics)*> RestrictionStore for $pointer {
             type Error = R::Error;
 
-            fn state(
+            fn state_of(
                 &self,
-                user: &UserId,
+                user: &str,
             ) -> impl Future<Output = Result<AccountState, Self::Error>> + Send {
-                R::state(self, user)
+                R::state_of(self, user)
             }
 
-            fn restrict(
+            fn set_restriction(
                 &self,
                 user: &UserId,
                 record: RestrictionRecord,
             ) -> impl Future<Output = Result<(), Self::Error>> + Send {
-                R::restrict(self, user, record)
+                R::set_restriction(self, user, record)
             }
 
-            fn lift(
+            fn lift_restriction(
                 &self,
                 user: &UserId,
                 kind: RestrictionKind,
+                change: &ChangeRecord,
             ) -> impl Future<Output = Result<bool, Self::Error>> + Send {
-                R::lift(self, user, kind)
+                R::lift_restriction(self, user, kind, change)
             }
 
             fn record(
@@ -122,12 +211,12 @@ macro_rules! forward_restrictions {
             }
 
             #[inline]
-            fn peek_state(&self, user: &UserId) -> Option<AccountState> {
-                R::peek_state(self, user)
+            fn peek_state_of(&self, user: &str) -> Option<AccountState> {
+                R::peek_state_of(self, user)
             }
 
-            fn changes(&self) -> Option<Changes> {
-                R::changes(self)
+            fn restriction_changes(&self) -> Option<Changes> {
+                R::restriction_changes(self)
             }
         }
     )*};

@@ -6,14 +6,15 @@
 //!
 //! [`AccountStateStore`]: super::AccountStateStore
 
-use std::{error::Error, future::Future, time::SystemTime};
+use std::{future::Future, time::SystemTime};
 
+use super::{ChangeRecord, Channel, StoreError};
 use crate::{
     account::{AccountState, Restriction, RestrictionKind, UserId},
     changes::Changes,
 };
 
-/// A restriction as it stands on record: what it is, who set it, and when.
+/// A restriction as it stands on record: what it is, and the change that set it.
 ///
 /// ```
 /// use tower_account_status::{Restriction, RestrictionKind, store::RestrictionRecord};
@@ -27,29 +28,33 @@ use crate::{
 #[must_use]
 pub struct RestrictionRecord {
     restriction: Restriction,
-    set_by: Option<UserId>,
-    set_at: SystemTime,
+    change: ChangeRecord,
 }
 
 impl RestrictionRecord {
-    /// A restriction that is set now, by nobody in particular.
+    /// A restriction that is set now by the server's own code, by nobody in particular.
     pub fn new(restriction: impl Into<Restriction>) -> Self {
         Self {
             restriction: restriction.into(),
-            set_by: None,
-            set_at: SystemTime::now(),
+            change: ChangeRecord::through(Channel::SERVER),
         }
+    }
+
+    /// Says who sets it, when, why and through what.
+    pub fn with_change(mut self, change: ChangeRecord) -> Self {
+        self.change = change;
+        self
     }
 
     /// Names who set it. It is told to moderators only, never to the account's owner.
     pub fn with_set_by(mut self, user: impl Into<UserId>) -> Self {
-        self.set_by = Some(user.into());
+        self.change = self.change.with_actor(user);
         self
     }
 
     /// Says when it was set, where that is not now.
     pub fn with_set_at(mut self, set_at: SystemTime) -> Self {
-        self.set_at = set_at;
+        self.change = self.change.with_time(set_at);
         self
     }
 
@@ -65,16 +70,22 @@ impl RestrictionRecord {
         self.restriction.kind()
     }
 
+    /// The change that set it. A store that keeps of it only who and when says
+    /// [`Channel::SERVER`] and no note when it is asked for the record.
+    pub fn change(&self) -> &ChangeRecord {
+        &self.change
+    }
+
     /// Who set it, where that was said.
     #[must_use]
     pub fn set_by(&self) -> Option<&UserId> {
-        self.set_by.as_ref()
+        self.change.actor()
     }
 
     /// When it was set.
     #[must_use]
     pub fn set_at(&self) -> SystemTime {
-        self.set_at
+        self.change.at()
     }
 }
 
@@ -97,12 +108,15 @@ impl<R: Into<Restriction>> From<R> for RestrictionRecord {
 ///   hold; user ids are compared byte by byte, so that `@Alice:x` and `@alice:x` are two accounts.
 ///   (A database that cannot hold U+0000 may refuse it with an error.)
 /// - Each restriction stands on its own: setting or lifting one leaves the others as they are.
-/// - Once [`restrict`](Self::restrict) or [`lift`](Self::lift) has returned `Ok`, every look-up
+/// - Once [`set_restriction`](Self::set_restriction) or
+///   [`lift_restriction`](Self::lift_restriction) has returned `Ok`, every look-up
 ///   that begins from then on, through this store, shows it, and it has been announced to
-///   [`changes`](Self::changes). After an `Err`, or where the future is dropped, the change may or
+///   [`restriction_changes`](Self::restriction_changes). After an `Err`, or where the future is dropped, the change may or
 ///   may not have been made.
 /// - A restriction whose end has passed stays on record, in the state and in the list until it is
 ///   lifted or replaced; [`AccountState::in_force`] leaves it out.
+/// - Every change says who makes it, when, why and through what. A store keeps at least who set a
+///   restriction and when; the note and the channel are for stores that keep a log.
 /// - Times are kept at least to the millisecond.
 ///
 /// `conformance::check_restrictions`, under the feature `conformance`, checks these.
@@ -114,28 +128,30 @@ impl<R: Into<Restriction>> From<R> for RestrictionRecord {
 pub trait RestrictionStore: Send + Sync + 'static {
     /// Why a question could not be answered or a change not be made. It is shown to operators and
     /// never to clients.
-    type Error: Into<Box<dyn Error + Send + Sync>> + Send;
+    type Error: Into<StoreError> + Send;
 
     /// In which state the account of `user` is. A user who is not known is
     /// [active](AccountState::ACTIVE).
-    fn state(
+    fn state_of(
         &self,
-        user: &UserId,
+        user: &str,
     ) -> impl Future<Output = Result<AccountState, Self::Error>> + Send;
 
     /// Restricts the account of `user`, in place of a restriction of the same kind. A user who is
     /// not known can be restricted.
-    fn restrict(
+    fn set_restriction(
         &self,
         user: &UserId,
         record: RestrictionRecord,
     ) -> impl Future<Output = Result<(), Self::Error>> + Send;
 
-    /// Lifts the restriction of `kind`, and says whether there was one.
-    fn lift(
+    /// Lifts the restriction of `kind`, and says whether there was one. `change` says who lifts it,
+    /// when, why and through what.
+    fn lift_restriction(
         &self,
         user: &UserId,
         kind: RestrictionKind,
+        change: &ChangeRecord,
     ) -> impl Future<Output = Result<bool, Self::Error>> + Send;
 
     /// The restriction of `kind` with who set it and when, if there is one.
@@ -160,14 +176,12 @@ pub trait RestrictionStore: Send + Sync + 'static {
 
     /// The state of `user`, answered at once or, with `None`, not at all. It must not block. The
     /// default never answers.
-    fn peek_state(&self, user: &UserId) -> Option<AccountState> {
+    fn peek_state_of(&self, user: &str) -> Option<AccountState> {
         let _ = user;
         None
     }
 
     /// Where this store announces that a state has changed, if it does: after every answer that
     /// it gives shows the change.
-    fn changes(&self) -> Option<Changes> {
-        None
-    }
+    fn restriction_changes(&self) -> Option<Changes>;
 }

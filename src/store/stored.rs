@@ -51,7 +51,8 @@ pub(super) fn restriction(
 
 fn kind_named(name: &str) -> Option<RestrictionKind> {
     RestrictionKind::ALL
-        .into_iter()
+        .iter()
+        .copied()
         .find(|kind| kind.as_str() == name)
 }
 
@@ -84,20 +85,40 @@ pub(super) fn to_micros(time: SystemTime) -> i64 {
     }
 }
 
+/// What the platform's clock cannot express is the farthest time that it can: a restriction without
+/// an end in sight, and never one that is over.
 pub(super) fn from_micros(micros: i64) -> SystemTime {
-    let duration = Duration::from_micros(micros.unsigned_abs());
-    let time = match micros {
-        0.. => SystemTime::UNIX_EPOCH.checked_add(duration),
-        _ => SystemTime::UNIX_EPOCH.checked_sub(duration),
-    };
-    time.unwrap_or(SystemTime::UNIX_EPOCH)
+    let distance = Duration::from_micros(micros.unsigned_abs());
+    match micros {
+        0.. => farthest(distance, |distance| {
+            SystemTime::UNIX_EPOCH.checked_add(distance)
+        }),
+        _ => farthest(distance, |distance| {
+            SystemTime::UNIX_EPOCH.checked_sub(distance)
+        }),
+    }
+}
+
+fn farthest(distance: Duration, at: impl Fn(Duration) -> Option<SystemTime>) -> SystemTime {
+    if let Some(time) = at(distance) {
+        return time;
+    }
+    let (mut farthest, mut near, mut far) = (None, 0, distance.as_secs());
+    while near < far {
+        let middle = far - (far - near) / 2;
+        match at(Duration::from_secs(middle)) {
+            Some(time) => (farthest, near) = (Some(time), middle),
+            None => far = middle - 1,
+        }
+    }
+    farthest.unwrap_or(SystemTime::UNIX_EPOCH)
 }
 
 #[cfg(test)]
 mod tests {
     use std::time::{Duration, SystemTime};
 
-    use super::{from_micros, restriction, to_micros};
+    use super::{farthest, from_micros, restriction, to_micros};
 
     #[test]
     fn times_before_and_after_1970_come_back_to_the_microsecond() {
@@ -117,6 +138,26 @@ mod tests {
         }
         let far = SystemTime::UNIX_EPOCH + Duration::from_secs(u64::MAX >> 1);
         assert_eq!(to_micros(far), i64::MAX);
+    }
+
+    #[test]
+    fn rule_2_a_time_beyond_the_platforms_clock_is_far_away_and_not_1970() {
+        let century = 100 * 365 * 24 * 3600;
+        // A clock that ends after a century.
+        let short = |distance: Duration| {
+            let time = SystemTime::UNIX_EPOCH.checked_add(distance)?;
+            (distance.as_secs() <= century).then_some(time)
+        };
+        let end = SystemTime::UNIX_EPOCH + Duration::from_secs(century);
+        for distance in [
+            Duration::MAX,
+            Duration::from_micros(i64::MAX as u64),
+            Duration::from_secs(century + 1),
+        ] {
+            assert_eq!(farthest(distance, short), end, "{distance:?}");
+        }
+        let near = Duration::from_micros(1_500_000);
+        assert_eq!(farthest(near, short), SystemTime::UNIX_EPOCH + near);
     }
 
     #[test]

@@ -135,10 +135,7 @@ impl<'a> Request<'a> {
         if !readings.others().all(same_prefix) {
             return None;
         }
-        let mut known = match root {
-            Root::Administration => Some(self.administration()),
-            _ => None,
-        };
+        let mut known: Option<Judgement<'p>> = None;
         let mut otherwise = Refusal::default();
         let here = |endpoint: &&Endpoint| endpoint.root() == root;
         for endpoint in self.endpoints(tail).filter(here) {
@@ -154,7 +151,10 @@ impl<'a> Request<'a> {
                 None => {}
             }
         }
-        let known = known?;
+        let known = match root {
+            Root::Administration => known.unwrap_or_else(|| self.administration()),
+            _ => known?,
+        };
         let tails = readings.others().map(|reading| &reading[at..]);
         for other in tails.filter(|other| *other != tail) {
             let fitting = self.endpoints(other).filter(here);

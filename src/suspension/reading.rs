@@ -73,7 +73,8 @@ impl<'p> Readings<'p> {
     }
 
     /// Reads `path`, in place, for this is large. `None` for a path that cannot be told even so:
-    /// one with a dot segment, a backslash or too many segments, or without a leading slash.
+    /// one with a dot segment, a backslash, too many segments or what only some decoders understand, or
+    /// without a leading slash.
     pub(super) fn read(&mut self, path: &'p str) -> Option<()> {
         let path = path.strip_prefix('/')?;
         // Nearly every path can be read in one way only, and this one pass tells.
@@ -87,7 +88,7 @@ impl<'p> Readings<'p> {
                     from = at + 1;
                 }
                 b'\\' => return None,
-                b'%' => ambiguous |= encodes_slash_dot_or_backslash(&path.as_bytes()[at..]),
+                b'%' => ambiguous |= encodes_structure(&path.as_bytes()[at..]),
                 _ => {}
             }
         }
@@ -128,7 +129,7 @@ impl<'p> Others<'p> {
     fn of(path: &'p str) -> Option<Self> {
         let decoded = Segments::collect(SplitSlashes(Some(path)))?;
         let dots = decoded.as_slice().iter().any(|s| is(s, ".") || is(s, ".."));
-        if dots || percent_decode_str(path).any(|byte| byte == b'\\') {
+        if dots || is_understood_by_some_only(path) {
             return None;
         }
         let full = |segment: &&str| !segment.is_empty();
@@ -144,11 +145,34 @@ fn is_empty_or_dots(segment: &str) -> bool {
     matches!(segment, "" | "." | "..")
 }
 
-fn encodes_slash_dot_or_backslash(bytes: &[u8]) -> bool {
+/// Whether it is an encoding of a slash, a dot or a backslash, or one that only some decoders
+/// understand.
+fn encodes_structure(bytes: &[u8]) -> bool {
     matches!(
         bytes,
-        [b'%', b'2', b'F' | b'f' | b'E' | b'e', ..] | [b'%', b'5', b'C' | b'c', ..]
+        [b'%', b'2', b'F' | b'f' | b'E' | b'e', ..]
+            | [b'%', b'5', b'C' | b'c', ..]
+            | [b'%', b'C' | b'c', b'0' | b'1', ..]
+            | [b'%', b'E' | b'e' | b'F' | b'f', b'0', ..]
+            | [b'%', b'u' | b'U', ..]
     )
+}
+
+/// Whether it has an encoded backslash, a character in more bytes than it takes, or another encoding
+/// than percent signs with two digits.
+fn is_understood_by_some_only(path: &str) -> bool {
+    let mut before = 0;
+    let mut bytes = percent_decode_str(path);
+    path.contains("%u")
+        || path.contains("%U")
+        || bytes.any(|byte| {
+            let is_overlong = matches!(
+                (before, byte),
+                (_, 0xc0 | 0xc1 | 0xf8..) | (0xe0, 0x80..0xa0) | (0xf0, 0x80..0x90)
+            );
+            before = byte;
+            is_overlong || byte == b'\\'
+        })
 }
 
 /// Splits at `/` and at `%2F`.
@@ -213,6 +237,10 @@ mod tests {
             "/a%2F..",
             "/a\\b",
             "/a%5cb",
+            "/a/%c0%ae%c0%ae/b",
+            "/a%C0%AFb",
+            "/a%e0%80%afb",
+            "/a%u002fb",
             "a/b",
             "",
         ] {

@@ -13,8 +13,10 @@ use std::{
 
 use tokio::sync::oneshot;
 use tower_account_status::{
-    AccessToken, Account, AccountState, AccountStateStore, CachedStore, Changes, Credential, Peek,
+    Account, AccountState, AccountStateStore, CachedStore, Changes, Credential, Peek,
     RestrictionKind, Secret, UserId,
+    store::{Answer, StoreError},
+    without,
 };
 
 pub(crate) const ALICE: &str = "@alice:localhost";
@@ -43,6 +45,7 @@ pub(crate) struct Inner {
     pub(crate) accounts: AtomicUsize,
     pub(crate) states_read: AtomicUsize,
     pub(crate) both: AtomicUsize,
+    pub(crate) services_asked: AtomicUsize,
     changes: Option<Changes>,
 }
 
@@ -77,6 +80,7 @@ impl Backend {
             accounts: AtomicUsize::new(0),
             states_read: AtomicUsize::new(0),
             both: AtomicUsize::new(0),
+            services_asked: AtomicUsize::new(0),
             changes,
         }));
         backend.insert("alice", ALICE);
@@ -145,6 +149,11 @@ impl Backend {
         [accounts, states_read, both].map(|count| count.load(Ordering::SeqCst))
     }
 
+    /// How many asked for an application service.
+    pub(crate) fn services_asked(&self) -> usize {
+        self.0.services_asked.load(Ordering::SeqCst)
+    }
+
     /// How many look-ups are held by [`Mode::Hold`].
     pub(crate) fn held(&self) -> usize {
         self.0.held.lock().unwrap().len()
@@ -201,24 +210,14 @@ impl Backend {
         }
     }
 
-    fn owner(&self, credential: Credential<'_>) -> Option<String> {
-        let name = match credential {
-            Credential::AccessToken(access) => {
-                let token = access.token().expose_str()?;
-                if let Some(sender) = self.0.services.lock().unwrap().get(token) {
-                    return Some(access.asserted_user().unwrap_or(sender).to_owned());
-                }
-                // The test of what a cache must not hand on: whoever asserts is believed.
-                return match access.asserted_user() {
-                    Some(asserted) => Some(asserted.to_owned()),
-                    None => self.0.tokens.lock().unwrap().get(token).cloned(),
-                };
-            }
-            Credential::RefreshToken(token) => token.expose_str()?,
-            Credential::LoginToken(login) => login.token().expose_str()?,
-            _ => return None,
-        };
-        self.0.tokens.lock().unwrap().get(name).cloned()
+    fn owner_of(&self, token: &str) -> Option<String> {
+        self.0.tokens.lock().unwrap().get(token).cloned()
+    }
+
+    async fn owner(&self, token: &str) -> Answer {
+        self.0.accounts.fetch_add(1, Ordering::SeqCst);
+        let owner = self.owner_of(token).map(UserId::from);
+        Ok(self.finish(owner).await?)
     }
 
     fn state_of(&self, user: &str) -> AccountState {
@@ -233,37 +232,40 @@ impl Backend {
 }
 
 impl AccountStateStore for Backend {
-    type Error = Failure;
-
-    async fn account(&self, credential: Credential<'_>) -> Result<Option<UserId>, Failure> {
-        self.0.accounts.fetch_add(1, Ordering::SeqCst);
-        let owner = self.owner(credential).map(UserId::from);
-        self.finish(owner).await
+    async fn access_token(&self, token: &str) -> Answer {
+        self.owner(token).await
     }
 
-    async fn state(&self, user: &UserId) -> Result<AccountState, Failure> {
+    /// From the registrations, which are in memory.
+    async fn application_service(&self, token: &str) -> Answer {
+        self.0.services_asked.fetch_add(1, Ordering::SeqCst);
+        let sender = self.0.services.lock().unwrap().get(token).cloned();
+        Ok(sender.map(UserId::from))
+    }
+
+    without! { login_name, third_party }
+
+    async fn login_token(&self, token: &str, _: Option<&str>) -> Answer {
+        self.owner(token).await
+    }
+
+    async fn refresh_token(&self, token: &str) -> Answer {
+        self.owner(token).await
+    }
+
+    async fn state(&self, user: &str) -> Result<AccountState, StoreError> {
         self.0.states_read.fetch_add(1, Ordering::SeqCst);
         let state = self.state_of(user);
-        self.finish(state).await
+        Ok(self.finish(state).await?)
     }
 
-    async fn account_and_state(
-        &self,
-        credential: Credential<'_>,
-    ) -> Result<Option<Account>, Failure> {
+    async fn access_token_and_state(&self, token: &str) -> Result<Option<Account>, StoreError> {
         self.0.both.fetch_add(1, Ordering::SeqCst);
-        let account = self.owner(credential).map(|user| {
+        let account = self.owner_of(token).map(|user| {
             let state = self.state_of(&user);
             Account::new(user.into(), state)
         });
-        self.finish(account).await
-    }
-
-    fn is_application_service(&self, token: Secret<'_>) -> bool {
-        let services = self.0.services.lock().unwrap();
-        token
-            .expose_str()
-            .is_some_and(|token| services.contains_key(token))
+        Ok(self.finish(account).await?)
     }
 
     fn changes(&self) -> Option<Changes> {
@@ -274,25 +276,38 @@ impl AccountStateStore for Backend {
 pub(crate) type Cache = Arc<CachedStore<Backend>>;
 
 pub(crate) fn token(token: &str) -> Credential<'_> {
-    Credential::AccessToken(AccessToken::new(token))
+    Credential::AccessToken(token.into())
 }
 
-/// Asks as the layer does: at once, and then by waiting.
+/// Asks one place: at once, and then by waiting.
 pub(crate) async fn ask(
     cache: &CachedStore<Backend>,
     credential: Credential<'_>,
-) -> Result<Option<Account>, tower_account_status::CachedStoreError> {
-    if cache.is_active(credential) {
-        let Peek::Account(account) = cache.peek(credential) else {
-            panic!("`is_active` and `peek` disagree");
-        };
-        assert!(account.state.is_active(), "`is_active` and `peek` disagree");
+) -> Result<Option<Account>, StoreError> {
+    let peeked = match cache.peek(credential) {
+        Peek::Account(account) => Some(Some(account)),
+        Peek::Unknown => Some(None),
+        _ => None,
+    };
+    let is_active = matches!(&peeked, Some(Some(account)) if account.state().is_active());
+    assert_eq!(cache.glance(credential).is_none(), is_active);
+    if let Some(peeked) = peeked {
+        return Ok(peeked);
     }
-    match cache.peek(credential) {
-        Peek::Account(account) => Ok(Some(account)),
-        Peek::Nobody => Ok(None),
-        _ => cache.account_and_state(credential).await,
-    }
+    let text = |token: Secret<'_>| token.expose_str().unwrap().to_owned();
+    let owner = match credential {
+        Credential::AccessToken(token) => {
+            return cache.access_token_and_state(&text(token)).await;
+        }
+        Credential::ApplicationService(token) => cache.application_service(&text(token)).await?,
+        Credential::RefreshToken(token) => cache.refresh_token(&text(token)).await?,
+        Credential::LoginToken(login) => cache.login_token(&text(login.token()), None).await?,
+        Credential::LoginName(name) => cache.login_name(name).await?,
+        Credential::ThirdParty(id) => cache.third_party(id).await?,
+    };
+    let Some(user) = owner else { return Ok(None) };
+    let state = cache.state(&user).await?;
+    Ok(Some(Account::new(user, state)))
 }
 
 pub(crate) async fn state(cache: &CachedStore<Backend>, name: &str) -> AccountState {
@@ -300,7 +315,8 @@ pub(crate) async fn state(cache: &CachedStore<Backend>, name: &str) -> AccountSt
         .await
         .expect("the store answers")
         .expect("the token is somebody's")
-        .state
+        .state()
+        .clone()
 }
 
 pub(crate) async fn is_locked(cache: &CachedStore<Backend>, name: &str) -> bool {
@@ -311,7 +327,7 @@ pub(crate) async fn is_locked(cache: &CachedStore<Backend>, name: &str) -> bool 
 pub(crate) async fn spawn(
     cache: &Cache,
     name: &'static str,
-) -> tokio::task::JoinHandle<Result<Option<Account>, tower_account_status::CachedStoreError>> {
+) -> tokio::task::JoinHandle<Result<Option<Account>, StoreError>> {
     let cache = Arc::clone(cache);
     let task = tokio::spawn(async move { ask(&cache, token(name)).await });
     settle().await;

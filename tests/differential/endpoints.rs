@@ -40,6 +40,7 @@ pub(crate) static ENDPOINTS: LazyLock<Vec<Endpoint>> = LazyLock::new(|| {
         "/_matrix/push/{*rest}",
         "/_matrix/policy/{*rest}",
         "/_synapse/admin/{*rest}",
+        "/.well-known/{*rest}",
         "/oauth2/{*rest}",
     ] {
         all.push(Endpoint {
@@ -58,17 +59,10 @@ pub(crate) static ENDPOINTS: LazyLock<Vec<Endpoint>> = LazyLock::new(|| {
 impl Endpoint {
     /// Whether a locked account may reach it: rules 5 and 6, from the endpoint's side.
     pub(crate) fn is_open_to_the_locked(&self) -> bool {
-        const OTHERS: [&str; 8] = [
-            "/_matrix/federation/",
-            "/_matrix/key/",
-            "/_matrix/app/",
-            "/_matrix/identity/",
-            "/_matrix/push/",
-            "/_matrix/policy/",
-            "/.well-known/",
-            EXCLUDED,
-        ];
-        if OTHERS.iter().any(|prefix| self.path.starts_with(prefix)) {
+        if ["/.well-known/", EXCLUDED]
+            .iter()
+            .any(|prefix| self.path.starts_with(prefix))
+        {
             return true;
         }
         let Some(method) = &self.method else {

@@ -13,6 +13,7 @@ use tower_account_status::{
     AccountState, AccountStateStore, AccountStatusLayer, Credential, Denial, MemoryStore,
     RestrictionKind, UserId,
 };
+use tower_account_status::{forward, store::Answer};
 use tower_layer::Layer as _;
 
 use crate::{
@@ -58,15 +59,14 @@ pub(crate) fn memory() -> Arc<MemoryStore> {
 pub(crate) struct Awaited(pub(crate) Arc<MemoryStore>);
 
 impl AccountStateStore for Awaited {
-    type Error = Infallible;
-
-    async fn account(&self, credential: Credential<'_>) -> Result<Option<UserId>, Infallible> {
-        tokio::task::yield_now().await;
-        self.0.account(credential).await
+    forward! {
+        0 => application_service, login_name, third_party, login_token, refresh_token, state,
+        changes
     }
 
-    async fn state(&self, user: &UserId) -> Result<AccountState, Infallible> {
-        self.0.state(user).await
+    async fn access_token(&self, token: &str) -> Answer {
+        tokio::task::yield_now().await;
+        self.0.access_token(token).await
     }
 }
 

@@ -37,8 +37,8 @@ proptest! {
 
     #[test]
     fn rule_16_no_path_leads_a_long_poll_past_its_end(
-        // What ends the path ends the wait: a server that drops matrix parameters may wait on.
-        behind in routers::behind().prop_filter("matrix parameters", |behind| !behind.drops_matrix_parameters()),
+        // What ends the path ends the wait: a server that drops what follows may wait on.
+        behind in routers::behind().prop_filter("dropped ends", |behind| !behind.drops_ends()),
         (_, uri) in requests::aimed_at(waits),
     ) {
         static STORE: LazyLock<MemoryStore> = LazyLock::new(|| {

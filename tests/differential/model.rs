@@ -34,6 +34,24 @@ fn decoded(path: &str) -> Vec<u8> {
     bytes
 }
 
+/// What is left of a segment where a server cuts it.
+fn name(segment: &[u8]) -> &[u8] {
+    let end = segment.iter().position(|byte| b";?#\0".contains(byte));
+    segment[..end.unwrap_or(segment.len())].trim_ascii_end()
+}
+
+/// Rule 6: whether it has nothing that only some decoders understand.
+fn is_understood_alike(decoded: &[u8]) -> bool {
+    const LIKE_DOTS_AND_SLASHES: &str = "․‥…⁄℀℁℅℆∕∖﹒﹨．／＼";
+    std::str::from_utf8(decoded).is_ok_and(|text| {
+        !text.contains(|letter: char| {
+            letter.is_ascii_control()
+                || ['\\', '%'].contains(&letter)
+                || LIKE_DOTS_AND_SLASHES.contains(letter)
+        })
+    })
+}
+
 /// Rules 5 and 6: whether a token in the head of this request does not matter.
 fn passes_whoever_asks(method: &Method, path: &str) -> bool {
     let v3 = path.replacen("/_matrix/client/r0/", "/_matrix/client/v3/", 1);
@@ -52,27 +70,18 @@ fn passes_whoever_asks(method: &Method, path: &str) -> bool {
             continue;
         };
         let rest = decoded(rest);
-        let odd = |part: &[u8]| {
-            let name = part.split(|&byte| byte == b';').next().unwrap_or_default();
-            [&b""[..], b".", b".."].contains(&name)
-        };
+        let odd = |part: &[u8]| [&b""[..], b".", b".."].contains(&name(part));
         let is_plain = rest.is_empty() || !rest.split(|&byte| byte == b'/').any(odd);
-        if is_plain
-            && !rest
-                .iter()
-                .any(|&byte| byte == b'\\' || byte.is_ascii_control())
-        {
+        if is_plain && is_understood_alike(&rest) {
             return true;
         }
     }
     let single = |path: &str| {
         let all = decoded(path);
         !all.is_empty()
-            && ![&b"."[..], b".."].contains(&all.split(|&b| b == b';').next().unwrap_or_default())
-            && !all.starts_with(b";")
-            && !all
-                .iter()
-                .any(|&byte| byte == b'/' || byte == b'\\' || byte.is_ascii_control())
+            && ![&b""[..], b".", b".."].contains(&name(&all))
+            && !all.contains(&b'/')
+            && is_understood_alike(&all)
     };
     let sso = v3.strip_prefix("/_matrix/client/v3/login/sso/redirect/");
     let mails = ["register", "account/password", "account/3pid"];

@@ -53,7 +53,7 @@ fn rules_5_and_6_what_is_open_is_reached() {
             (Method::POST, "/_matrix/client/v3/logout"),
             (Method::POST, "/_matrix/client/r0/logout/all"),
             (Method::GET, "/_matrix/client/v3/login"),
-            (Method::GET, "/_matrix/federation/v1/version"),
+            (Method::GET, "/.well-known/matrix/client"),
             (Method::POST, "/oauth2/token"),
         ] {
             let uri = Uri::from_static(path);

@@ -46,6 +46,10 @@ pub(crate) struct Naive {
     backslash_is_slash: bool,
     drops_matrix_parameters: bool,
     ignores_case: bool,
+    /// Characters may have more bytes than they take, or be encoded as in `%u002e`.
+    decodes_leniently: bool,
+    /// A question mark, a hash sign or a NUL ends a path once it is decoded.
+    cuts_paths: bool,
 }
 
 pub(crate) fn behind() -> impl Strategy<Value = Behind> {
@@ -103,12 +107,18 @@ impl Behind {
                 backslash_is_slash: flag(4),
                 drops_matrix_parameters: flag(5),
                 ignores_case: flag(6),
+                decodes_leniently: flag(7),
+                cuts_paths: flag(7) && flag(0),
             }),
         }
     }
 
-    pub(crate) fn drops_matrix_parameters(self) -> bool {
-        matches!(self, Self::Naive(naive) if naive.drops_matrix_parameters)
+    /// Whether it finds an endpoint in a path that ends otherwise.
+    pub(crate) fn drops_ends(self) -> bool {
+        matches!(
+            self,
+            Self::Naive(naive) if naive.drops_matrix_parameters || naive.decodes_leniently
+        )
     }
 
     /// Waits for ever where a handler runs.
@@ -174,6 +184,33 @@ fn numbered(path: &str) -> String {
         .join("/")
 }
 
+/// ASCII characters in two and three bytes, and those after `%u00`.
+fn decoded_leniently(path: &[u8]) -> Vec<u8> {
+    let mut decoded = Vec::new();
+    let mut rest = path;
+    while let [first, after @ ..] = rest {
+        let (byte, len) = match rest {
+            [0xc0 | 0xc1, low @ 0x80..=0xbf, ..] => (first << 6 | (low & 0x3f), 2),
+            [0xe0, middle @ (0x80 | 0x81), low @ 0x80..=0xbf, ..] => {
+                (middle << 6 | (low & 0x3f), 3)
+            }
+            [b'%', b'u', b'0', b'0', digits @ ..] => {
+                let digits = digits
+                    .get(..2)
+                    .and_then(|digits| std::str::from_utf8(digits).ok());
+                match digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
+                    Some(byte) if byte.is_ascii() => (byte, 6),
+                    _ => (*first, 1),
+                }
+            }
+            _ => (*first, 1),
+        };
+        decoded.push(byte);
+        rest = &after[len - 1..];
+    }
+    decoded
+}
+
 impl Naive {
     fn find(self, method: &Method, path: &str) -> Option<usize> {
         let mut path = path.as_bytes().to_vec();
@@ -182,6 +219,13 @@ impl Naive {
         }
         for _ in 0..self.decodes {
             path = percent_decode(&path).collect();
+            if self.decodes_leniently {
+                path = decoded_leniently(&path);
+            }
+        }
+        if self.cuts_paths {
+            let end = path.iter().position(|byte| b"?#\0".contains(byte));
+            path.truncate(end.unwrap_or(path.len()));
         }
         if !self.resolves_first {
             path = self.clean(&path);

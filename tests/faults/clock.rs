@@ -12,6 +12,7 @@ use std::{
 use http::StatusCode;
 use proptest::prelude::*;
 use tower::ServiceExt as _;
+use tower_account_status::forward;
 use tower_account_status::{
     AccountState, AccountStateStore, AccountStatusLayer, Credential, MemoryStore, Restriction,
     RestrictionKind::Locked, UserId,
@@ -30,12 +31,9 @@ proptest! {
     ) {
         struct Awaited(MemoryStore);
         impl AccountStateStore for Awaited {
-            type Error = Infallible;
-            async fn account(&self, credential: Credential<'_>) -> Result<Option<UserId>, Infallible> {
-                self.0.account(credential).await
-            }
-            async fn state(&self, user: &UserId) -> Result<AccountState, Infallible> {
-                self.0.state(user).await
+            forward! {
+                0 => access_token, application_service, login_name, third_party, login_token,
+                refresh_token, state, changes
             }
         }
         let at = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);

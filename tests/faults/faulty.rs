@@ -18,6 +18,11 @@ use tower_account_status::{
     AccountState, AccountStateStore, Credential, DynAccountStateStore, Peek,
     RestrictionKind::Locked, UserId,
 };
+use tower_account_status::{
+    by_credential,
+    store::{Answer, StoreError},
+    without,
+};
 
 /// Everything is tried without a cache, and with one if there is one.
 pub(crate) const CACHED: &[bool] = match cfg!(feature = "cache") {
@@ -40,8 +45,9 @@ pub(crate) enum Fault {
 /// Where it goes wrong: of one question the beginning, or the middle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
-    Peek,
-    IsActive,
+    /// Whatever answers at once: what a glance has said is not asked again.
+    AtOnce,
+    Glance,
     Account,
     AfterAccount,
     State,
@@ -56,8 +62,8 @@ pub(crate) const FAULTS: [Fault; 5] = [
     Fault::Elsewhere,
 ];
 pub(crate) const PLACES: [Place; 6] = [
-    Place::Peek,
-    Place::IsActive,
+    Place::AtOnce,
+    Place::Glance,
     Place::Account,
     Place::AfterAccount,
     Place::State,
@@ -161,44 +167,58 @@ impl Faulty {
 
 fn token(credential: Credential<'_>) -> String {
     let token = match credential {
-        Credential::AccessToken(access) => access.token(),
-        Credential::RefreshToken(token) => token,
+        Credential::AccessToken(token) | Credential::RefreshToken(token) => token,
         other => panic!("not sent: {other:?}"),
     };
     token.expose_str().unwrap_or_default().to_owned()
 }
 
 impl AccountStateStore for Faulty {
-    type Error = &'static str;
+    by_credential! { owner }
+    without! { changes }
 
-    async fn account(&self, credential: Credential<'_>) -> Result<Option<UserId>, Self::Error> {
+    async fn state(&self, user: &str) -> Result<AccountState, StoreError> {
         let _counted = self.under_way.count();
-        let owner = token(credential);
-        self.meet(&owner, Place::Account).await?;
-        self.meet(&owner, Place::AfterAccount).await?;
-        Ok(["good", "locked", "bad"]
-            .contains(&&*owner)
-            .then(|| owner.into()))
-    }
-
-    async fn state(&self, user: &UserId) -> Result<AccountState, Self::Error> {
-        let _counted = self.under_way.count();
-        self.meet(user, Place::State).await?;
-        self.meet(user, Place::AfterState).await?;
-        Ok(match &**user {
+        self.meet(user, Place::State)
+            .await
+            .map_err(StoreError::msg)?;
+        self.meet(user, Place::AfterState)
+            .await
+            .map_err(StoreError::msg)?;
+        Ok(match user {
             "locked" => Locked.into(),
             _ => AccountState::ACTIVE,
         })
     }
 
     fn peek(&self, credential: Credential<'_>) -> Peek {
-        self.at_once(credential, Place::Peek);
+        self.at_once(credential, Place::AtOnce);
         Peek::Ask
     }
 
-    fn is_active(&self, credential: Credential<'_>) -> bool {
-        self.at_once(credential, Place::IsActive);
-        false
+    fn glance(&self, credential: Credential<'_>) -> Option<Peek> {
+        self.at_once(credential, Place::Glance);
+        self.at_once(credential, Place::AtOnce);
+        Some(Peek::Ask)
+    }
+}
+
+impl Faulty {
+    async fn owner(&self, credential: Credential<'_>) -> Answer {
+        if let Credential::ApplicationService(_) = credential {
+            return Ok(None);
+        }
+        let _counted = self.under_way.count();
+        let owner = token(credential);
+        self.meet(&owner, Place::Account)
+            .await
+            .map_err(StoreError::msg)?;
+        self.meet(&owner, Place::AfterAccount)
+            .await
+            .map_err(StoreError::msg)?;
+        Ok(["good", "locked", "bad"]
+            .contains(&&*owner)
+            .then(|| owner.into()))
     }
 }
 

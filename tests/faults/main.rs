@@ -24,9 +24,9 @@ fn expected(fault: Fault, place: Place, is_cached: bool) -> StatusCode {
     match (fault, place) {
         // Panics at once are the only fault of what answers at once; a shortcut that fails is only a
         // detour; and what answers at once in front of a cache is the cache.
-        (_, Place::IsActive) => StatusCode::OK,
-        (_, Place::Peek) if is_cached => StatusCode::OK,
-        (Fault::Elsewhere, place) if place != Place::Peek => StatusCode::OK,
+        (_, Place::Glance) => StatusCode::OK,
+        (_, Place::AtOnce) if is_cached => StatusCode::OK,
+        (Fault::Elsewhere, place) if place != Place::AtOnce => StatusCode::OK,
         _ => StatusCode::SERVICE_UNAVAILABLE,
     }
 }
@@ -80,8 +80,7 @@ fn everything() -> impl Iterator<Item = (Fault, Place, bool)> {
 /// account's token beside it from a layer that lets everyone through while its store is down.
 #[tokio::test(start_paused = true)]
 async fn rule_12_a_look_up_that_fails_hides_no_other() {
-    for (fault, place, is_cached) in everything().filter(|&(_, place, _)| place != Place::IsActive)
-    {
+    for (fault, place, is_cached) in everything().filter(|&(_, place, _)| place != Place::Glance) {
         let handled = Counter::default();
         let layer = AccountStatusLayer::new(Faulty::new(fault, place).behind(is_cached))
             .with_store_failure(StoreFailure::LetEveryoneThrough);

@@ -12,9 +12,9 @@ use http_body_util::{BodyExt as _, Empty};
 use tokio::runtime::{Builder, Runtime};
 use tower::ServiceExt as _;
 use tower_account_status::{
-    AccountState, AccountStateStore, AccountStatusLayer, Credential, LoginIdentifier, Secret,
-    UserId,
+    AccountState, AccountStateStore, AccountStatusLayer, Credential, Secret, UserId,
 };
+use tower_account_status::{ThirdParty, by_credential, store::Answer, without};
 use tower_layer::Layer as _;
 
 use crate::readers::{Names, Reader};
@@ -27,16 +27,19 @@ pub(crate) const DEACTIVATE: &str = "/_matrix/client/v3/account/deactivate";
 struct Remembers(Arc<Mutex<Names>>);
 
 impl AccountStateStore for Remembers {
-    type Error = Infallible;
+    by_credential! { owner }
+    without! { state, changes }
+}
 
-    async fn account(&self, credential: Credential<'_>) -> Result<Option<UserId>, Infallible> {
+impl Remembers {
+    async fn owner(&self, credential: Credential<'_>) -> Answer {
         let text = |secret: Secret<'_>| secret.expose_str().unwrap_or_default().to_owned();
         let name = match credential {
-            Credential::LoginIdentifier(LoginIdentifier::User(user)) => format!("user {user}"),
-            Credential::LoginIdentifier(LoginIdentifier::ThirdParty { medium, address }) => {
+            Credential::LoginName(user) => format!("user {user}"),
+            Credential::ThirdParty(ThirdParty::Address { medium, address }) => {
                 format!("third party {medium} {address}")
             }
-            Credential::LoginIdentifier(LoginIdentifier::Phone { country, phone }) => {
+            Credential::ThirdParty(ThirdParty::Phone { country, phone }) => {
                 format!("phone {country} {phone}")
             }
             Credential::LoginToken(login) => {
@@ -48,10 +51,6 @@ impl AccountStateStore for Remembers {
         };
         self.0.lock().unwrap().push(name);
         Ok(None)
-    }
-
-    async fn state(&self, _: &UserId) -> Result<AccountState, Infallible> {
-        Ok(AccountState::ACTIVE)
     }
 }
 

@@ -2,6 +2,7 @@
 //! was answered; and no handler sees a name in it that the store was not asked for.
 
 mod harness;
+mod parsers;
 mod readers;
 
 use std::{
@@ -35,6 +36,11 @@ fn json() -> impl Strategy<Value = String> {
             r#""\ud800""#,
             r#""\ud83d\ude00""#,
             r#""\u0000""#,
+            r#""a\u0000b""#,
+            r#""\"alice\"""#,
+            r#""{\"user\":\"alice\"}""#,
+            r#""{\"identifier\":{\"user\":\"alice\"}}""#,
+            r#""7""#,
             "\"a\tb\"",
             "null",
             "true",
@@ -68,6 +74,13 @@ fn json() -> impl Strategy<Value = String> {
             "to\u{212a}en",
             "session",
             "",
+            "$serde_json::private::RawValue",
+            "$serde_json::private::Number",
+            "$symbol",
+            "$id",
+            "$ref",
+            "__proto__",
+            "user\\u0000",
         ][..],
     );
     let leaf = text.prop_map(str::to_owned);
@@ -142,6 +155,14 @@ fn rule_10_bodies_that_are_read_in_more_than_one_way() {
         r#"{"type":"m.login.token","type":"other","token":"t"}"#,
         r#"{"password":1e999999999,"user":"a"}"#,
         r#"{"password":"\ud800","user":"a"}"#,
+        r#"{"identifier":{"$serde_json::private::RawValue":"{\"user\":\"a\"}"}}"#,
+        r#"{"$serde_json::private::RawValue":"{\"user\":\"a\"}"}"#,
+        r#"{"user":{"$symbol":"a"}}"#,
+        r#"{"x":{"$id":"1","user":"a"},"identifier":{"$ref":"1"}}"#,
+        r#"{"__proto__":{"user":"a"}}"#,
+        r#"{"user":"a\u0000b"}"#,
+        r#"{"user\u0000":"a"}"#,
+        r#"{"user":"a","auth":{"session":"s"}}"#,
         &deep(20_000),
         &deep(100),
         "\u{feff}{\"user\":\"a\"}",
@@ -153,6 +174,37 @@ fn rule_10_bodies_that_are_read_in_more_than_one_way() {
         "0",
     ] {
         check(LOGIN, OF_LOGINS, body.as_bytes());
+    }
+    // The readers above see what they are for, so that the layer's silence would be found.
+    let named = |name: &str, body: &str| {
+        let reader = OF_LOGINS.iter().find(|(reader, _)| *reader == name);
+        reader.expect("a reader").1(body.as_bytes()).unwrap_or_default()
+    };
+    for (reader, body, name) in [
+        (
+            "private keys",
+            r#"{"identifier":{"$serde_json::private::RawValue":"{\"user\":\"a\"}"}}"#,
+            "user a",
+        ),
+        ("extended values", r#"{"user":{"$symbol":"a"}}"#, "user a"),
+        (
+            "references",
+            r#"{"x":{"$id":"1","user":"a"},"identifier":{"$ref":"1"}}"#,
+            "user a",
+        ),
+        ("prototypes", r#"{"__proto__":{"user":"a"}}"#, "user a"),
+        ("texts of C", r#"{"user\u0000":"a\u0000b"}"#, "user a"),
+        (
+            "merged over a session's first",
+            r#"{"user":"a","auth":{"session":"s"}}"#,
+            "user of the session",
+        ),
+    ] {
+        let names = named(reader, body);
+        assert!(
+            names.iter().any(|found| found == name),
+            "{reader}: {names:?}"
+        );
     }
     // Names that are asked for, so that the checks above are not empty.
     let asked = |path, readers, body: &str| check(path, readers, body.as_bytes()).asked;

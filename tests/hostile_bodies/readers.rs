@@ -8,6 +8,8 @@ use serde::{
 };
 use serde_json::Value;
 
+use crate::parsers;
+
 /// Whom a body names, written like `user alice` or `login token t`.
 pub(crate) type Names = Vec<String>;
 
@@ -64,6 +66,27 @@ pub(crate) const OF_LOGINS: &[(&str, Reader)] = &[
         let values = serde_json::Deserializer::from_slice(body).into_iter::<Value>();
         names_in(&values.map_while(Result::ok).last()?)
     }),
+    ("private keys", |body| {
+        names_in(&parsers::with_private_keys(body)?)
+    }),
+    ("extended values", |body| {
+        names_in(&parsers::with_extended_values(body)?)
+    }),
+    ("references", |body| {
+        names_in(&parsers::with_references(body)?)
+    }),
+    ("prototypes", |body| {
+        names_in(&parsers::with_prototypes(body)?)
+    }),
+    ("texts of C", |body| {
+        names_in(&parsers::with_texts_of_c(body)?)
+    }),
+    ("merged over a session's first", |body| {
+        names_in(&parsers::merged_over_a_session(body)?)
+    }),
+    ("merged under a session's first", |body| {
+        names_in(&parsers::merged_under_a_session(body)?)
+    }),
 ];
 
 pub(crate) const OF_REFRESHES: &[(&str, Reader)] = &[
@@ -85,7 +108,30 @@ pub(crate) const OF_REFRESHES: &[(&str, Reader)] = &[
         let refresh: Refresh = serde_json::from_slice(body).ok()?;
         Some(vec![format!("refresh token {}", refresh.refresh_token)])
     }),
+    ("private keys", |body| {
+        refreshed_in(&parsers::with_private_keys(body)?)
+    }),
+    ("extended values", |body| {
+        refreshed_in(&parsers::with_extended_values(body)?)
+    }),
+    ("prototypes", |body| {
+        refreshed_in(&parsers::with_prototypes(body)?)
+    }),
+    ("texts of C", |body| {
+        refreshed_in(&parsers::with_texts_of_c(body)?)
+    }),
+    ("merged over a session's first", |body| {
+        refreshed_in(&parsers::merged_over_a_session(body)?)
+    }),
+    ("merged under a session's first", |body| {
+        refreshed_in(&parsers::merged_under_a_session(body)?)
+    }),
 ];
+
+fn refreshed_in(value: &Value) -> Option<Names> {
+    let token = value.get("refresh_token")?.as_str()?;
+    Some(vec![format!("refresh token {token}")])
+}
 
 pub(crate) const OF_REAUTHENTICATIONS: &[(&str, Reader)] = &[
     ("a JSON value", |body| {
@@ -98,6 +144,21 @@ pub(crate) const OF_REAUTHENTICATIONS: &[(&str, Reader)] = &[
     ("a derived struct", |body| {
         let request: Reauthentication = serde_json::from_slice(body).ok()?;
         Some(request.auth.map(Login::names).unwrap_or_default())
+    }),
+    ("private keys", |body| {
+        names_in(parsers::with_private_keys(body)?.get("auth")?)
+    }),
+    ("extended values", |body| {
+        names_in(parsers::with_extended_values(body)?.get("auth")?)
+    }),
+    ("references", |body| {
+        names_in(parsers::with_references(body)?.get("auth")?)
+    }),
+    ("prototypes", |body| {
+        names_in(parsers::with_prototypes(body)?.get("auth")?)
+    }),
+    ("texts of C", |body| {
+        names_in(parsers::with_texts_of_c(body)?.get("auth")?)
     }),
 ];
 

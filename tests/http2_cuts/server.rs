@@ -23,6 +23,10 @@ use tower_account_status::{
     AccountState, AccountStateStore, AccountStatusLayer, Credential, MemoryStore, RequestBody,
     RestrictionKind::Locked, UserId,
 };
+use tower_account_status::{
+    Peek, by_credential, forward,
+    store::{Answer, StoreError},
+};
 use tower_layer::Layer as _;
 
 use crate::{SYNC, WHOAMI, answer, get, login, wire};
@@ -68,18 +72,24 @@ impl Awaited {
 }
 
 impl AccountStateStore for Awaited {
-    type Error = Infallible;
+    by_credential! { owner }
+    forward! { memory => changes }
 
-    async fn account(&self, credential: Credential<'_>) -> Result<Option<UserId>, Infallible> {
-        let _counted = self.look_ups.count();
-        self.takes_a_while("").await;
-        self.memory.account(credential).await
-    }
-
-    async fn state(&self, user: &UserId) -> Result<AccountState, Infallible> {
+    async fn state(&self, user: &str) -> Result<AccountState, StoreError> {
         let _counted = self.look_ups.count();
         self.takes_a_while(user).await;
         self.memory.state(user).await
+    }
+}
+
+impl Awaited {
+    async fn owner(&self, credential: Credential<'_>) -> Answer {
+        let _counted = self.look_ups.count();
+        self.takes_a_while("").await;
+        Ok(match self.memory.peek(credential) {
+            Peek::Account(account) => Some(account.user().clone()),
+            _ => None,
+        })
     }
 }
 

@@ -16,8 +16,12 @@ use http::{Method, Request, Response};
 use http_body::Frame;
 use tower::{Layer as _, ServiceExt};
 use tower_account_status::{
-    AccessToken, AccountDirectory, AccountModerationLayer, AccountState, Authentication,
-    MemoryStore, RestrictionKind, RestrictionRecord, RestrictionStore, UserId,
+    AccountDirectory, AccountModerationLayer, AccountState, Authentication, MemoryStore,
+    RestrictionKind, RestrictionRecord, RestrictionStore, UserId,
+};
+use tower_account_status::{
+    Changes,
+    store::{ChangeRecord, StoreError},
 };
 
 use crate::{
@@ -55,9 +59,9 @@ struct Broken {
 }
 
 impl Broken {
-    async fn at(&self, point: Point) -> Result<(), &'static str> {
+    async fn at(&self, point: Point) -> Result<(), StoreError> {
         match self.at {
-            Some((at, How::Fails)) if at == point => Err("the database is down"),
+            Some((at, How::Fails)) if at == point => Err(StoreError::msg("the database is down")),
             Some((at, How::Hangs)) if at == point => pending().await,
             Some((at, How::Panics)) if at == point => panic!("{point:?} panics, as it should"),
             _ => Ok(()),
@@ -70,14 +74,14 @@ fn sure<T>(answer: Result<T, Infallible>) -> T {
 }
 
 impl AccountDirectory for Broken {
-    type Error = &'static str;
+    type Error = StoreError;
 
-    async fn authenticate(&self, access: AccessToken<'_>) -> Result<Authentication, &'static str> {
+    async fn authenticate(&self, token: &str) -> Result<Authentication, StoreError> {
         self.at(Point::Authenticate).await?;
-        Ok(sure(self.directory.authenticate(access).await))
+        Ok(sure(self.directory.authenticate(token).await))
     }
 
-    async fn is_administrator(&self, user: &UserId) -> Result<bool, &'static str> {
+    async fn is_administrator(&self, user: &UserId) -> Result<bool, StoreError> {
         self.at(Point::Administrator).await?;
         Ok(sure(self.directory.is_administrator(user).await))
     }
@@ -89,36 +93,49 @@ impl AccountDirectory for Broken {
         self.directory.is_local(user)
     }
 
-    async fn exists(&self, user: &UserId) -> Result<bool, &'static str> {
+    async fn exists(&self, user: &UserId) -> Result<bool, StoreError> {
         self.at(Point::Exists).await?;
         Ok(sure(self.directory.exists(user).await))
     }
 }
 
 impl RestrictionStore for Broken {
-    type Error = &'static str;
+    type Error = StoreError;
 
-    async fn state(&self, user: &UserId) -> Result<AccountState, &'static str> {
+    async fn state_of(&self, user: &str) -> Result<AccountState, StoreError> {
         self.at(Point::State).await?;
-        Ok(sure(RestrictionStore::state(&self.store, user).await))
+        Ok(sure(self.store.state_of(user).await))
     }
 
-    async fn restrict(&self, user: &UserId, record: RestrictionRecord) -> Result<(), &'static str> {
+    async fn set_restriction(
+        &self,
+        user: &UserId,
+        record: RestrictionRecord,
+    ) -> Result<(), StoreError> {
         self.at(Point::Restrict).await?;
-        sure(RestrictionStore::restrict(&self.store, user, record).await);
+        sure(self.store.set_restriction(user, record).await);
         Ok(())
     }
 
-    async fn lift(&self, user: &UserId, kind: RestrictionKind) -> Result<bool, &'static str> {
+    async fn lift_restriction(
+        &self,
+        user: &UserId,
+        kind: RestrictionKind,
+        change: &ChangeRecord,
+    ) -> Result<bool, StoreError> {
         self.at(Point::Lift).await?;
-        Ok(sure(RestrictionStore::lift(&self.store, user, kind).await))
+        Ok(sure(self.store.lift_restriction(user, kind, change).await))
+    }
+
+    fn restriction_changes(&self) -> Option<Changes> {
+        None
     }
 
     async fn record(
         &self,
         user: &UserId,
         kind: RestrictionKind,
-    ) -> Result<Option<RestrictionRecord>, &'static str> {
+    ) -> Result<Option<RestrictionRecord>, StoreError> {
         self.at(Point::Record).await?;
         Ok(sure(self.store.record(user, kind).await))
     }
@@ -127,7 +144,7 @@ impl RestrictionStore for Broken {
         &self,
         after: Option<&UserId>,
         limit: usize,
-    ) -> Result<Vec<(UserId, Vec<RestrictionRecord>)>, &'static str> {
+    ) -> Result<Vec<(UserId, Vec<RestrictionRecord>)>, StoreError> {
         Ok(sure(self.store.restricted(after, limit).await))
     }
 }

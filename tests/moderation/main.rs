@@ -48,6 +48,12 @@ macro_rules! over_every_store {
             }
 
             #[tokio::test]
+            async fn every_change_says_who_makes_it() {
+                let (store, _keep) = $make;
+                records::every_change_says_who_makes_it(store).await;
+            }
+
+            #[tokio::test]
             async fn msc4323_a_put_goes_on_record() {
                 let (store, _keep) = $make;
                 records::a_put_goes_on_record(store).await;

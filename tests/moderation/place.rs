@@ -26,6 +26,7 @@ use tower_account_status::{
     RestrictionStore, UserId,
     moderation::Refusal,
 };
+use tower_account_status::{AccountStateStore, store::Answer, without};
 use tower_http::{cors::CorsLayer, limit::RequestBodyLimitLayer, timeout::TimeoutLayer};
 
 use crate::{
@@ -45,6 +46,21 @@ fn sessions() -> Sessions {
     Arc::new(Mutex::new(HashMap::from(tokens)))
 }
 
+/// Whose tokens there are, in memory.
+struct Own(Sessions);
+
+impl AccountStateStore for Own {
+    const RESOLVES_AT_ONCE: bool = true;
+
+    async fn access_token(&self, token: &str) -> Answer {
+        Ok(self.0.lock().unwrap().get(token.as_bytes()).cloned())
+    }
+
+    without! {
+        application_service, login_name, third_party, login_token, refresh_token, state, changes
+    }
+}
+
 /// A server whose logout forgets the token, under both layers.
 fn server<R: RestrictionStore>(world: &World<R>, sessions: &Sessions) -> Router {
     async fn logout(State(sessions): State<Sessions>, request: Request<Body>) -> impl IntoResponse {
@@ -53,17 +69,9 @@ fn server<R: RestrictionStore>(world: &World<R>, sessions: &Sessions) -> Router 
         sessions.lock().unwrap().remove(token);
         "{}"
     }
-    let tokens = Arc::clone(sessions);
-    let status = AccountStatusLayer::new(Combined::at_once(
-        move |credential| match credential {
-            Credential::AccessToken(access) => {
-                let tokens = tokens.lock().unwrap();
-                tokens.get(access.token().expose()).cloned()
-            }
-            _ => None,
-        },
-        Arc::clone(&world.restrictions),
-    ));
+    let own = Own(Arc::clone(sessions));
+    let restrictions = Arc::clone(&world.restrictions);
+    let status = AccountStatusLayer::new(Combined::new(own, restrictions));
     Router::new()
         .route("/_matrix/client/v3/logout", axum::routing::post(logout))
         .with_state(Arc::clone(sessions))
@@ -275,7 +283,7 @@ async fn rule_16_a_suspension_by_the_endpoint_is_announced() {
     let world = world();
     let changes = world
         .restrictions
-        .changes()
+        .restriction_changes()
         .expect("a memory store announces");
     let mut news = changes.subscribe(&UserId::from(ALICE));
     let path = "/_matrix/client/v1/admin/suspend/@alice:example.org";

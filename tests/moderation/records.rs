@@ -5,7 +5,10 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use http::{Method, Request, StatusCode};
 use tower_account_status::{
-    Restriction, RestrictionKind::Locked, RestrictionRecord, RestrictionStore,
+    Restriction,
+    RestrictionKind::Locked,
+    RestrictionRecord, RestrictionStore,
+    store::{ChangeRecord, Channel},
 };
 
 use crate::{
@@ -89,4 +92,18 @@ pub(crate) async fn an_ended_restriction_is_replaced<R: RestrictionStore>(store:
         .with_set_by(ADMIN)
         .with_set_at(now());
     assert_eq!(world.record(ALICE, Locked).await, Some(expected));
+}
+
+/// A lift too: the endpoint knows who asks for it.
+pub(crate) async fn every_change_says_who_makes_it<R: RestrictionStore>(store: R) {
+    let world = World::new(store);
+    for body in [r#"{"locked":true}"#, r#"{"locked":false}"#] {
+        let put = request(Method::PUT, LOCK_ALICE, "admin", body);
+        let response = Stack::AroundRouter.send(&world.layer(), put).await;
+        assert_eq!(response.status(), StatusCode::OK);
+        let change = ChangeRecord::through(Channel::ADMIN_ENDPOINT)
+            .with_actor(ADMIN)
+            .with_time(now());
+        assert_eq!(world.restrictions.take_changes(), [change], "{body}");
+    }
 }

@@ -207,8 +207,8 @@ pub(crate) fn rows(endpoint: Endpoint) -> Vec<Row> {
         Row::put("rule 7 400 M_INVALID_PARAM: more tokens than are looked up", "@alice:example.org?access_token=5", on())
             .by(&["Bearer admin", "Bearer 2", "Bearer 3", "Bearer 4"])
             .is(RefusedUnseen(400, "M_INVALID_PARAM")).leaves(ALICE, &[]),
-        Row::put("AS identity assertion: an application service as an administrator", "@alice:example.org?user_id=@admin:example.org", on())
-            .by(&["Bearer service"]).is(Says(true)),
+        Row::put("AS identity assertion: no application service becomes an administrator by it", "@alice:example.org?user_id=@admin:example.org", on())
+            .by(&["Bearer service"]).is(RefusedUnseen(403, "M_FORBIDDEN")).leaves(ALICE, &[]),
         Row::put("AS identity assertion: anyone else's user_id is ignored", "@alice:example.org?user_id=@admin:example.org", on())
             .by(&["Bearer alice"]).is(RefusedUnseen(403, "M_FORBIDDEN")),
         // 403.

@@ -9,8 +9,9 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use tower_account_status::store::{ChangeRecord, Channel};
 use tower_account_status::{
-    AccessToken, AccountDirectory, AccountModerationLayer, AccountState, Authentication, Changes,
+    AccountDirectory, AccountModerationLayer, AccountState, Authentication, Changes,
     RestrictionKind, RestrictionRecord, RestrictionStore, UserId,
 };
 
@@ -70,13 +71,10 @@ impl Directory {
 impl AccountDirectory for Directory {
     type Error = Infallible;
 
-    async fn authenticate(&self, access: AccessToken<'_>) -> Result<Authentication, Infallible> {
-        let Some(token) = access.token().expose_str() else {
-            return Ok(Authentication::Unknown);
-        };
-        Ok(match (token, access.asserted_user()) {
-            ("expired", _) => Authentication::Expired,
-            ("service", Some(user)) => Authentication::User(user.into()),
+    async fn authenticate(&self, token: &str) -> Result<Authentication, Infallible> {
+        Ok(match token {
+            "expired" => Authentication::Expired,
+            "service" => Authentication::User("@bridge:example.org".into()),
             _ => owner(token).into(),
         })
     }
@@ -102,11 +100,21 @@ impl AccountDirectory for Directory {
 pub(crate) struct Counted<R> {
     pub(crate) store: R,
     calls: AtomicUsize,
+    /// Who made each change, and through what.
+    changes: Mutex<Vec<ChangeRecord>>,
 }
 
 impl<R> Counted<R> {
     pub(crate) fn take_calls(&self) -> usize {
         self.calls.swap(0, Ordering::SeqCst)
+    }
+
+    pub(crate) fn take_changes(&self) -> Vec<ChangeRecord> {
+        std::mem::take(&mut self.changes.lock().unwrap())
+    }
+
+    fn changed(&self, change: &ChangeRecord) {
+        self.changes.lock().unwrap().push(change.clone());
     }
 
     fn counted(&self) -> &R {
@@ -118,16 +126,27 @@ impl<R> Counted<R> {
 impl<R: RestrictionStore> RestrictionStore for Counted<R> {
     type Error = R::Error;
 
-    async fn state(&self, user: &UserId) -> Result<AccountState, R::Error> {
-        self.counted().state(user).await
+    async fn state_of(&self, user: &str) -> Result<AccountState, R::Error> {
+        self.counted().state_of(user).await
     }
 
-    async fn restrict(&self, user: &UserId, record: RestrictionRecord) -> Result<(), R::Error> {
-        self.counted().restrict(user, record).await
+    async fn set_restriction(
+        &self,
+        user: &UserId,
+        record: RestrictionRecord,
+    ) -> Result<(), R::Error> {
+        self.changed(record.change());
+        self.counted().set_restriction(user, record).await
     }
 
-    async fn lift(&self, user: &UserId, kind: RestrictionKind) -> Result<bool, R::Error> {
-        self.counted().lift(user, kind).await
+    async fn lift_restriction(
+        &self,
+        user: &UserId,
+        kind: RestrictionKind,
+        change: &ChangeRecord,
+    ) -> Result<bool, R::Error> {
+        self.changed(change);
+        self.counted().lift_restriction(user, kind, change).await
     }
 
     async fn record(
@@ -146,12 +165,12 @@ impl<R: RestrictionStore> RestrictionStore for Counted<R> {
         self.counted().restricted(after, limit).await
     }
 
-    fn peek_state(&self, user: &UserId) -> Option<AccountState> {
-        self.counted().peek_state(user)
+    fn peek_state_of(&self, user: &str) -> Option<AccountState> {
+        self.counted().peek_state_of(user)
     }
 
-    fn changes(&self) -> Option<Changes> {
-        self.store.changes()
+    fn restriction_changes(&self) -> Option<Changes> {
+        self.store.restriction_changes()
     }
 }
 
@@ -170,6 +189,7 @@ impl<R: RestrictionStore> World<R> {
             restrictions: Arc::new(Counted {
                 store,
                 calls: AtomicUsize::new(0),
+                changes: Mutex::default(),
             }),
         }
     }
@@ -182,7 +202,11 @@ impl<R: RestrictionStore> World<R> {
     /// Restricts somebody behind the layer's back.
     pub(crate) async fn restrict(&self, user: &str, record: impl Into<RestrictionRecord>) {
         let user = UserId::from(user);
-        let restricted = self.restrictions.store.restrict(&user, record.into()).await;
+        let restricted = self
+            .restrictions
+            .store
+            .set_restriction(&user, record.into())
+            .await;
         restricted.map_err(Into::into).expect("the store works");
     }
 
@@ -193,20 +217,31 @@ impl<R: RestrictionStore> World<R> {
     ) -> Option<RestrictionRecord> {
         let user = UserId::from(user);
         let record = self.restrictions.store.record(&user, kind).await;
-        record.map_err(Into::into).expect("the store works")
+        let record = record.map_err(Into::into).expect("the store works")?;
+        // What every store keeps: not each keeps the channel.
+        let kept =
+            RestrictionRecord::new(record.restriction().clone()).with_set_at(record.set_at());
+        Some(match record.set_by() {
+            Some(user) => kept.with_set_by(user.clone()),
+            None => kept,
+        })
     }
 
     pub(crate) async fn state(&self, user: &str) -> AccountState {
         let user = UserId::from(user);
-        let state = self.restrictions.store.state(&user).await;
+        let state = self.restrictions.store.state_of(&user).await;
         state.map_err(Into::into).expect("the store works")
     }
 
     /// Nobody is restricted, and nothing has been asked.
     pub(crate) async fn reset(&self) {
         for user in USERS.map(UserId::from) {
-            for kind in RestrictionKind::ALL {
-                let lifted = self.restrictions.store.lift(&user, kind).await;
+            for &kind in RestrictionKind::ALL {
+                let lifted = self
+                    .restrictions
+                    .store
+                    .lift_restriction(&user, kind, &ChangeRecord::through(Channel::SERVER))
+                    .await;
                 lifted.map_err(Into::into).expect("the store works");
             }
         }

@@ -14,7 +14,11 @@ use tower_account_status::{
     Account, AccountState, AccountStateStore, Changes, Credential, MemoryStore, Peek, Restriction,
     RestrictionKind::{self, Locked},
     RestrictionRecord, RestrictionStore, UserId,
-    conformance::{BoxError, Fixture},
+    conformance::Fixture,
+};
+use tower_account_status::{
+    by_credential,
+    store::{Answer, ChangeRecord, StoreError},
 };
 
 /// What a store does wrong.
@@ -41,6 +45,17 @@ pub enum Fault {
     ListForgetsTheLastOfAPage,
     ListFollowsNoOrder,
     Fails,
+    ExpiredIsUnknown,
+    ServiceIsUnknown,
+    LocalpartIsUnknown,
+    EmailIsUnknown,
+    LookUpMakesASuccessor,
+    OneEndForAll,
+    AnnouncesTooEarly,
+    SendersAreUnknown,
+    Blocks,
+    Panics,
+    Hangs,
 }
 
 pub struct Broken {
@@ -51,17 +66,23 @@ pub struct Broken {
     asked: Mutex<BTreeSet<Vec<u8>>>,
     before: Mutex<Vec<(UserId, AccountState)>>,
     changing: AtomicUsize,
+    expired: Mutex<BTreeSet<String>>,
+    tokens: AtomicUsize,
+    events: Mutex<Vec<(String, UserId)>>,
 }
 
 impl Broken {
     pub fn new(fault: Fault) -> Self {
         Self {
-            inner: MemoryStore::new(),
+            inner: MemoryStore::new().with_server_name("example.org"),
             fault,
             silent: Changes::new(),
             asked: Mutex::default(),
             before: Mutex::default(),
             changing: AtomicUsize::new(0),
+            expired: Mutex::default(),
+            tokens: AtomicUsize::new(0),
+            events: Mutex::default(),
         }
     }
 
@@ -69,10 +90,10 @@ impl Broken {
         self.fault == fault
     }
 
-    fn key(&self, user: &UserId) -> UserId {
+    fn key(&self, user: &str) -> UserId {
         match self.has(Fault::UsersInLowerCase) {
             true => user.to_lowercase().into(),
-            false => user.clone(),
+            false => user.into(),
         }
     }
 
@@ -82,6 +103,18 @@ impl Broken {
         match self.fault {
             Fault::OneRestrictionOnly => one(state.restrictions().next()),
             Fault::LeastRestrictionOnly => one(state.restrictions().last()),
+            // One column for all kinds: what is written last counts.
+            Fault::OneEndForAll => {
+                let last = state.restrictions().last();
+                let all = state.restrictions().map(|restriction| {
+                    let one = Restriction::new(restriction.kind());
+                    match last.and_then(Restriction::until) {
+                        Some(until) => one.with_until(until),
+                        None => one,
+                    }
+                });
+                all.collect()
+            }
             _ => state
                 .restrictions()
                 .map(|restriction| self.spoilt_one(restriction))
@@ -103,22 +136,22 @@ impl Broken {
         }
     }
 
-    fn remember(&self, user: &UserId) {
-        let state = AccountStateStore::peek_state(&self.inner, &self.key(user)).unwrap();
-        self.before.lock().unwrap().push((user.clone(), state));
+    fn remember(&self, user: &str) {
+        let state = self.inner.peek_state(&self.key(user)).unwrap();
+        self.before.lock().unwrap().push((user.into(), state));
     }
 
-    async fn read_state(&self, user: &UserId) -> Result<AccountState, BoxError> {
+    async fn read_state(&self, user: &str) -> Result<AccountState, StoreError> {
         if self.has(Fault::Fails) {
-            return Err("the database is on fire".into());
+            return Err(StoreError::msg("the database is on fire"));
         }
         if self.has(Fault::OldStateIsShownOnce) {
             let mut before = self.before.lock().unwrap();
-            if let Some(place) = before.iter().position(|(known, _)| known == user) {
+            if let Some(place) = before.iter().position(|(known, _)| *known == *user) {
                 return Ok(before.swap_remove(place).1);
             }
         }
-        let state = AccountStateStore::state(&self.inner, &self.key(user)).await?;
+        let state = self.inner.state(&self.key(user)).await?;
         Ok(
             match self.has(Fault::UnknownUserIsLocked) && state.is_active() {
                 true => Locked.into(),
@@ -128,25 +161,46 @@ impl Broken {
     }
 }
 
-impl AccountStateStore for Broken {
-    type Error = BoxError;
-
-    async fn account(&self, credential: Credential<'_>) -> Result<Option<UserId>, BoxError> {
-        let owner = self.inner.account(credential).await?;
+impl Broken {
+    async fn owner(&self, credential: Credential<'_>) -> Answer {
+        match (self.fault, credential) {
+            (Fault::ExpiredIsUnknown, Credential::AccessToken(token)) => {
+                let expired = self.expired.lock().unwrap();
+                if token.expose_str().is_some_and(|it| expired.contains(it)) {
+                    return Ok(None);
+                }
+            }
+            (Fault::ServiceIsUnknown, Credential::ApplicationService(_))
+            | (Fault::EmailIsUnknown, Credential::ThirdParty(_)) => return Ok(None),
+            (Fault::LocalpartIsUnknown, Credential::LoginName(name)) if !name.starts_with('@') => {
+                return Ok(None);
+            }
+            (Fault::LookUpMakesASuccessor, Credential::RefreshToken(_)) => {
+                self.tokens.fetch_add(1, Ordering::Relaxed);
+            }
+            (Fault::Blocks, Credential::RefreshToken(_)) => {
+                std::thread::sleep(std::time::Duration::from_millis(300));
+            }
+            (Fault::Panics, Credential::LoginName(_)) => panic!("a row without a column"),
+            (Fault::Hangs, Credential::RefreshToken(_)) => std::future::pending().await,
+            _ => {}
+        }
+        let owner = match self.inner.peek(credential) {
+            Peek::Account(account) => Some(account.into_parts().0),
+            _ => None,
+        };
         if self.has(Fault::UnknownTokenFails) && owner.is_none() {
-            return Err("no rows returned".into());
+            return Err(StoreError::msg("no rows returned"));
         }
         if self.has(Fault::OwnerInLowerCase) {
             return Ok(owner.map(|owner| owner.to_lowercase().into()));
         }
         let token = match credential {
-            Credential::AccessToken(access) => {
-                if let (Fault::AssertedUserIsBelieved, Some(user)) =
-                    (self.fault, access.asserted_user())
-                {
-                    return Ok(Some(user.into()));
-                }
-                return Ok(owner);
+            Credential::ApplicationService(token) if self.has(Fault::AssertedUserIsBelieved) => {
+                return match self.inner.peek(Credential::AccessToken(token)) {
+                    Peek::Account(account) => Ok(Some(account.into_parts().0)),
+                    _ => Ok(None),
+                };
             }
             Credential::RefreshToken(token) => token,
             Credential::LoginToken(login) => login.token(),
@@ -155,16 +209,17 @@ impl AccountStateStore for Broken {
         let is_used_up = !self.asked.lock().unwrap().insert(token.expose().to_vec());
         Ok(owner.filter(|_| !(is_used_up && self.has(Fault::TokensAreUsedUp))))
     }
+}
 
-    async fn state(&self, user: &UserId) -> Result<AccountState, BoxError> {
+impl AccountStateStore for Broken {
+    by_credential! { owner }
+
+    async fn state(&self, user: &str) -> Result<AccountState, StoreError> {
         self.read_state(user).await
     }
 
-    async fn account_and_state(
-        &self,
-        credential: Credential<'_>,
-    ) -> Result<Option<Account>, BoxError> {
-        let Some(user) = self.account(credential).await? else {
+    async fn access_token_and_state(&self, token: &str) -> Result<Option<Account>, StoreError> {
+        let Some(user) = self.access_token(token).await? else {
             return Ok(None);
         };
         let state = match self.has(Fault::JointQuestionForgetsState) {
@@ -177,28 +232,40 @@ impl AccountStateStore for Broken {
     fn peek(&self, credential: Credential<'_>) -> Peek {
         match (self.fault, self.inner.peek(credential)) {
             (Fault::PeekSaysActive, Peek::Account(account)) => {
-                Peek::Account(Account::new(account.user, AccountState::ACTIVE))
+                Peek::Account(Account::new(account.into_parts().0, AccountState::ACTIVE))
             }
             _ => Peek::Ask,
         }
     }
 
+    async fn event_sender(&self, _: &str, event: &str) -> Answer {
+        let events = self.events.lock().unwrap();
+        let found = events.iter().find(|(known, _)| known == event);
+        Ok(found
+            .map(|(_, user)| user.clone())
+            .filter(|_| !self.has(Fault::SendersAreUnknown)))
+    }
+
     fn changes(&self) -> Option<Changes> {
         match self.fault {
             Fault::NothingIsAnnounced => Some(self.silent.clone()),
-            _ => AccountStateStore::changes(&self.inner),
+            _ => self.inner.changes(),
         }
     }
 }
 
 impl RestrictionStore for Broken {
-    type Error = BoxError;
+    type Error = StoreError;
 
-    async fn state(&self, user: &UserId) -> Result<AccountState, BoxError> {
+    async fn state_of(&self, user: &str) -> Result<AccountState, StoreError> {
         self.read_state(user).await
     }
 
-    async fn restrict(&self, user: &UserId, record: RestrictionRecord) -> Result<(), BoxError> {
+    async fn set_restriction(
+        &self,
+        user: &UserId,
+        record: RestrictionRecord,
+    ) -> Result<(), StoreError> {
         self.remember(user);
         let spoilt = RestrictionRecord::new(self.spoilt_one(record.restriction()))
             .with_set_at(record.set_at());
@@ -208,25 +275,33 @@ impl RestrictionStore for Broken {
         };
         let key = self.key(user);
         if self.has(Fault::OneRestrictionOnly) {
-            AccountStateStore::state(&self.inner, &key).await?;
+            self.inner.state(&key).await?;
             self.inner.set_state(key.clone(), AccountState::ACTIVE);
         }
         if self.has(Fault::ChangesInParts) {
             // Reads what is there, waits, and writes it back with the change.
-            let before = AccountStateStore::state(&self.inner, &key).await?;
+            let before = self.inner.state(&key).await?;
             self.changing.fetch_add(1, Ordering::Relaxed);
             tokio::task::yield_now().await;
             self.inner
                 .set_state(key, before.with(spoilt.restriction().clone()));
             return Ok(());
         }
-        RestrictionStore::restrict(&self.inner, &key, spoilt).await?;
+        self.inner.set_restriction(&key, spoilt).await?;
         Ok(())
     }
 
-    async fn lift(&self, user: &UserId, kind: RestrictionKind) -> Result<bool, BoxError> {
+    async fn lift_restriction(
+        &self,
+        user: &UserId,
+        kind: RestrictionKind,
+        change: &ChangeRecord,
+    ) -> Result<bool, StoreError> {
         self.remember(user);
-        let lifted = RestrictionStore::lift(&self.inner, &self.key(user), kind).await?;
+        let lifted = self
+            .inner
+            .lift_restriction(&self.key(user), kind, change)
+            .await?;
         Ok(lifted || self.has(Fault::LiftAlwaysSaysYes))
     }
 
@@ -234,7 +309,7 @@ impl RestrictionStore for Broken {
         &self,
         user: &UserId,
         kind: RestrictionKind,
-    ) -> Result<Option<RestrictionRecord>, BoxError> {
+    ) -> Result<Option<RestrictionRecord>, StoreError> {
         Ok(self.inner.record(&self.key(user), kind).await?)
     }
 
@@ -242,7 +317,7 @@ impl RestrictionStore for Broken {
         &self,
         after: Option<&UserId>,
         limit: usize,
-    ) -> Result<Vec<(UserId, Vec<RestrictionRecord>)>, BoxError> {
+    ) -> Result<Vec<(UserId, Vec<RestrictionRecord>)>, StoreError> {
         let mut page = self.inner.restricted(after, limit).await?;
         match self.fault {
             Fault::ListForgetsTheLastOfAPage if page.len() > 1 => drop(page.pop()),
@@ -252,13 +327,12 @@ impl RestrictionStore for Broken {
         Ok(page)
     }
 
-    fn peek_state(&self, user: &UserId) -> Option<AccountState> {
-        (self.has(Fault::PeekSaysActive)
-            && AccountStateStore::peek_state(&self.inner, user).is_some())
-        .then_some(AccountState::ACTIVE)
+    fn peek_state_of(&self, _: &str) -> Option<AccountState> {
+        self.has(Fault::PeekSaysActive)
+            .then_some(AccountState::ACTIVE)
     }
 
-    fn changes(&self) -> Option<Changes> {
+    fn restriction_changes(&self) -> Option<Changes> {
         AccountStateStore::changes(self)
     }
 }
@@ -270,22 +344,63 @@ impl Fixture for Broken {
         self
     }
 
-    async fn insert_access_token(&self, token: &str, user: &UserId) -> Result<(), BoxError> {
+    async fn insert_access_token(&self, token: &str, user: &UserId) -> Result<(), StoreError> {
         self.inner.insert_access_token(token, user.clone());
         Ok(())
     }
 
-    async fn insert_refresh_token(&self, token: &str, user: &UserId) -> Result<bool, BoxError> {
+    async fn expire_access_token(&self, token: &str) -> Result<bool, StoreError> {
+        self.expired.lock().unwrap().insert(token.to_owned());
+        Ok(true)
+    }
+
+    async fn insert_application_service(
+        &self,
+        token: &str,
+        sender: &UserId,
+    ) -> Result<bool, StoreError> {
+        self.inner
+            .insert_application_service_token(token, sender.clone());
+        Ok(true)
+    }
+
+    async fn login_names(&self, user: &UserId) -> Result<Vec<String>, StoreError> {
+        let localpart = user.localpart().unwrap_or_default();
+        Ok(vec![user.to_string(), localpart.to_owned()])
+    }
+
+    async fn insert_email(&self, address: &str, user: &UserId) -> Result<bool, StoreError> {
+        self.inner
+            .insert_third_party_id("email", address, user.clone());
+        Ok(true)
+    }
+
+    async fn count_tokens(&self) -> Result<Option<usize>, StoreError> {
+        Ok(Some(self.tokens.load(Ordering::Relaxed)))
+    }
+
+    async fn insert_event(
+        &self,
+        _: &str,
+        event: &str,
+        sender: &UserId,
+    ) -> Result<bool, StoreError> {
+        let mut events = self.events.lock().unwrap();
+        events.push((event.to_owned(), sender.clone()));
+        Ok(true)
+    }
+
+    async fn insert_refresh_token(&self, token: &str, user: &UserId) -> Result<bool, StoreError> {
         self.inner.insert_refresh_token(token, user.clone());
         Ok(true)
     }
 
-    async fn insert_login_token(&self, token: &str, user: &UserId) -> Result<bool, BoxError> {
+    async fn insert_login_token(&self, token: &str, user: &UserId) -> Result<bool, StoreError> {
         self.inner.insert_login_token(token, user.clone());
         Ok(true)
     }
 
-    async fn set_state(&self, user: &UserId, state: AccountState) -> Result<(), BoxError> {
+    async fn set_state(&self, user: &UserId, state: AccountState) -> Result<(), StoreError> {
         self.remember(user);
         if self.has(Fault::ChangesInParts) && self.changing.fetch_add(1, Ordering::Relaxed) % 2 == 0
         {
@@ -295,6 +410,10 @@ impl Fixture for Broken {
             if self.changing.load(Ordering::Relaxed) != turn {
                 return Ok(());
             }
+        }
+        if self.has(Fault::AnnouncesTooEarly) {
+            self.inner.changes().unwrap().announce(user);
+            tokio::task::yield_now().await;
         }
         self.inner.set_state(self.key(user), self.spoilt(&state));
         Ok(())

@@ -99,14 +99,20 @@ impl Cluster {
         openssl.arg("-keyout").arg(data.join("server.key"));
         openssl.arg("-out").arg(data.join("server.crt"));
         expect_success(&mut openssl);
-        let mut setting = fs::File::options()
+        self.set("ssl = on");
+        data.join("server.crt")
+    }
+
+    /// Restarts the server with another line in its configuration.
+    pub fn set(&self, line: &str) {
+        let data = self.folder.path().join("data");
+        let mut file = fs::File::options()
             .append(true)
             .open(data.join("postgresql.conf"))
             .unwrap();
-        std::io::Write::write_all(&mut setting, b"\nssl = on\n").unwrap();
+        std::io::Write::write_all(&mut file, format!("\n{line}\n").as_bytes()).unwrap();
         self.stop();
         self.launch();
-        data.join("server.crt")
     }
 
     /// Starts the server where it does not run, and returns when it answers.
@@ -200,6 +206,28 @@ impl Cluster {
         self.until_gone(pid);
     }
 
+    /// Stops all processes of the server in the middle of what they do, until [`go_on`](Self::go_on).
+    /// The system goes on accepting connections for it.
+    pub fn pause(&self) {
+        self.signal_all("-STOP");
+    }
+
+    pub fn go_on(&self) {
+        self.signal_all("-CONT");
+    }
+
+    fn signal_all(&self, name: &str) {
+        let pid = self.postmaster().expect("PostgreSQL runs");
+        signal(name, pid);
+        let children = format!("/proc/{pid}/task/{pid}/children");
+        for child in fs::read_to_string(children).unwrap().split_whitespace() {
+            // One may have ended just now.
+            let _ = Command::new("sh")
+                .args(["-c", &format!("kill {name} {child}")])
+                .output();
+        }
+    }
+
     fn until_gone(&self, pid: u32) {
         let deadline = Instant::now() + START_LIMIT;
         while is_running(pid) {
@@ -239,6 +267,11 @@ impl Cluster {
             "host=127.0.0.1 port={} user=postgres dbname={database}",
             self.port
         )
+    }
+
+    /// A program of PostgreSQL's, run as whom the server runs.
+    pub fn program(&self, name: &str) -> Command {
+        as_server(&self.programs.join(name))
     }
 
     /// Where everything is that the server writes.
@@ -312,7 +345,7 @@ fn unprivileged_user() -> Option<&'static str> {
 }
 
 /// A program of the server's, run as whom it accepts, in a folder that is there for everyone.
-fn as_server(program: &Path) -> Command {
+pub fn as_server(program: &Path) -> Command {
     let mut command = match unprivileged_user() {
         None => Command::new(program),
         Some(user) => {
@@ -344,7 +377,7 @@ fn output(command: &mut Command) -> String {
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
-fn expect_success(command: &mut Command) -> Output {
+pub fn expect_success(command: &mut Command) -> Output {
     let output = command
         .output()
         .unwrap_or_else(|error| panic!("{command:?}: {error}"));

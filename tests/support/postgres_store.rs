@@ -1,6 +1,6 @@
 //! What the tests of one `PostgresStore` do over and over.
 
-#![allow(unreachable_pub)] // a module of each test
+#![allow(dead_code, unreachable_pub)] // not every test needs everything
 #![allow(clippy::unwrap_used)] // a test fails by panicking
 
 use std::{error::Error as _, time::Duration};
@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use tower_account_status::{
     AccountState, RestrictionStore as _, UserId,
     store::{
-        PostgresStore,
+        ChangeRecord, Channel, PostgresStore,
         postgres::{PostgresOptions, PostgresStoreError},
     },
 };
@@ -19,6 +19,10 @@ pub const SOON: Duration = Duration::from_secs(30);
 
 pub fn alice() -> UserId {
     "@alice:example.org".into()
+}
+
+pub fn change() -> ChangeRecord {
+    ChangeRecord::through(Channel::SERVER)
 }
 
 pub async fn with_set(url: &str) -> PostgresStore {
@@ -32,16 +36,16 @@ pub async fn with_set(url: &str) -> PostgresStore {
 
 /// Waits until what is answered at once is `expected`, which is announced each time it may be.
 pub async fn until_peeked(store: &PostgresStore, user: &UserId, expected: &AccountState) {
-    let mut news = store.changes().unwrap().subscribe(user);
+    let mut news = store.restriction_changes().unwrap().subscribe(user);
     let seen = timeout(SOON, async {
-        while store.peek_state(user).as_ref() != Some(expected) {
+        while store.peek_state_of(user).as_ref() != Some(expected) {
             news.changed().await;
         }
     });
     if seen.await.is_err() {
         panic!(
             "{user:?}: {:?}, and not {expected:?}",
-            store.peek_state(user)
+            store.peek_state_of(user)
         );
     }
 }

@@ -7,7 +7,9 @@ use std::{
 };
 
 use tower_account_status::{
-    AccountState, AccountStateStore, Credential, MemoryStore, Peek, UserId,
+    AccountState, AccountStateStore, Credential, LoginToken, MemoryStore, Peek, ThirdParty,
+    store::{Answer, StoreError},
+    without,
 };
 
 /// What a method of [`ScriptedStore`] does.
@@ -26,24 +28,12 @@ pub(crate) enum Script {
     Pending(usize),
 }
 
-/// Why [`ScriptedStore`] fails.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct StoreError;
-
-impl std::fmt::Display for StoreError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("the database has no answer")
-    }
-}
-
-impl std::error::Error for StoreError {}
-
 /// Has the answers of a [`MemoryStore`]. What is not said otherwise is asked, and answered.
 #[derive(Debug)]
 pub(crate) struct ScriptedStore {
     memory: MemoryStore,
     pub(crate) peek: Script,
-    pub(crate) is_active: Script,
+    pub(crate) glance: Script,
     pub(crate) account: Script,
     pub(crate) state: Script,
     asked: AtomicUsize,
@@ -54,11 +44,15 @@ impl ScriptedStore {
         Self {
             memory,
             peek: Script::Fail,
-            is_active: Script::Fail,
+            glance: Script::Fail,
             account: Script::Answer,
             state: Script::Answer,
             asked: AtomicUsize::new(0),
         }
+    }
+
+    pub(crate) fn memory(&self) -> &MemoryStore {
+        &self.memory
     }
 
     pub(crate) fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
@@ -88,7 +82,7 @@ impl Script {
             polls += 1;
             match self {
                 Self::Answer | Self::Panic => Poll::Ready(Ok(())),
-                Self::Fail => Poll::Ready(Err(StoreError)),
+                Self::Fail => Poll::Ready(Err(StoreError::msg("the database has no answer"))),
                 Self::Hang => Poll::Pending,
                 Self::PanicLater if polls > 1 => panic!("told to panic"),
                 Self::Pending(times) if polls > times => Poll::Ready(Ok(())),
@@ -103,33 +97,58 @@ impl Script {
 }
 
 impl AccountStateStore for ScriptedStore {
-    type Error = StoreError;
+    fn access_token(&self, token: &str) -> impl Future<Output = Answer> + Send {
+        self.begin();
+        async move { self.owner(Credential::AccessToken(token.into())).await }
+    }
 
-    fn account(
+    /// From the registrations, which are in memory and never fail.
+    async fn application_service(&self, token: &str) -> Answer {
+        self.memory.application_service(token).await
+    }
+
+    fn login_name(&self, name: &str) -> impl Future<Output = Answer> + Send {
+        self.begin();
+        async move { self.owner(Credential::LoginName(name)).await }
+    }
+
+    fn third_party(&self, id: ThirdParty<'_>) -> impl Future<Output = Answer> + Send {
+        self.begin();
+        async move { self.owner(Credential::ThirdParty(id)).await }
+    }
+
+    fn login_token(
         &self,
-        credential: Credential<'_>,
-    ) -> impl Future<Output = Result<Option<UserId>, StoreError>> + Send {
-        self.count();
-        self.account.begin("account");
+        token: &str,
+        login_type: Option<&str>,
+    ) -> impl Future<Output = Answer> + Send {
+        self.begin();
         async move {
-            self.account.play().await?;
-            Ok(self.memory.account(credential).await.unwrap_or(None))
+            self.owner(Credential::LoginToken(LoginToken::new(token, login_type)))
+                .await
         }
     }
 
-    fn state(
-        &self,
-        user: &UserId,
-    ) -> impl Future<Output = Result<AccountState, StoreError>> + Send {
+    fn refresh_token(&self, token: &str) -> impl Future<Output = Answer> + Send {
+        self.begin();
+        async move { self.owner(Credential::RefreshToken(token.into())).await }
+    }
+
+    fn state(&self, user: &str) -> impl Future<Output = Result<AccountState, StoreError>> + Send {
         self.count();
         self.state.begin("state");
         async move {
             self.state.play().await?;
-            Ok(self.memory.state(user).await.unwrap_or_default())
+            self.memory.state(user).await
         }
     }
 
+    without! { changes }
+
     fn peek(&self, credential: Credential<'_>) -> Peek {
+        if let Credential::ApplicationService(_) = credential {
+            return self.memory.peek(credential);
+        }
         self.count();
         self.peek.begin("peek");
         match self.peek {
@@ -138,9 +157,28 @@ impl AccountStateStore for ScriptedStore {
         }
     }
 
-    fn is_active(&self, credential: Credential<'_>) -> bool {
+    fn glance(&self, credential: Credential<'_>) -> Option<Peek> {
         self.count();
-        self.is_active.begin("is_active");
-        self.is_active == Script::Answer && self.memory.is_active(credential)
+        self.glance.begin("glance");
+        match self.glance {
+            Script::Answer => self.memory.glance(credential),
+            _ => Some(Peek::Ask),
+        }
+    }
+}
+
+impl ScriptedStore {
+    /// Counts and panics when it is called, and not when it is polled.
+    fn begin(&self) {
+        self.count();
+        self.account.begin("account");
+    }
+
+    async fn owner(&self, credential: Credential<'_>) -> Answer {
+        self.account.play().await?;
+        Ok(match self.memory.peek(credential) {
+            Peek::Account(account) => Some(account.user().clone()),
+            _ => None,
+        })
     }
 }

@@ -8,7 +8,7 @@ use axum::{
 };
 use serde::Deserialize;
 use serde_json::json;
-use tower_account_status::{LoginIdentifier, UserId};
+use tower_account_status::{Credential, ThirdParty, UserId};
 
 use crate::{
     database::{
@@ -143,7 +143,7 @@ struct Names {
 }
 
 impl NamedInBody {
-    fn identifier(&self) -> Option<LoginIdentifier<'_>> {
+    fn identifier(&self) -> Option<Credential<'_>> {
         let Some(Identifier { kind, names }) = &self.identifier else {
             return self.deprecated.user().or(self.deprecated.third_party());
         };
@@ -158,22 +158,22 @@ impl NamedInBody {
 }
 
 impl Names {
-    fn user(&self) -> Option<LoginIdentifier<'_>> {
-        self.user.as_deref().map(LoginIdentifier::User)
+    fn user(&self) -> Option<Credential<'_>> {
+        self.user.as_deref().map(Credential::LoginName)
     }
 
-    fn third_party(&self) -> Option<LoginIdentifier<'_>> {
-        Some(LoginIdentifier::ThirdParty {
+    fn third_party(&self) -> Option<Credential<'_>> {
+        Some(Credential::ThirdParty(ThirdParty::Address {
             medium: self.medium.as_deref()?,
             address: self.address.as_deref()?,
-        })
+        }))
     }
 
-    fn phone(&self) -> Option<LoginIdentifier<'_>> {
-        Some(LoginIdentifier::Phone {
+    fn phone(&self) -> Option<Credential<'_>> {
+        Some(Credential::ThirdParty(ThirdParty::Phone {
             country: self.country.as_deref()?,
             phone: self.phone.as_deref()?,
-        })
+        }))
     }
 }
 
@@ -194,8 +194,8 @@ pub(crate) async fn check_password(
             let Some(account) = accounts::by_name(connection, &named)? else {
                 return Ok(None);
             };
-            let hash = accounts::password_hash(connection, &account.user)?;
-            Ok(Some((account.user, hash)))
+            let hash = accounts::password_hash(connection, account.user())?;
+            Ok(Some((account.into_parts().0, hash)))
         })
         .await?;
     let (user, hash) = found.map_or((None, None), |(user, hash)| (Some(user), hash));

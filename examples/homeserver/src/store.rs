@@ -2,11 +2,14 @@
 //!
 //! This is all that a server writes for the layer.
 
-use tower_account_status::{Account, AccountState, AccountStateStore, Changes, Credential, UserId};
+use tower_account_status::{
+    Account, AccountState, AccountStateStore, Changes, Credential, ThirdParty, UserId,
+    store::{Answer, StoreError},
+    without,
+};
 
 use crate::{
     database::{
-        self,
         accounts::{self, Named},
         events, tokens,
     },
@@ -15,56 +18,57 @@ use crate::{
 };
 
 impl AccountStateStore for Homeserver {
-    type Error = database::Error;
-
-    async fn account(&self, credential: Credential<'_>) -> Result<Option<UserId>, Self::Error> {
-        let account = self.account_and_state(credential).await?;
-        Ok(account.map(|account| account.user))
+    async fn access_token(&self, token: &str) -> Answer {
+        let account = self.access_token_and_state(token).await?;
+        Ok(account.map(|account| account.into_parts().0))
     }
 
-    async fn state(&self, user: &UserId) -> Result<AccountState, Self::Error> {
-        let user = user.clone();
+    async fn refresh_token(&self, token: &str) -> Answer {
+        let hash = hash_token(token.as_bytes());
+        let account = self
+            .database
+            .read(move |connection| tokens::account_of_refresh_token(connection, &hash))
+            .await?;
+        Ok(account.map(|account| account.into_parts().0))
+    }
+
+    async fn login_name(&self, name: &str) -> Answer {
+        self.named(Credential::LoginName(name)).await
+    }
+
+    async fn third_party(&self, id: ThirdParty<'_>) -> Answer {
+        self.named(Credential::ThirdParty(id)).await
+    }
+
+    // This server gives out no login tokens, and knows no application services.
+    without! { application_service, login_token }
+
+    async fn state(&self, user: &str) -> Result<AccountState, StoreError> {
+        let user = UserId::from(user);
         let account = self
             .database
             .read(move |connection| accounts::by_id(connection, &user))
             .await?;
-        Ok(account.map_or(AccountState::ACTIVE, |account| account.state))
+        Ok(account.map_or(AccountState::ACTIVE, |account| account.into_parts().1))
+    }
+
+    fn changes(&self) -> Option<Changes> {
+        Some(self.changes.clone())
     }
 
     /// Tokens and states stand in one database here, so one query answers both questions.
-    async fn account_and_state(
-        &self,
-        credential: Credential<'_>,
-    ) -> Result<Option<Account>, Self::Error> {
-        match credential {
-            Credential::AccessToken(access) => {
-                let hash = hash_token(access.token().expose());
-                self.database
-                    .read(move |connection| tokens::account_of_access_token(connection, &hash))
-                    .await
-            }
-            Credential::RefreshToken(refresh) => {
-                let hash = hash_token(refresh.expose());
-                self.database
-                    .read(move |connection| tokens::account_of_refresh_token(connection, &hash))
-                    .await
-            }
-            Credential::LoginIdentifier(identifier) => {
-                let Some(named) = Named::new(self.server_name, identifier) else {
-                    return Ok(None);
-                };
-                self.database
-                    .read(move |connection| accounts::by_name(connection, &named))
-                    .await
-            }
-            // This server gives out no login tokens.
-            _ => Ok(None),
-        }
+    async fn access_token_and_state(&self, token: &str) -> Result<Option<Account>, StoreError> {
+        let hash = hash_token(token.as_bytes());
+        let account = self
+            .database
+            .read(move |connection| tokens::account_of_access_token(connection, &hash))
+            .await?;
+        Ok(account)
     }
 
     /// A suspended account may redact its own events. Those that the room does not have are left to
     /// the handler, which answers that there is none.
-    async fn event_sender(&self, room: &str, event: &str) -> Result<Option<UserId>, Self::Error> {
+    async fn event_sender(&self, room: &str, event: &str) -> Answer {
         let (room, event) = (room.to_owned(), event.to_owned());
         let sender = self
             .database
@@ -72,8 +76,17 @@ impl AccountStateStore for Homeserver {
             .await?;
         Ok(sender.map(UserId::from))
     }
+}
 
-    fn changes(&self) -> Option<Changes> {
-        Some(self.changes.clone())
+impl Homeserver {
+    async fn named(&self, credential: Credential<'_>) -> Answer {
+        let Some(named) = Named::new(self.server_name, credential) else {
+            return Ok(None);
+        };
+        let account = self
+            .database
+            .read(move |connection| accounts::by_name(connection, &named))
+            .await?;
+        Ok(account.map(|account| account.into_parts().0))
     }
 }

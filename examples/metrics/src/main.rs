@@ -17,8 +17,10 @@ use metrics::{counter, describe_counter, describe_histogram, histogram};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use tower::{Layer, ServiceExt};
 use tower_account_status::{
-    AccountState, AccountStateStore, AccountStatusLayer, Action, Credential, Denial, DenialCause,
-    Outcome, RestrictionKind, UserId,
+    AccountState, AccountStateStore, AccountStatusLayer, Action, Denial, DenialCause, Outcome,
+    RestrictionKind, UserId,
+    store::{Answer, StoreError},
+    without,
 };
 
 const DECISIONS: &str = "account_status_decisions_total";
@@ -74,27 +76,20 @@ fn method(method: &Method) -> &'static str {
 struct Store;
 
 impl AccountStateStore for Store {
-    type Error = io::Error;
-
-    async fn account(&self, credential: Credential<'_>) -> Result<Option<UserId>, io::Error> {
-        let Credential::AccessToken(access) = credential else {
-            return Ok(None);
-        };
+    async fn access_token(&self, token: &str) -> Answer {
         // A database takes its time.
         tokio::time::sleep(Duration::from_millis(2)).await;
-        Ok(match access.token().expose_str() {
-            Some(name @ ("alice" | "locked" | "suspended" | "down")) => {
-                Some(format!("@{name}:localhost").into())
-            }
-            _ => None,
-        })
+        let is_known = ["alice", "locked", "suspended", "down"].contains(&token);
+        Ok(is_known.then(|| UserId::local(token, "localhost")))
     }
 
-    async fn state(&self, user: &UserId) -> Result<AccountState, io::Error> {
-        Ok(match user.as_str() {
+    without! { application_service, login_name, third_party, login_token, refresh_token, changes }
+
+    async fn state(&self, user: &str) -> Result<AccountState, StoreError> {
+        Ok(match user {
             "@locked:localhost" => RestrictionKind::Locked.into(),
             "@suspended:localhost" => RestrictionKind::Suspended.into(),
-            "@down:localhost" => return Err(io::Error::other("the database is down")),
+            "@down:localhost" => Err(io::Error::other("the database is down"))?,
             _ => AccountState::ACTIVE,
         })
     }

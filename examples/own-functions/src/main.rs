@@ -6,7 +6,7 @@
 //! curl -i -X POST -d '{"identifier":{"type":"m.id.user","user":"mallory"}}' http://127.0.0.1:8010/_matrix/client/v3/login
 //! ```
 
-use std::{convert::Infallible, error::Error};
+use std::error::Error;
 
 use axum::{
     Extension, Router,
@@ -16,8 +16,10 @@ use http::StatusCode;
 use tokio::net::TcpListener;
 use tower::Layer;
 use tower_account_status::{
-    AccountGuard, AccountState, AccountStateStore, AccountStatusLayer, Credential, Denial,
-    LoginIdentifier, NamedAccountCheck, NamedIn, RestrictionKind, UserId,
+    AccountGuard, AccountState, AccountStateStore, AccountStatusLayer, Denial, NamedAccountCheck,
+    NamedIn, RestrictionKind, UserId,
+    store::{Answer, StoreError},
+    without,
 };
 
 /// What the server has already.
@@ -36,26 +38,17 @@ impl Homeserver {
 }
 
 impl AccountStateStore for Homeserver {
-    type Error = Infallible;
-
-    async fn account(&self, credential: Credential<'_>) -> Result<Option<UserId>, Infallible> {
-        Ok(match credential {
-            Credential::AccessToken(access) => match access.token().expose_str() {
-                Some(token) => self.owner_of_token(token).await,
-                None => None,
-            },
-            Credential::LoginIdentifier(LoginIdentifier::User(user)) => {
-                let is_full = user.starts_with('@');
-                Some(match is_full {
-                    true => user.into(),
-                    false => format!("@{user}:localhost").into(),
-                })
-            }
-            _ => None,
-        })
+    async fn access_token(&self, token: &str) -> Answer {
+        Ok(self.owner_of_token(token).await)
     }
 
-    async fn state(&self, user: &UserId) -> Result<AccountState, Infallible> {
+    async fn login_name(&self, name: &str) -> Answer {
+        Ok(Some(UserId::local(name, "localhost")))
+    }
+
+    without! { application_service, third_party, login_token, refresh_token, changes }
+
+    async fn state(&self, user: &str) -> Result<AccountState, StoreError> {
         Ok(match self.is_banned(user).await {
             true => RestrictionKind::Locked.into(),
             false => AccountState::ACTIVE,

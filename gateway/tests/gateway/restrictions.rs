@@ -155,7 +155,10 @@ async fn a_deactivation_by_another_process_is_heard_of() {
     let store = store.expect("the gateway's database opens");
     let record = RestrictionRecord::new(RestrictionKind::Deactivated);
     let alice = UserId::from("@alice:localhost");
-    store.restrict(&alice, record).await.expect("it is stored");
+    store
+        .set_restriction(&alice, record)
+        .await
+        .expect("it is stored");
 
     let deadline = Instant::now() + homeserver::BOUND;
     let mut answer = world.gateway.get(WHOAMI, &world.alice).await;

@@ -26,7 +26,7 @@ use crate::{
     credential::Credential,
     layer::AccountStatusLayer,
     model::{check, join},
-    store::{AccountStateStore, Peek},
+    store::{AccountStateStore, Answer, Peek, StoreError},
 };
 
 /// How a store answers.
@@ -76,43 +76,38 @@ impl Server {
 type Thread = thread::JoinHandle<()>;
 
 impl AccountStateStore for Server {
-    type Error = Infallible;
-
-    async fn account(&self, credential: Credential<'_>) -> Result<Option<UserId>, Infallible> {
+    async fn access_token(&self, token: &str) -> Answer {
         yield_now().await;
-        Ok(Some(owner(credential)))
+        Ok(Some(token.into()))
     }
 
-    async fn state(&self, user: &UserId) -> Result<AccountState, Infallible> {
+    crate::without! {
+        application_service, login_name, third_party, login_token, refresh_token
+    }
+
+    async fn state(&self, user: &str) -> Result<AccountState, StoreError> {
         let state = self.read(user);
         yield_now().await;
         Ok(state)
     }
 
     fn peek(&self, credential: Credential<'_>) -> Peek {
-        match self.answers {
-            Answers::AtOnce => {
-                let user = owner(credential);
+        match (self.answers, credential) {
+            (Answers::AtOnce, Credential::AccessToken(token)) => {
+                let user = UserId::from(token.expose_str().unwrap());
                 let state = self.read(&user);
                 Peek::Account(Account::new(user, state))
             }
-            Answers::Late => Peek::Ask,
+            _ => Peek::Ask,
         }
     }
 
-    fn peek_state(&self, user: &UserId) -> Option<AccountState> {
+    fn peek_state(&self, user: &str) -> Option<AccountState> {
         (self.answers == Answers::AtOnce).then(|| self.read(user))
     }
 
     fn changes(&self) -> Option<Changes> {
         Some(self.changes.clone())
-    }
-}
-
-fn owner(credential: Credential<'_>) -> UserId {
-    match credential {
-        Credential::AccessToken(access) => access.token().expose_str().unwrap().into(),
-        other => panic!("not sent: {other:?}"),
     }
 }
 

@@ -58,7 +58,7 @@ fn after_odd_space(value: &[u8]) -> &[u8] {
 
 /// Whether it is the signature of another server, whatever it says.
 fn is_signature(value: &[u8]) -> bool {
-    after_scheme(after_odd_space(value), b"x-matrix").is_some()
+    after_scheme(value.trim_ascii_start(), b"x-matrix").is_some()
 }
 
 /// What stands between white space after each `Bearer` in any case.

@@ -72,19 +72,36 @@ fn push_pair<'a>(
     Ok(())
 }
 
+/// Whether some server takes it for `name`: encoded, with white space around it or a NUL behind
+/// it, or as the name of one of several (`name[]`).
 fn decodes_to(encoded: &str, name: &str) -> bool {
     // A percent sign makes it longer, never shorter.
-    encoded.len() >= name.len() && percent_decode(encoded.as_bytes()).eq(name.bytes())
+    if encoded.len() <= name.len() {
+        return encoded == name;
+    }
+    let mut rest = percent_decode(encoded.as_bytes()).skip_while(|&byte| is_space(byte));
+    name.bytes().all(|byte| rest.next() == Some(byte))
+        && rest
+            .next()
+            .is_none_or(|byte| byte == b'[' || is_space(byte))
+}
+
+fn is_space(byte: u8) -> bool {
+    byte <= b' ' || byte == b'+'
 }
 
 /// The value as a URI means it, and as an HTML form means it where that differs: there a plus
-/// sign is a space.
+/// sign is a space. And once more decoded, as by a proxy and the server behind it.
 fn readings(value: &str) -> impl Iterator<Item = Cow<'_, [u8]>> {
     let as_form = value.contains('+').then(|| {
         let spaced = value.replace('+', " ");
         Cow::Owned(percent_decode(spaced.as_bytes()).collect())
     });
-    std::iter::once(Cow::from(percent_decode(value.as_bytes()))).chain(as_form)
+    let once = Cow::from(percent_decode(value.as_bytes()));
+    let twice = once
+        .contains(&b'%')
+        .then(|| Cow::Owned(percent_decode(&once).collect()));
+    std::iter::once(once).chain(as_form).chain(twice)
 }
 
 /// A token without what a server may trim, and up to a NUL, which ends a text in C.
@@ -137,7 +154,7 @@ pub(super) fn asserts_one_user_plainly(query: &str) -> bool {
 fn is_well_formed(pair: &str) -> bool {
     let is_odd =
         |byte: u8| !byte.is_ascii_graphic() || matches!(byte, b';' | b'"' | b'<' | b'>' | b'\\');
-    if pair.bytes().any(is_odd) {
+    if !pair.contains('=') || pair.bytes().any(is_odd) {
         return false;
     }
     let is_digit = |byte: Option<u8>| byte.is_some_and(|byte| byte.is_ascii_hexdigit());

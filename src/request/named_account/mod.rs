@@ -21,16 +21,19 @@ use super::{
     few::Few,
     json::{Json, JsonError},
 };
-use crate::credential::{AccessToken, Credential, LoginIdentifier, LoginToken, Secret};
+use crate::credential::{Credential, LoginToken, Secret, ThirdParty};
 
 /// Why a body does not say whom it names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BodyError {
     /// It is not JSON.
     NotJson,
-    /// It is JSON, but an account is named by something other than a string, or some parser may
-    /// read it otherwise than it says.
+    /// It is JSON, and not an object.
+    NotObject,
+    /// An account is named by something other than a string.
     BadJson,
+    /// Some parser, or a server that merges bodies, may read it otherwise than it says.
+    Unclear,
     /// It names more accounts than are looked up for one request.
     TooMany,
 }
@@ -59,14 +62,12 @@ pub(crate) enum NamedAccount<'b> {
 impl NamedAccount<'_> {
     pub(crate) fn credential(&self) -> Credential<'_> {
         match self {
-            Self::User(user) => Credential::LoginIdentifier(LoginIdentifier::User(user.as_str())),
-            Self::ThirdParty { medium, address } => {
-                Credential::LoginIdentifier(LoginIdentifier::ThirdParty {
-                    medium: medium.as_str(),
-                    address: address.as_str(),
-                })
-            }
-            Self::Phone { country, phone } => Credential::LoginIdentifier(LoginIdentifier::Phone {
+            Self::User(user) => Credential::LoginName(user.as_str()),
+            Self::ThirdParty { medium, address } => Credential::ThirdParty(ThirdParty::Address {
+                medium: medium.as_str(),
+                address: address.as_str(),
+            }),
+            Self::Phone { country, phone } => Credential::ThirdParty(ThirdParty::Phone {
                 country: country.as_str(),
                 phone: phone.as_str(),
             }),
@@ -75,7 +76,7 @@ impl NamedAccount<'_> {
                 login_type.as_ref().map(Name::as_str),
             )),
             Self::RefreshToken(token) => Credential::RefreshToken(Secret::from(token.as_str())),
-            Self::GuestToken(token) => Credential::AccessToken(AccessToken::new(token.as_str())),
+            Self::GuestToken(token) => Credential::AccessToken(Secret::from(token.as_str())),
         }
     }
 }
@@ -113,7 +114,7 @@ impl From<JsonError> for BodyError {
     fn from(error: JsonError) -> Self {
         match error {
             JsonError::NotJson => Self::NotJson,
-            JsonError::Refused => Self::BadJson,
+            JsonError::Refused => Self::Unclear,
         }
     }
 }

@@ -19,7 +19,10 @@ pub(super) fn read<'b>(
         // `null` for a nested object is the same as leaving it out; as the whole body it is not.
         Value::Null if matches!(object, Object::Identifier | Object::Auth) => return Ok(()),
         other => {
-            found.problem(BodyError::BadJson);
+            found.problem(match object {
+                Object::Identifier | Object::Auth => BodyError::BadJson,
+                _ => BodyError::NotObject,
+            });
             return json.skip(other);
         }
     }
@@ -31,7 +34,7 @@ pub(super) fn read<'b>(
             Some(Field::Nested(nested)) => read(json, value, nested, found)?,
             Some(Field::Null) => {
                 if value != Value::Null {
-                    found.problem(BodyError::BadJson);
+                    found.problem(BodyError::Unclear);
                 }
                 json.skip(value)?;
             }
@@ -39,7 +42,7 @@ pub(super) fn read<'b>(
                 Value::Null => {}
                 Value::Text(text) => match Name::read(text) {
                     // Some parsers end a text at a NUL, which no name has.
-                    Some(_) if text.has_nul() => found.problem(BodyError::BadJson),
+                    Some(_) if text.has_nul() => found.problem(BodyError::Unclear),
                     Some(name) => texts.push(field, name, found),
                     None => return Err(JsonError::NotJson),
                 },

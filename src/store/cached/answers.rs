@@ -3,7 +3,7 @@
 use std::future::Future;
 
 use super::{
-    CachedStore, CachedStoreError,
+    CachedStore,
     key::Key,
     table::Now,
     tables::{Found, Owner, Read},
@@ -11,33 +11,21 @@ use super::{
 use crate::{
     account::{Account, AccountState, UserId},
     changes::Changes,
-    credential::{AccessToken, Credential, Secret},
-    store::{AccountStateStore, Peek},
+    credential::{Credential, LoginToken, ThirdParty},
+    store::{AccountStateStore, Answer, Peek, StoreError, ask},
 };
 
 /// The steps of a look-up.
 impl<S: AccountStateStore> CachedStore<S> {
-    /// What stands for the token, and what the store may be asked about it: an asserted user
-    /// counts beside the token of an application service, and nowhere else.
-    #[inline]
-    fn identify<'a>(&self, access: AccessToken<'a>) -> (Key, AccessToken<'a>) {
-        let token = access.token();
-        if access.asserted_user().is_some() && self.store.is_application_service(token) {
-            if let Some(key) = self.tables().assertion_key(access) {
-                return (key, access);
-            }
-        }
-        let key = self.tables().keys.access_token(token.expose());
-        (key, AccessToken::new(token))
-    }
-
     /// Joins the look-up of a token that is not known, or begins it: of its owner, and of the
     /// owner's state along with it if `load` asks for that.
-    async fn find<F: Future<Output = Result<(Option<UserId>, Option<AccountState>), S::Error>>>(
+    async fn find<
+        F: Future<Output = Result<(Option<UserId>, Option<AccountState>), StoreError>>,
+    >(
         &self,
         key: Key,
         load: impl FnOnce() -> F,
-    ) -> Result<Found, CachedStoreError> {
+    ) -> Result<Found, StoreError> {
         let tables = self.tables();
         let load = |epoch| async move {
             let (as_of, at) = (tables.invalidations(), tables.time());
@@ -68,7 +56,7 @@ impl<S: AccountStateStore> CachedStore<S> {
     }
 
     /// The state of an account that is not known to be in one, or only by hearsay.
-    async fn find_state(&self, key: Key, user: &UserId) -> Result<AccountState, CachedStoreError> {
+    async fn find_state(&self, key: Key, user: &str) -> Result<AccountState, StoreError> {
         let tables = self.tables();
         let load = |_| async {
             let at = tables.time();
@@ -87,25 +75,110 @@ impl<S: AccountStateStore> CachedStore<S> {
             .await;
         match read {
             Ok(read) => Ok(read.state),
-            Err(error) => tables.last_known_state(key).ok_or(error),
+            Err(error) => tables
+                .last_known_state(key)
+                .ok_or_else(|| error.with_account(user)),
         }
     }
 
-    async fn ask<F: Future<Output = Result<T, S::Error>>, T>(
+    async fn ask<F: Future<Output = Result<T, StoreError>>, T>(
         &self,
         load: impl FnOnce() -> F,
-    ) -> Result<T, CachedStoreError> {
+    ) -> Result<T, StoreError> {
         let tables = self.tables();
         let lookups = &tables.lookups;
         lookups.ask(tables.settings(), &tables.counters, load).await
     }
 
-    async fn account_and_state_of(
+    /// The owner of a token, whose key is `key`.
+    async fn owner_of<F: Future<Output = Answer>>(
         &self,
-        access: AccessToken<'_>,
-    ) -> Result<Option<Account>, CachedStoreError> {
+        key: Key,
+        load: impl FnOnce() -> F,
+    ) -> Answer {
         let tables = self.tables();
-        let (key, access) = self.identify(access);
+        if let Some(known) = tables.owner(key, tables.now()) {
+            tables.counters.hit(key);
+            return Ok(known.map(|owner| owner.user));
+        }
+        tables.counters.misses.count();
+        let load = || async move { Ok((load().await?, None)) };
+        match self.find(key, load).await {
+            Ok(found) => Ok(found.owner.map(|owner| owner.user)),
+            Err(error) => match tables.last_known_owner(key) {
+                Some(owner) => Ok(Some(owner.user)),
+                None => Err(error),
+            },
+        }
+    }
+
+    /// The owner of what is not remembered.
+    async fn ask_owner(&self, credential: Credential<'_>) -> Answer {
+        self.ask(|| ask::owner(&self.store, credential)).await
+    }
+
+    /// What the tables answer to both questions, counted as a hit.
+    #[inline]
+    fn answer(&self, key: Key, known: Option<&Option<Owner>>, now: Now) -> Option<Option<Account>> {
+        let tables = self.tables();
+        let answer = match known? {
+            None => None,
+            Some(owner) => {
+                let state = tables.state(owner.user_key, now)?;
+                Some(Account::new(owner.user.clone(), state))
+            }
+        };
+        tables.counters.hit(key);
+        Some(answer)
+    }
+}
+
+impl<S: AccountStateStore> AccountStateStore for CachedStore<S> {
+    async fn access_token(&self, token: &str) -> Answer {
+        let key = self.tables().keys.access_token(token.as_bytes());
+        self.owner_of(key, || self.store.access_token(token)).await
+    }
+
+    /// Remembered apart from the users' tokens: a server may know the same token in both places,
+    /// and which of them counts depends on the request.
+    async fn application_service(&self, token: &str) -> Answer {
+        let key = self.tables().keys.application_service(token.as_bytes());
+        self.owner_of(key, || self.store.application_service(token))
+            .await
+    }
+
+    async fn login_name(&self, name: &str) -> Answer {
+        self.ask_owner(Credential::LoginName(name)).await
+    }
+
+    async fn third_party(&self, id: ThirdParty<'_>) -> Answer {
+        self.ask_owner(Credential::ThirdParty(id)).await
+    }
+
+    async fn login_token(&self, token: &str, login_type: Option<&str>) -> Answer {
+        let login = LoginToken::new(token, login_type);
+        self.ask_owner(Credential::LoginToken(login)).await
+    }
+
+    async fn refresh_token(&self, token: &str) -> Answer {
+        self.ask_owner(Credential::RefreshToken(token.into())).await
+    }
+
+    async fn state(&self, user: &str) -> Result<AccountState, StoreError> {
+        if let Some(state) = self.peek_state(user) {
+            return Ok(state);
+        }
+        self.tables().counters.misses.count();
+        self.find_state(self.tables().keys.user(user), user).await
+    }
+
+    fn changes(&self) -> Option<Changes> {
+        Some(self.handle.changes.clone())
+    }
+
+    async fn access_token_and_state(&self, token: &str) -> Result<Option<Account>, StoreError> {
+        let tables = self.tables();
+        let key = tables.keys.access_token(token.as_bytes());
         let began = tables.invalidations();
         let now = tables.now();
         let known = tables.owner(key, now);
@@ -117,7 +190,7 @@ impl<S: AccountStateStore> CachedStore<S> {
             Some(owner) => Ok((owner, None)),
             None => {
                 let load = || async move {
-                    let account = self.store.account_and_state(access.into()).await?;
+                    let account = self.store.access_token_and_state(token).await?;
                     Ok(account.map_or((None, None), |Account { user, state }| {
                         (Some(user), Some(state))
                     }))
@@ -148,87 +221,25 @@ impl<S: AccountStateStore> CachedStore<S> {
         }
     }
 
-    /// What the tables answer to both questions, counted as a hit.
-    #[inline]
-    fn answer(&self, key: Key, known: Option<&Option<Owner>>, now: Now) -> Option<Option<Account>> {
-        let tables = self.tables();
-        let answer = match known? {
-            None => None,
-            Some(owner) => {
-                let state = tables.state(owner.user_key, now)?;
-                Some(Account::new(owner.user.clone(), state))
-            }
-        };
-        tables.counters.hit(key);
-        Some(answer)
-    }
-}
-
-impl<S: AccountStateStore> AccountStateStore for CachedStore<S> {
-    type Error = CachedStoreError;
-
-    async fn account(
-        &self,
-        credential: Credential<'_>,
-    ) -> Result<Option<UserId>, CachedStoreError> {
-        let Credential::AccessToken(access) = credential else {
-            return self.ask(|| self.store.account(credential)).await;
-        };
-        let tables = self.tables();
-        let (key, access) = self.identify(access);
-        if let Some(known) = tables.owner(key, tables.now()) {
-            tables.counters.hit(key);
-            return Ok(known.map(|owner| owner.user));
-        }
-        tables.counters.misses.count();
-        let load = || async move { Ok((self.store.account(access.into()).await?, None)) };
-        match self.find(key, load).await {
-            Ok(found) => Ok(found.owner.map(|owner| owner.user)),
-            Err(error) => match tables.last_known_owner(key) {
-                Some(owner) => Ok(Some(owner.user)),
-                None => Err(error),
-            },
-        }
-    }
-
-    async fn state(&self, user: &UserId) -> Result<AccountState, CachedStoreError> {
-        if let Some(state) = self.peek_state(user) {
-            return Ok(state);
-        }
-        self.tables().counters.misses.count();
-        self.find_state(self.tables().keys.user(user), user).await
-    }
-
-    async fn account_and_state(
-        &self,
-        credential: Credential<'_>,
-    ) -> Result<Option<Account>, CachedStoreError> {
-        if let Credential::AccessToken(access) = credential {
-            return self.account_and_state_of(access).await;
-        }
-        let Some(user) = self.account(credential).await? else {
-            return Ok(None);
-        };
-        let state = self.state(&user).await?;
-        Ok(Some(Account::new(user, state)))
+    /// Not kept: it is asked only when a suspended account redacts.
+    async fn event_sender(&self, room: &str, event: &str) -> Answer {
+        self.store.event_sender(room, event).await
     }
 
     #[inline]
     fn peek(&self, credential: Credential<'_>) -> Peek {
-        let Credential::AccessToken(access) = credential else {
+        let Some(key) = self.tables().key(credential) else {
             return Peek::Ask;
         };
-        let (key, _) = self.identify(access);
         let now = self.tables().now();
         match self.answer(key, self.tables().owner(key, now).as_ref(), now) {
-            Some(Some(account)) => Peek::Account(account),
-            Some(None) => Peek::Nobody,
+            Some(account) => account.into(),
             None => Peek::Ask,
         }
     }
 
     #[inline]
-    fn peek_state(&self, user: &UserId) -> Option<AccountState> {
+    fn peek_state(&self, user: &str) -> Option<AccountState> {
         let tables = self.tables();
         let key = tables.keys.user(user);
         let state = tables.state(key, tables.now())?;
@@ -237,28 +248,27 @@ impl<S: AccountStateStore> AccountStateStore for CachedStore<S> {
     }
 
     #[inline]
-    fn is_active(&self, credential: Credential<'_>) -> bool {
+    fn glance(&self, credential: Credential<'_>) -> Option<Peek> {
         match credential {
-            Credential::AccessToken(access) => self.tables().is_active(self.identify(access).0),
-            _ => false,
+            Credential::AccessToken(token)
+                if self
+                    .tables()
+                    .is_active(self.tables().keys.access_token(token.expose())) =>
+            {
+                None
+            }
+            _ => self.glance_closer(credential),
         }
     }
+}
 
-    fn is_application_service(&self, token: Secret<'_>) -> bool {
-        self.store.is_application_service(token)
-    }
-
-    /// Not kept: it is asked only when a suspended account redacts.
-    async fn event_sender(
-        &self,
-        room: &str,
-        event: &str,
-    ) -> Result<Option<UserId>, CachedStoreError> {
-        let sender = self.store.event_sender(room, event).await;
-        sender.map_err(|error| CachedStoreError::store(error.into()))
-    }
-
-    fn changes(&self) -> Option<Changes> {
-        Some(self.handle.changes.clone())
+impl<S: AccountStateStore> CachedStore<S> {
+    /// Out of line: what is rare would cost the usual case its registers.
+    #[cold]
+    fn glance_closer(&self, credential: Credential<'_>) -> Option<Peek> {
+        match self.peek(credential) {
+            Peek::Account(account) if account.state.is_active() => None,
+            other => Some(other),
+        }
     }
 }

@@ -1,25 +1,20 @@
-use std::{error::Error, fmt, sync::Arc, time::Duration};
+use std::{error::Error, fmt, time::Duration};
 
-/// Why [`CachedStore`](crate::CachedStore) has no answer.
-///
-/// One failure is told to everyone who waited for the same answer, so a clone shares the store's
-/// own error, which is the [`source`](Error::source).
+/// Why [`CachedStore`](crate::CachedStore) itself gave no answer: the cause of a
+/// [`StoreError`](crate::store::StoreError), where
+/// [`downcast_ref`](crate::store::StoreError::downcast_ref) finds it. What the store behind it fails
+/// with is passed on as it is, to everyone who waited for the same answer.
 #[derive(Clone)]
 pub struct CachedStoreError(Kind);
 
 #[derive(Clone)]
 enum Kind {
-    Store(Arc<dyn Error + Send + Sync>),
     TimedOut(Duration),
     Panicked,
     Overloaded(usize),
 }
 
 impl CachedStoreError {
-    pub(super) fn store(error: Box<dyn Error + Send + Sync>) -> Self {
-        Self(Kind::Store(error.into()))
-    }
-
     pub(super) fn timed_out(limit: Duration) -> Self {
         Self(Kind::TimedOut(limit))
     }
@@ -50,7 +45,6 @@ impl CachedStoreError {
 impl fmt::Display for CachedStoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            Kind::Store(_) => f.write_str("the account store failed"),
             Kind::TimedOut(limit) => write!(f, "the account store took longer than {limit:?}"),
             Kind::Panicked => f.write_str("the account store panicked"),
             Kind::Overloaded(limit) => {
@@ -66,7 +60,6 @@ impl fmt::Display for CachedStoreError {
 impl fmt::Debug for CachedStoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            Kind::Store(error) => f.debug_tuple("Store").field(error).finish(),
             Kind::TimedOut(limit) => f.debug_tuple("TimedOut").field(limit).finish(),
             Kind::Panicked => f.write_str("Panicked"),
             Kind::Overloaded(limit) => f.debug_tuple("Overloaded").field(limit).finish(),
@@ -74,11 +67,4 @@ impl fmt::Debug for CachedStoreError {
     }
 }
 
-impl Error for CachedStoreError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match &self.0 {
-            Kind::Store(error) => Some(&**error),
-            Kind::TimedOut(_) | Kind::Panicked | Kind::Overloaded(_) => None,
-        }
-    }
-}
+impl Error for CachedStoreError {}

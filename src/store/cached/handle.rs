@@ -34,10 +34,8 @@ impl CacheHandle {
 
     /// `credential` has another owner than before, or none: it was revoked, or is now somebody's.
     ///
-    /// Only access tokens are remembered; of any other credential there is nothing to forget. For
-    /// an application service's token this forgets the token itself and the one user that it
-    /// asserts here. When an application service goes, call
-    /// [`invalidate_all`](Self::invalidate_all).
+    /// Only access tokens, and those of application services, are remembered; of any other
+    /// credential there is nothing to forget.
     pub fn invalidate_credential(&self, credential: Credential<'_>) {
         self.tables.forget_credential(credential);
     }

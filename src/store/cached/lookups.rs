@@ -1,13 +1,12 @@
 //! Asking the store: how many at once, for how long, and what a panic means.
 
 use std::{
-    error::Error,
     future::Future,
     sync::atomic::{AtomicUsize, Ordering},
 };
 
 use super::{CachedStoreError, settings::Settings, stats::Counters};
-use crate::panics::caught;
+use crate::{panics::caught, store::StoreError};
 
 /// Counts the look-ups under way.
 #[derive(Default)]
@@ -15,34 +14,31 @@ pub(super) struct Lookups(AtomicUsize);
 
 impl Lookups {
     /// Asks the store, if one more look-up may be under way.
-    pub(super) async fn ask<F, T, E>(
+    pub(super) async fn ask<F, T>(
         &self,
         settings: Settings,
         counters: &Counters,
         load: impl FnOnce() -> F,
-    ) -> Result<T, CachedStoreError>
+    ) -> Result<T, StoreError>
     where
-        F: Future<Output = Result<T, E>>,
-        E: Into<Box<dyn Error + Send + Sync>>,
+        F: Future<Output = Result<T, StoreError>>,
     {
         let Some(_place) = self.enter(settings.max_lookups) else {
             counters.overloads.count();
-            return Err(CachedStoreError::overloaded(settings.max_lookups));
+            return Err(CachedStoreError::overloaded(settings.max_lookups).into());
         };
         counters.loads.count();
         // A panic of the store is a failure like any other. Unwinding through whoever happens to
         // ask would leave those who wait with him to run into it one by one.
         let load = async {
-            match caught(async { load().await }).await {
-                Ok(answer) => answer.map_err(|error| CachedStoreError::store(error.into())),
-                Err(_) => Err(CachedStoreError::panicked()),
-            }
+            let answer = caught(async { load().await }).await;
+            answer.unwrap_or_else(|_| Err(CachedStoreError::panicked().into()))
         };
         let answer = match settings.lookup_timeout {
             None => load.await,
             Some(limit) => tokio::time::timeout(limit, load)
                 .await
-                .unwrap_or_else(|_| Err(CachedStoreError::timed_out(limit))),
+                .unwrap_or_else(|_| Err(CachedStoreError::timed_out(limit).into())),
         };
         if answer.is_err() {
             counters.failures.count();

@@ -8,7 +8,7 @@
 //! token never gets another one, and if it is revoked the inner service refuses it anyway: **a
 //! cached owner is no authentication**, it says only whose state was checked.
 //!
-//! Tokens that are nobody's have a small table of their own, so that a flood of made-up tokens
+//! Unknown tokens have a small table of their own, so that a flood of made-up tokens
 //! cannot push anyone out. Refresh tokens, login tokens and names at a login are not remembered:
 //! each is seen once or a few times, and what a person typed into a login form is nothing to keep.
 //! Their owner is asked for each time, and its state comes from the table.

@@ -4,7 +4,6 @@
 //! [`crate::model`] says how to run it.
 
 use std::{
-    convert::Infallible,
     future::Future,
     pin::pin,
     sync::Arc,
@@ -19,10 +18,10 @@ use shuttle::{
 
 use super::CachedStore;
 use crate::{
-    account::{Account, AccountState, RestrictionKind, UserId},
-    credential::{AccessToken, Credential},
+    account::{Account, AccountState, RestrictionKind},
+    credential::Credential,
     model::{self, SCHEDULES, join},
-    store::{AccountStateStore, Peek},
+    store::{AccountStateStore, Answer, Peek, StoreError},
 };
 
 const ALICE: &str = "@alice:localhost";
@@ -47,19 +46,21 @@ impl Server {
 }
 
 impl AccountStateStore for Server {
-    type Error = Infallible;
-
-    async fn account(&self, _: Credential<'_>) -> Result<Option<UserId>, Infallible> {
+    async fn access_token(&self, _: &str) -> Answer {
         yield_now().await;
         Ok(Some(ALICE.into()))
     }
 
-    async fn state(&self, _: &UserId) -> Result<AccountState, Infallible> {
+    crate::without! {
+        application_service, login_name, third_party, login_token, refresh_token, changes
+    }
+
+    async fn state(&self, _: &str) -> Result<AccountState, StoreError> {
         Ok(self.read().await)
     }
 
     /// As a server does it that answers both with one query.
-    async fn account_and_state(&self, _: Credential<'_>) -> Result<Option<Account>, Infallible> {
+    async fn access_token_and_state(&self, _: &str) -> Result<Option<Account>, StoreError> {
         Ok(Some(Account::new(ALICE.into(), self.read().await)))
     }
 }
@@ -67,10 +68,10 @@ impl AccountStateStore for Server {
 type Cache = Arc<CachedStore<Server>>;
 
 fn ask(cache: &Cache, token: &str) -> AccountState {
-    if let Peek::Account(account) = cache.peek(AccessToken::new(token).into()) {
+    if let Peek::Account(account) = cache.peek(Credential::AccessToken(token.into())) {
         return account.state;
     }
-    let answer = block_on(cache.account_and_state(AccessToken::new(token).into()));
+    let answer = block_on(cache.access_token_and_state(token));
     answer.unwrap().expect("the token is Alice's").state
 }
 
@@ -83,7 +84,7 @@ fn asks(cache: &Cache, tokens: &'static [&'static str]) -> thread::JoinHandle<()
 fn gives_up(cache: &Cache, token: &'static str) -> thread::JoinHandle<()> {
     let cache = Arc::clone(cache);
     thread::spawn(move || {
-        let mut lookup = pin!(cache.account_and_state(AccessToken::new(token).into()));
+        let mut lookup = pin!(cache.access_token_and_state(token));
         let _ = lookup
             .as_mut()
             .poll(&mut Context::from_waker(Waker::noop()));
@@ -159,15 +160,15 @@ fn no_request_after_invalidate_all_boards_what_began_before() {
     check(|cache| {
         let asks_state = |cache: &Cache| {
             let cache = Arc::clone(cache);
-            thread::spawn(move || drop(block_on(cache.state(&ALICE.into()))))
+            thread::spawn(move || drop(block_on(cache.state(ALICE))))
         };
         let first = asks_state(cache);
         let second = asks_state(cache);
         cache.get_ref().locked.store(true, Ordering::SeqCst);
         cache.invalidate_all();
-        assert_locked(&block_on(cache.state(&ALICE.into())).unwrap());
+        assert_locked(&block_on(cache.state(ALICE)).unwrap());
         join([first, second]);
-        assert_locked(&block_on(cache.state(&ALICE.into())).unwrap());
+        assert_locked(&block_on(cache.state(ALICE)).unwrap());
     });
 }
 

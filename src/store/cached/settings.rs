@@ -17,7 +17,7 @@ pub(super) struct Settings {
 }
 
 impl Settings {
-    /// The part of the capacity that tokens get which are nobody's, beside it.
+    /// The part of the capacity that unknown tokens get, beside it.
     const UNKNOWN_SHARE: usize = 16;
     const MIN_UNKNOWN: usize = 64;
     /// Failures are as many as the look-ups of a fraction of a second.
@@ -47,7 +47,7 @@ impl Default for Settings {
 /// written with.
 impl<S> CachedStore<S> {
     /// How many tokens, and how many accounts, are remembered; 100,000 of each by default. A
-    /// sixteenth as many tokens that are nobody's come on top, and at least 64.
+    /// sixteenth as many unknown tokens come on top, and at least 64.
     ///
     /// The tables are split in parts of equal size, so the last few per cent may stay unused, and
     /// a capacity of a few dozen is only kept to roughly.
@@ -73,7 +73,7 @@ impl<S> CachedStore<S> {
         self.with(|settings| settings.owner_ttl = ttl)
     }
 
-    /// How long a token is believed to be nobody's; 5 seconds by default.
+    /// How long a token is believed to be unknown; 5 seconds by default.
     ///
     /// A token that was tried before it was given out passes unchecked for as long, unless
     /// [`invalidate_credential`](Self::invalidate_credential) is called when it is given out.

@@ -1,5 +1,5 @@
 //! What the cache remembers, whatever the type of the store: two tables for the two questions,
-//! and two small ones for the tokens that are nobody's and for failures.
+//! and two small ones for the unknown tokens and for failures.
 
 use std::sync::{PoisonError, RwLock, atomic::Ordering};
 
@@ -15,8 +15,9 @@ use super::{
 };
 use crate::{
     account::{Account, AccountState, UserId},
-    credential::{AccessToken, Credential},
+    credential::Credential,
     locks::AtomicU64,
+    store::StoreError,
 };
 
 pub(super) struct Tables {
@@ -33,9 +34,9 @@ pub(super) struct Tables {
     names: Interned<UserId>,
     unknown: Table<()>,
     states: Table<AccountState>,
-    failures: Table<CachedStoreError>,
-    pub(super) owner_flights: Flights<Result<Found, CachedStoreError>>,
-    pub(super) state_flights: Flights<Result<Read, CachedStoreError>>,
+    failures: Table<StoreError>,
+    pub(super) owner_flights: Flights<Result<Found, StoreError>>,
+    pub(super) state_flights: Flights<Result<Read, StoreError>>,
     pub(super) counters: Counters,
     pub(super) lookups: Lookups,
     settings: RwLock<Settings>,
@@ -176,11 +177,7 @@ impl Tables {
         active
     }
 
-    pub(super) fn found_before(
-        &self,
-        key: Key,
-        epoch: u64,
-    ) -> Option<Result<Found, CachedStoreError>> {
+    pub(super) fn found_before(&self, key: Key, epoch: u64) -> Option<Result<Found, StoreError>> {
         let now = self.now_in(epoch);
         let found = |owner| Found {
             owner,
@@ -192,11 +189,7 @@ impl Tables {
         known.or_else(|| self.failures.get(key, now).map(Err))
     }
 
-    pub(super) fn state_before(
-        &self,
-        user: Key,
-        epoch: u64,
-    ) -> Option<Result<Read, CachedStoreError>> {
+    pub(super) fn state_before(&self, user: Key, epoch: u64) -> Option<Result<Read, StoreError>> {
         let now = self.now_in(epoch);
         let read = |state| Read {
             state,
@@ -237,7 +230,7 @@ impl Tables {
 /// Writing. Each of these is called under the lock of the key's flight. The time to live of an
 /// answer begins with its look-up: the store may have read it at once and taken long to say so.
 impl Tables {
-    pub(super) fn keep_found(&self, key: Key, found: &Result<Found, CachedStoreError>, epoch: u64) {
+    pub(super) fn keep_found(&self, key: Key, found: &Result<Found, StoreError>, epoch: u64) {
         let settings = self.settings();
         let found = match found {
             Ok(found) => found,
@@ -258,7 +251,7 @@ impl Tables {
         }
     }
 
-    pub(super) fn keep_state(&self, user: Key, read: &Result<Read, CachedStoreError>, epoch: u64) {
+    pub(super) fn keep_state(&self, user: Key, read: &Result<Read, StoreError>, epoch: u64) {
         let settings = self.settings();
         match read.clone() {
             Ok(Read { state, at: time }) => {
@@ -269,9 +262,10 @@ impl Tables {
         }
     }
 
-    fn keep_failure(&self, key: Key, error: &CachedStoreError, epoch: u64, settings: &Settings) {
+    fn keep_failure(&self, key: Key, error: &StoreError, epoch: u64, settings: &Settings) {
         // That too many look-ups were under way says nothing about this one.
-        if !error.is_overloaded() {
+        let error_of_cache = error.downcast_ref::<CachedStoreError>();
+        if !error_of_cache.is_some_and(CachedStoreError::is_overloaded) {
             let now = self.now_in(epoch);
             self.failures
                 .insert(key, error.clone(), now, settings.failure_ttl);
@@ -308,20 +302,24 @@ impl Tables {
         });
     }
 
+    /// An access token is forgotten in both places where its owner is looked for.
     pub(super) fn forget_credential(&self, credential: Credential<'_>) {
-        let Credential::AccessToken(access) = credential else {
-            return;
-        };
-        self.forget_token(self.keys.access_token(access.token().expose()));
-        if let Some(key) = self.assertion_key(access) {
-            self.forget_token(key);
+        if let Credential::AccessToken(token) | Credential::ApplicationService(token) = credential {
+            self.forget_token(self.keys.access_token(token.expose()));
+            self.forget_token(self.keys.application_service(token.expose()));
         }
     }
 
-    /// The key of the token with the user that it asserts, if it asserts one.
-    pub(super) fn assertion_key(&self, access: AccessToken<'_>) -> Option<Key> {
-        let user = access.asserted_user()?;
-        Some(self.keys.assertion(access.token().expose(), user))
+    /// The key of a credential whose owner is remembered.
+    #[inline]
+    pub(super) fn key(&self, credential: Credential<'_>) -> Option<Key> {
+        match credential {
+            Credential::AccessToken(token) => Some(self.keys.access_token(token.expose())),
+            Credential::ApplicationService(token) => {
+                Some(self.keys.application_service(token.expose()))
+            }
+            _ => None,
+        }
     }
 
     fn forget_token(&self, key: Key) {

@@ -4,7 +4,6 @@ mod records;
 mod tables;
 
 use std::{
-    convert::Infallible,
     fmt,
     sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
     time::SystemTime,
@@ -12,13 +11,13 @@ use std::{
 
 use self::{
     records::Records,
-    tables::{Owner, Place, Tables},
+    tables::{Place, Tables},
 };
-use super::{AccountStateStore, Peek};
+use super::{AccountStateStore, Answer, Peek, StoreError};
 use crate::{
     account::{Account, AccountState, Restriction, RestrictionKind, UserId},
     changes::Changes,
-    credential::{Credential, LoginIdentifier, Secret},
+    credential::{Credential, LoginToken, ThirdParty},
 };
 
 /// Accounts, their tokens and their states, all in memory: for tests, for trying the layer out,
@@ -63,8 +62,9 @@ impl MemoryStore {
     /// Makes `token` an access token of `user`.
     pub fn insert_access_token(&self, token: impl AsRef<[u8]>, user: impl Into<UserId>) {
         let tables = &mut *self.write();
-        let owner = Owner::user(tables.place(user.into()));
-        tables.access_tokens.insert(token.as_ref(), owner);
+        let place = tables.place(user.into());
+        tables.application_services.remove(token.as_ref());
+        tables.access_tokens.insert(token.as_ref(), place);
     }
 
     /// Makes `token` the token of an application service, which acts as `sender` where a request
@@ -75,20 +75,23 @@ impl MemoryStore {
         sender: impl Into<UserId>,
     ) {
         let tables = &mut *self.write();
-        let owner = Owner::application_service(tables.place(sender.into()));
-        tables.access_tokens.insert(token.as_ref(), owner);
+        let place = tables.place(sender.into());
+        tables.access_tokens.remove(token.as_ref());
+        tables.application_services.insert(token.as_ref(), place);
     }
 
-    /// Forgets an access token, and says whether it was known.
+    /// Forgets an access token, an application service's included, and says whether it was known.
     pub fn remove_access_token(&self, token: impl AsRef<[u8]>) -> bool {
-        self.write().access_tokens.remove(token.as_ref())
+        let tables = &mut *self.write();
+        tables.application_services.remove(token.as_ref())
+            || tables.access_tokens.remove(token.as_ref())
     }
 
     /// Makes `token` a refresh token of `user`.
     pub fn insert_refresh_token(&self, token: impl AsRef<[u8]>, user: impl Into<UserId>) {
         let tables = &mut *self.write();
-        let owner = Owner::user(tables.place(user.into()));
-        tables.refresh_tokens.insert(token.as_ref(), owner);
+        let place = tables.place(user.into());
+        tables.refresh_tokens.insert(token.as_ref(), place);
     }
 
     /// Forgets a refresh token, and says whether it was known.
@@ -99,8 +102,8 @@ impl MemoryStore {
     /// Makes `token` a login token of `user`, whatever its login type.
     pub fn insert_login_token(&self, token: impl AsRef<[u8]>, user: impl Into<UserId>) {
         let tables = &mut *self.write();
-        let owner = Owner::user(tables.place(user.into()));
-        tables.login_tokens.insert(token.as_ref(), owner);
+        let place = tables.place(user.into());
+        tables.login_tokens.insert(token.as_ref(), place);
     }
 
     /// Forgets a login token, and says whether it was known.
@@ -160,96 +163,105 @@ impl MemoryStore {
         self.tables.write().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The account that a credential belongs to.
     fn account_now(&self, credential: Credential<'_>) -> Option<Account> {
         let tables = &*self.read();
-        if let Credential::AccessToken(access) = credential {
-            let owner = tables.access_tokens.get(access.token().expose())?;
-            return match (owner.is_application_service, access.asserted_user()) {
-                (true, Some(user)) => Some(tables.account_of(user)),
-                _ => Some(tables.account(owner.place)),
-            };
+        let place = self.place_of(tables, credential)?;
+        Some(tables.account(place))
+    }
+
+    fn owner_now(&self, credential: Credential<'_>) -> Option<UserId> {
+        self.account_now(credential).map(|account| account.user)
+    }
+
+    fn place_of(&self, tables: &Tables, credential: Credential<'_>) -> Option<Place> {
+        match credential {
+            Credential::AccessToken(token) => tables.access_tokens.get(token.expose()),
+            Credential::ApplicationService(token) => {
+                tables.application_services.get(token.expose())
+            }
+            Credential::RefreshToken(token) => tables.refresh_tokens.get(token.expose()),
+            Credential::LoginToken(login) => tables.login_tokens.get(login.token().expose()),
+            Credential::LoginName(user) => match (user.starts_with('@'), &self.server_name) {
+                (false, Some(server)) => tables.find(&format!("@{user}:{server}")),
+                _ => tables.find(user),
+            },
+            Credential::ThirdParty(ThirdParty::Address { medium, address }) => {
+                tables.third_party(medium, address)
+            }
+            Credential::ThirdParty(ThirdParty::Phone { phone, .. }) => {
+                tables.third_party("msisdn", phone.trim_start_matches('+'))
+            }
         }
-        self.place_of(tables, credential)
-            .map(|place| tables.account(place))
     }
 
     /// Out of line: what is rare would cost the usual case its registers.
     #[cold]
-    fn is_active_on_behalf(&self, credential: Credential<'_>) -> bool {
-        let account = self.account_now(credential);
-        account.is_some_and(|account| account.state.is_active())
-    }
-
-    /// The account that anything but an access token belongs to.
-    fn place_of(&self, tables: &Tables, credential: Credential<'_>) -> Option<Place> {
-        match credential {
-            Credential::AccessToken(_) => None,
-            Credential::RefreshToken(token) => {
-                let owner = tables.refresh_tokens.get(token.expose());
-                owner.map(|owner| owner.place)
-            }
-            Credential::LoginToken(login) => {
-                let owner = tables.login_tokens.get(login.token().expose());
-                owner.map(|owner| owner.place)
-            }
-            Credential::LoginIdentifier(LoginIdentifier::User(user)) => {
-                match (user.starts_with('@'), &self.server_name) {
-                    (false, Some(server)) => tables.find(&format!("@{user}:{server}")),
-                    _ => tables.find(user),
-                }
-            }
-            Credential::LoginIdentifier(LoginIdentifier::ThirdParty { medium, address }) => {
-                tables.third_party(medium, address)
-            }
-            Credential::LoginIdentifier(LoginIdentifier::Phone { phone, .. }) => {
-                tables.third_party("msisdn", phone.trim_start_matches('+'))
-            }
+    fn glance_closer(&self, credential: Credential<'_>) -> Option<Peek> {
+        match self.peek(credential) {
+            Peek::Account(account) if account.state.is_active() => None,
+            other => Some(other),
         }
     }
 }
 
 impl AccountStateStore for MemoryStore {
-    type Error = Infallible;
-
-    async fn account(&self, credential: Credential<'_>) -> Result<Option<UserId>, Infallible> {
-        Ok(self.account_now(credential).map(|account| account.user))
+    async fn access_token(&self, token: &str) -> Answer {
+        Ok(self.owner_now(Credential::AccessToken(token.into())))
     }
 
-    async fn state(&self, user: &UserId) -> Result<AccountState, Infallible> {
-        Ok(self.read().account_of(user).state)
+    async fn application_service(&self, token: &str) -> Answer {
+        Ok(self.owner_now(Credential::ApplicationService(token.into())))
     }
 
-    fn peek(&self, credential: Credential<'_>) -> Peek {
-        match self.account_now(credential) {
-            Some(account) => Peek::Account(account),
-            None => Peek::Nobody,
-        }
+    async fn login_name(&self, name: &str) -> Answer {
+        Ok(self.owner_now(Credential::LoginName(name)))
     }
 
-    fn peek_state(&self, user: &UserId) -> Option<AccountState> {
-        Some(self.read().account_of(user).state)
+    async fn third_party(&self, id: ThirdParty<'_>) -> Answer {
+        Ok(self.owner_now(Credential::ThirdParty(id)))
     }
 
-    fn is_application_service(&self, token: Secret<'_>) -> bool {
-        let owner = self.read().access_tokens.get(token.expose());
-        owner.is_some_and(|owner| owner.is_application_service)
+    async fn login_token(&self, token: &str, login_type: Option<&str>) -> Answer {
+        let login = LoginToken::new(token, login_type);
+        Ok(self.owner_now(Credential::LoginToken(login)))
     }
 
-    /// Reads a token's owner and one pointer, and copies nothing.
-    #[inline]
-    fn is_active(&self, credential: Credential<'_>) -> bool {
-        match credential {
-            Credential::AccessToken(access) if access.asserted_user().is_none() => {
-                let tables = self.read();
-                let owner = tables.access_tokens.get(access.token().expose());
-                owner.is_some_and(|owner| tables.state(owner.place).is_active())
-            }
-            _ => self.is_active_on_behalf(credential),
-        }
+    async fn refresh_token(&self, token: &str) -> Answer {
+        Ok(self.owner_now(Credential::RefreshToken(token.into())))
+    }
+
+    async fn state(&self, user: &str) -> Result<AccountState, StoreError> {
+        Ok(self.read().state_of(user))
     }
 
     fn changes(&self) -> Option<Changes> {
         Some(self.changes.clone())
+    }
+
+    async fn access_token_and_state(&self, token: &str) -> Result<Option<Account>, StoreError> {
+        Ok(self.account_now(Credential::AccessToken(token.into())))
+    }
+
+    fn peek(&self, credential: Credential<'_>) -> Peek {
+        self.account_now(credential).into()
+    }
+
+    fn peek_state(&self, user: &str) -> Option<AccountState> {
+        Some(self.read().state_of(user))
+    }
+
+    /// Reads a token's owner and one pointer, and copies nothing.
+    #[inline]
+    fn glance(&self, credential: Credential<'_>) -> Option<Peek> {
+        if let Credential::AccessToken(token) = credential {
+            let tables = self.read();
+            let place = tables.access_tokens.get(token.expose());
+            if place.is_some_and(|place| tables.state(place).is_active()) {
+                return None;
+            }
+        }
+        self.glance_closer(credential)
     }
 }
 

@@ -13,7 +13,7 @@ use super::MemoryStore;
 use crate::{
     account::{AccountState, RestrictionKind, UserId},
     changes::Changes,
-    store::{AccountStateStore, RestrictionRecord, RestrictionStore},
+    store::{ChangeRecord, RestrictionRecord, RestrictionStore},
 };
 
 /// The records of all restricted accounts, in the order of the user ids.
@@ -22,7 +22,7 @@ pub(super) struct Records(Mutex<BTreeMap<UserId, AccountRecords>>);
 
 /// The records of one account, by kind.
 #[derive(Default)]
-pub(super) struct AccountRecords([Option<RestrictionRecord>; RestrictionKind::ALL.len()]);
+pub(super) struct AccountRecords([Option<RestrictionRecord>; RestrictionKind::COUNT]);
 
 impl Records {
     /// Changes the records of one account. The lock is held meanwhile, so that of two changes of
@@ -49,7 +49,7 @@ impl Records {
 impl AccountRecords {
     /// Makes the records those of `state`. A restriction that stands in both keeps its record.
     pub(super) fn follow(&mut self, state: &AccountState, now: SystemTime) {
-        for kind in RestrictionKind::ALL {
+        for &kind in RestrictionKind::ALL {
             let record = &mut self.0[kind.index()];
             let restriction = state.restriction(kind);
             if record.as_ref().map(RestrictionRecord::restriction) != restriction {
@@ -68,11 +68,15 @@ impl AccountRecords {
 impl RestrictionStore for MemoryStore {
     type Error = Infallible;
 
-    async fn state(&self, user: &UserId) -> Result<AccountState, Infallible> {
-        AccountStateStore::state(self, user).await
+    async fn state_of(&self, user: &str) -> Result<AccountState, Infallible> {
+        Ok(self.read().state_of(user))
     }
 
-    async fn restrict(&self, user: &UserId, record: RestrictionRecord) -> Result<(), Infallible> {
+    async fn set_restriction(
+        &self,
+        user: &UserId,
+        record: RestrictionRecord,
+    ) -> Result<(), Infallible> {
         self.records.change(user, |records| {
             let restriction = record.restriction().clone();
             self.change_state(user, |state| state.with(restriction));
@@ -83,7 +87,13 @@ impl RestrictionStore for MemoryStore {
         Ok(())
     }
 
-    async fn lift(&self, user: &UserId, kind: RestrictionKind) -> Result<bool, Infallible> {
+    /// Who lifts is not kept: there is no log here.
+    async fn lift_restriction(
+        &self,
+        user: &UserId,
+        kind: RestrictionKind,
+        _: &ChangeRecord,
+    ) -> Result<bool, Infallible> {
         let lifted = self.records.change(user, |records| {
             let record = records.0[kind.index()].take();
             if record.is_some() {
@@ -122,11 +132,11 @@ impl RestrictionStore for MemoryStore {
             .collect())
     }
 
-    fn peek_state(&self, user: &UserId) -> Option<AccountState> {
-        AccountStateStore::peek_state(self, user)
+    fn peek_state_of(&self, user: &str) -> Option<AccountState> {
+        Some(self.read().state_of(user))
     }
 
-    fn changes(&self) -> Option<Changes> {
+    fn restriction_changes(&self) -> Option<Changes> {
         Some(self.changes.clone())
     }
 }
@@ -142,9 +152,7 @@ mod tests {
         let user = UserId::from("@alice:localhost");
         store.restrict("@alice:localhost", Suspended);
         let record = RestrictionRecord::new(Locked).with_set_by("@mod:localhost");
-        RestrictionStore::restrict(&store, &user, record.clone())
-            .await
-            .unwrap();
+        store.set_restriction(&user, record.clone()).await.unwrap();
         let listed = store.restricted(None, 10).await.unwrap();
         assert_eq!(listed.len(), 1);
         let kinds: Vec<_> = listed[0].1.iter().map(RestrictionRecord::kind).collect();

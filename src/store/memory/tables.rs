@@ -25,6 +25,7 @@ impl Place {
 #[derive(Default)]
 pub(super) struct Tables {
     pub(super) access_tokens: Tokens,
+    pub(super) application_services: Tokens,
     pub(super) refresh_tokens: Tokens,
     pub(super) login_tokens: Tokens,
     accounts: Accounts,
@@ -48,12 +49,10 @@ impl Tables {
         )
     }
 
-    /// The account of `user`, who need not be known.
-    pub(super) fn account_of(&self, user: &str) -> Account {
-        match self.find(user) {
-            Some(place) => self.account(place),
-            None => Account::new(user.into(), AccountState::ACTIVE),
-        }
+    /// The state of `user`, who need not be known.
+    pub(super) fn state_of(&self, user: &str) -> AccountState {
+        let place = self.find(user);
+        place.map_or(AccountState::ACTIVE, |place| self.state(place).clone())
     }
 
     #[inline]
@@ -122,30 +121,6 @@ impl Accounts {
     }
 }
 
-/// Whose a token is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Owner {
-    pub(super) place: Place,
-    /// Whether it acts for other users too.
-    pub(super) is_application_service: bool,
-}
-
-impl Owner {
-    pub(super) fn user(place: Place) -> Self {
-        Self {
-            place,
-            is_application_service: false,
-        }
-    }
-
-    pub(super) fn application_service(place: Place) -> Self {
-        Self {
-            place,
-            is_application_service: true,
-        }
-    }
-}
-
 /// Tokens and whose they are.
 ///
 /// The hash is keyed and fast, and not made to withstand chosen keys: what stands in the table
@@ -159,18 +134,18 @@ pub(super) struct Tokens {
 
 struct Token {
     token: Box<[u8]>,
-    owner: Owner,
+    owner: Place,
 }
 
 impl Tokens {
     #[inline]
-    pub(super) fn get(&self, token: &[u8]) -> Option<Owner> {
+    pub(super) fn get(&self, token: &[u8]) -> Option<Place> {
         let hash = hash(&self.hasher, token);
         let found = self.entries.find(hash, |entry| *entry.token == *token);
         found.map(|entry| entry.owner)
     }
 
-    pub(super) fn insert(&mut self, token: &[u8], owner: Owner) {
+    pub(super) fn insert(&mut self, token: &[u8], owner: Place) {
         let hasher = &self.hasher;
         let entry = self.entries.entry(
             hash(hasher, token),
@@ -212,7 +187,7 @@ fn hash(hasher: &foldhash::fast::RandomState, token: &[u8]) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{Owner, Tables};
+    use super::Tables;
     use crate::account::{AccountState, RestrictionKind};
 
     #[test]
@@ -224,10 +199,10 @@ mod tests {
         );
         assert_ne!(alice, bob);
         assert_eq!(tables.place("@alice:a".into()), alice, "one place a user");
-        tables.access_tokens.insert(b"t", Owner::user(alice));
-        tables.access_tokens.insert(b"t", Owner::user(bob));
+        tables.access_tokens.insert(b"t", alice);
+        tables.access_tokens.insert(b"t", bob);
         assert_eq!(tables.access_tokens.len(), 1);
-        assert_eq!(tables.access_tokens.get(b"t"), Some(Owner::user(bob)));
+        assert_eq!(tables.access_tokens.get(b"t"), Some(bob));
         assert_eq!(tables.access_tokens.get(b""), None);
         assert!(tables.access_tokens.remove(b"t"));
         assert!(!tables.access_tokens.remove(b"t"));
@@ -239,10 +214,9 @@ mod tests {
         let mut tables = Tables::default();
         for number in 0..5000 {
             let place = tables.place(format!("@{number}:a").into());
-            let owner = Owner::application_service(place);
             tables
                 .access_tokens
-                .insert(format!("{number}").as_bytes(), owner);
+                .insert(format!("{number}").as_bytes(), place);
             if number % 3 == 0 {
                 *tables.state_mut(place) = AccountState::from(RestrictionKind::Locked);
             }
@@ -251,7 +225,7 @@ mod tests {
         for number in 0..5000 {
             let place = tables.find(&format!("@{number}:a")).expect("known");
             let owner = tables.access_tokens.get(format!("{number}").as_bytes());
-            assert_eq!(owner, Some(Owner::application_service(place)), "{number}");
+            assert_eq!(owner, Some(place), "{number}");
             assert_eq!(tables.state(place).is_active(), number % 3 != 0, "{number}");
             assert_eq!(tables.account(place).user, *format!("@{number}:a"));
         }

@@ -1,6 +1,6 @@
 use std::{error::Error, fmt, time::Duration};
 
-use deadpool_postgres::{BuildError, PoolError};
+use tokio_postgres::error::SqlState;
 
 use crate::store::stored::UnknownKind;
 
@@ -14,14 +14,22 @@ pub struct PostgresStoreError(Box<Cause>);
 /// make the driver's type a part of the public API.
 #[derive(Debug)]
 pub(super) enum Cause {
-    ConnectionString(tokio_postgres::Error),
+    /// In words of our own: the driver's may hold a piece of a password.
+    ConnectionString(String),
     SchemaName(String),
     Postgres(tokio_postgres::Error),
-    Pool(PoolError),
-    BuildPool(BuildError),
+    Connect(tokio_postgres::Error),
+    HostSilent(Duration),
+    NoPlace(Duration),
+    NotKnown(Box<Cause>),
     Encoding(String),
-    NewerSchema { found: i32, known: i32 },
+    NewerSchema {
+        found: i32,
+        known: i32,
+    },
     NoSchema,
+    NoTriggers,
+    Panicked,
     Nul,
     UnknownKind(String),
     Timeout(&'static str, Duration),
@@ -41,30 +49,126 @@ impl From<tokio_postgres::Error> for Cause {
     }
 }
 
-impl From<PoolError> for Cause {
-    fn from(error: PoolError) -> Self {
-        Self::Pool(error)
-    }
-}
-
 impl From<UnknownKind> for Cause {
     fn from(UnknownKind(kind): UnknownKind) -> Self {
         Self::UnknownKind(kind)
     }
 }
 
+/// What an error of the driver says about the connection that it came on.
+pub(super) trait Fault {
+    /// Whether the answer would be the same on another connection. Otherwise this one is over, or
+    /// no longer fit for use, and what the server said an error about was not done.
+    fn is_final(&self) -> bool;
+}
+
+impl Fault for tokio_postgres::Error {
+    fn is_final(&self) -> bool {
+        let Some(error) = self.as_db_error() else {
+            return !self.is_closed() && !has_io_error(self);
+        };
+        let code = error.code();
+        // A table was altered: the plan was made for another one.
+        let is_stale_plan = error.routine() == Some("RevalidateCachedQuery");
+        let is_over = code.code().starts_with("08")
+            || [
+                SqlState::ADMIN_SHUTDOWN,
+                SqlState::CRASH_SHUTDOWN,
+                SqlState::CANNOT_CONNECT_NOW,
+                SqlState::DATABASE_DROPPED,
+                SqlState::IDLE_SESSION_TIMEOUT,
+                // A primary that has become a standby, and answers reads as before.
+                SqlState::READ_ONLY_SQL_TRANSACTION,
+                // Somebody has discarded the session's state.
+                SqlState::INVALID_SQL_STATEMENT_NAME,
+                // Another transaction was in the way.
+                SqlState::T_R_SERIALIZATION_FAILURE,
+                SqlState::T_R_DEADLOCK_DETECTED,
+            ]
+            .contains(code);
+        !is_stale_plan && !is_over
+    }
+}
+
+fn has_io_error(error: &tokio_postgres::Error) -> bool {
+    error
+        .source()
+        .is_some_and(|source| source.is::<std::io::Error>())
+}
+
+/// What can be done about a failure of the server, where it says enough.
+fn advice(error: &tokio_postgres::Error) -> Option<&'static str> {
+    let state = error.code()?;
+    let advice = match state {
+        &SqlState::INVALID_PASSWORD | &SqlState::INVALID_AUTHORIZATION_SPECIFICATION => {
+            "PostgreSQL refuses the user or the password of the connection string"
+        }
+        &SqlState::INVALID_CATALOG_NAME => {
+            "the database of the connection string does not exist: create it first"
+        }
+        &SqlState::INSUFFICIENT_PRIVILEGE => {
+            "the role may not do that: run `PostgresStore::migration_sql` as another, and grant \
+             what the documentation of `PostgresStore` lists"
+        }
+        &SqlState::TOO_MANY_CONNECTIONS => "PostgreSQL has no connection left",
+        &SqlState::INVALID_SQL_STATEMENT_NAME | &SqlState::DUPLICATE_PSTATEMENT => {
+            "a pooler in between shares connections by the transaction: connect to the database \
+             itself"
+        }
+        &SqlState::LOCK_NOT_AVAILABLE => {
+            "another process holds the lock of the migration, and does not end"
+        }
+        &SqlState::DISK_FULL => "the disk of PostgreSQL is full",
+        &SqlState::UNDEFINED_TABLE
+        | &SqlState::INVALID_SCHEMA_NAME
+        | &SqlState::UNDEFINED_COLUMN => {
+            "the table of restrictions is missing or not what it was: was it renamed?"
+        }
+        &SqlState::READ_ONLY_SQL_TRANSACTION => "the server is a standby, or read-only",
+        &SqlState::CHECK_VIOLATION => {
+            "the table's constraints do not allow that: is the user id empty?"
+        }
+        &SqlState::ADMIN_SHUTDOWN | &SqlState::CRASH_SHUTDOWN | &SqlState::CANNOT_CONNECT_NOW => {
+            "PostgreSQL is starting or stopping"
+        }
+        _ => return None,
+    };
+    Some(advice)
+}
+
 impl fmt::Display for PostgresStoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &*self.0 {
-            Cause::ConnectionString(_) => f.write_str("the connection string cannot be read"),
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Cause::ConnectionString(error) => f.write_str(error),
             Cause::SchemaName(name) => write!(
                 f,
                 "{name:?} cannot be the schema's name: it has to have 1 to {} bytes and no U+0000",
                 super::schema::Schema::MAX_LEN
             ),
-            Cause::Postgres(_) => f.write_str("PostgreSQL failed"),
-            Cause::Pool(_) => f.write_str("no connection to PostgreSQL was to be had"),
-            Cause::BuildPool(_) => f.write_str("the connection pool could not be made"),
+            Cause::Postgres(error) => f.write_str(advice(error).unwrap_or("PostgreSQL failed")),
+            Cause::Connect(error) => f.write_str(advice(error).unwrap_or(
+                "PostgreSQL cannot be reached: does it run, and do the host and port of the \
+                     connection string lead to it?",
+            )),
+            Cause::HostSilent(limit) => write!(
+                f,
+                "a host of the connection string took longer than {limit:?} to connect \
+                 (`connect_timeout`): is it PostgreSQL, and does it hang?"
+            ),
+            Cause::NoPlace(limit) => write!(
+                f,
+                "all connections of the pool were in use for {limit:?}: it is too small, or the \
+                 server too slow"
+            ),
+            Cause::NotKnown(cause) => {
+                write!(f, "it is not known whether the change was made: {cause}")
+            }
             Cause::Encoding(encoding) => write!(
                 f,
                 "the database's encoding is {encoding}, and user ids and reasons need UTF8"
@@ -75,6 +179,11 @@ impl fmt::Display for PostgresStoreError {
                  was migrated by a newer version of tower-account-status, which is needed to use it"
             ),
             Cause::NoSchema => f.write_str("the schema is missing although it was just migrated"),
+            Cause::NoTriggers => f.write_str(
+                "the triggers that announce changes are missing or disabled: they are made by \
+                 `PostgresStore::migration_sql`",
+            ),
+            Cause::Panicked => f.write_str("a task of the store panicked"),
             Cause::Nul => f.write_str("PostgreSQL cannot store U+0000 in a user id or a reason"),
             Cause::UnknownKind(kind) => {
                 write!(f, "the table holds a restriction of unknown kind {kind:?}")
@@ -94,10 +203,15 @@ impl fmt::Display for PostgresStoreError {
 
 impl Error for PostgresStoreError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match &*self.0 {
-            Cause::ConnectionString(error) | Cause::Postgres(error) => Some(error),
-            Cause::Pool(error) => Some(error),
-            Cause::BuildPool(error) => Some(error),
+        self.0.source()
+    }
+}
+
+impl Error for Cause {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Cause::Postgres(error) | Cause::Connect(error) => Some(error),
+            Cause::NotKnown(cause) => cause.source(),
             _ => None,
         }
     }

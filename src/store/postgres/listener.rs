@@ -1,38 +1,37 @@
 //! Hears of every process's changes, and of the times in which it may have missed some.
+//!
+//! One connection listens and does nothing else. Another sends the proofs of life, which are
+//! notifications like those of a change, and reads what has changed. So a proof goes the way that
+//! the news go: from another client's connection, through the server, to the one that listens.
 
 use std::{
     collections::HashSet,
-    hash::{BuildHasher as _, RandomState},
-    sync::Arc,
-    time::Duration,
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
 };
 
 use tokio::{
-    sync::{Mutex, mpsc, oneshot, watch},
-    task::JoinHandle,
-    time::{Instant, sleep, timeout, timeout_at},
+    sync::{mpsc, oneshot, watch},
+    time::{sleep, timeout},
 };
-use tokio_postgres::{AsyncMessage, Client, Config, Notification};
+use tokio_postgres::Notification;
 
 use super::{
-    dial::{Dial, drive},
+    dial::{EndOnDrop, Hosts},
     error::Cause,
+    line::{LIMIT, Line, Proofs, Reader, limited, lock, random},
     queries::Queries,
-    schema::{Schema, quoted},
+    race::first_to_end,
+    schema::Schema,
 };
 use crate::{
     account::{AccountState, UserId},
     changes::Changes,
-    store::restricted_set::RestrictedSet,
+    store::restricted_set::{RestrictedSet, Ticket},
 };
 
 type Result<T> = std::result::Result<T, Cause>;
 
-/// How long the server has for a statement of the listener's, and for a notification of its own to
-/// come back.
-const LIMIT: Duration = Duration::from_secs(5);
-/// Connecting may take several hosts.
-pub(super) const DIAL_LIMIT: Duration = Duration::from_secs(30);
 /// Loading all accounts may take longer.
 const LOAD_LIMIT: Duration = Duration::from_secs(60);
 /// The waits between attempts to connect grow from the first to the last.
@@ -43,69 +42,28 @@ const MOST_AT_ONCE: usize = 1000;
 
 /// What the listener keeps current, and how.
 pub(super) struct Feed {
-    pub(super) dial: Arc<dyn Dial>,
-    pub(super) config: Config,
+    pub(super) hosts: Arc<Hosts>,
     pub(super) schema: Schema,
     pub(super) heartbeat: Duration,
+    pub(super) trust_limit: Duration,
+    pub(super) reread_interval: Duration,
     pub(super) queries: Arc<Queries>,
-    pub(super) set: Option<Set>,
+    pub(super) set: Option<Arc<RestrictedSet>>,
     pub(super) changes: Changes,
     pub(super) is_listening: watch::Sender<bool>,
 }
 
-/// The restricted accounts in memory, which are read and put in by one at a time: of two that read
-/// an account's state, the later one puts in its own.
-#[derive(Clone, Default)]
-pub(super) struct Set {
-    pub(super) accounts: Arc<RestrictedSet>,
-    turn: Arc<Mutex<()>>,
-}
-
-impl Set {
-    /// Takes over the state of one account that this process has changed.
-    pub(super) async fn follow(&self, queries: &Queries, user: &UserId) {
-        let _turn = self.turn.lock().await;
-        match queries.state(user).await {
-            Ok(state) => self.accounts.set(user, state),
-            // The listener loads all with the next notification, at the latest with its own.
-            Err(_) => self.accounts.distrust(),
-        }
-    }
-
-    async fn follow_all(&self, queries: &Queries, client: &Client, users: &[UserId]) -> Result<()> {
-        let _turn = self.turn.lock().await;
-        let what = "reading changed accounts";
-        let mut states = limited(what, LIMIT, queries.states_of(client, users)).await?;
-        for user in users {
-            let state = states.remove(user).unwrap_or(AccountState::ACTIVE);
-            self.accounts.set(user, state);
-        }
-        Ok(())
-    }
-
-    async fn load(&self, queries: &Queries, client: &Client) -> Result<()> {
-        let _turn = self.turn.lock().await;
-        let what = "loading the restricted accounts";
-        let states = limited(what, LOAD_LIMIT, queries.all_states(client)).await?;
-        self.accounts.replace(states);
-        Ok(())
-    }
-}
-
-/// Ends a task with whoever holds this.
-pub(super) struct EndOnDrop(JoinHandle<()>);
-
-impl Drop for EndOnDrop {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
+/// What has been heard and has to be read.
+enum Work {
+    Accounts(Vec<(UserId, Ticket)>),
+    All,
 }
 
 impl Feed {
     /// Starts to listen, and returns when it does, or why it cannot.
-    pub(super) async fn start(self) -> Result<EndOnDrop> {
+    pub(super) async fn start(self: &Arc<Self>) -> Result<EndOnDrop> {
         let (started, start) = oneshot::channel();
-        let task = EndOnDrop(tokio::spawn(self.run(started)));
+        let task = EndOnDrop(tokio::spawn(Arc::clone(self).run(Some(started))));
         match start.await {
             Ok(Ok(())) => Ok(task),
             Ok(Err(error)) => Err(error),
@@ -113,204 +71,252 @@ impl Feed {
         }
     }
 
-    /// Listens for ever. Only where the very first attempt fails does it give up.
-    async fn run(self, started: oneshot::Sender<Result<()>>) {
+    /// Starts to listen, however long it takes.
+    pub(super) fn restart(self: &Arc<Self>) -> EndOnDrop {
+        EndOnDrop(tokio::spawn(Arc::clone(self).run(None)))
+    }
+
+    /// Listens for ever. Only where the very first attempt fails, and somebody waits for it, does
+    /// it give up.
+    async fn run(self: Arc<Self>, mut started: Option<oneshot::Sender<Result<()>>>) {
         let mut wait = FIRST_WAIT;
-        match self.listen().await {
-            Ok(listening) => {
-                if started.send(Ok(())).is_err() {
-                    return;
-                }
-                self.consume(listening).await;
-            }
-            Err(error) => return drop(started.send(Err(error))),
-        }
         loop {
+            let ended = self.session(&mut started, &mut wait).await;
+            if let Some(started) = started {
+                return drop(started.send(Err(ended)));
+            }
             // Several processes that lost the same server do not come back at the same moment.
             sleep(wait.mul_f64(0.5 + random_fraction() / 2.0)).await;
-            match self.listen().await {
-                Ok(listening) => {
-                    wait = FIRST_WAIT;
-                    self.consume(listening).await;
-                }
-                Err(_) => wait = (wait * 2).min(LAST_WAIT),
-            }
+            wait = (wait * 2).min(LAST_WAIT);
         }
     }
 
-    /// Subscribes first, then loads, then says that everything may have changed: what was missed
-    /// before is loaded, and what comes after is heard.
-    async fn listen(&self) -> Result<Listening> {
-        let dialled = async { Ok(self.dial.dial(&self.config).await?) };
-        let (client, messages) = limited("connecting the listener", DIAL_LIMIT, dialled).await?;
-        let (sender, notifications) = mpsc::unbounded_channel();
-        let driver = EndOnDrop(tokio::spawn(drive(
-            messages,
-            move |message| match message {
-                AsyncMessage::Notification(notification) => sender.send(notification).is_ok(),
-                _ => true,
-            },
-        )));
-        let probe = format!("account_status_probe:{:016x}", random());
-        let mut listening = Listening {
-            client,
-            notifications,
-            probe,
-            _driver: driver,
+    /// Connects, listens until something is wrong, and says what. To connect again is the answer
+    /// to everything.
+    async fn session(
+        &self,
+        started: &mut Option<oneshot::Sender<Result<()>>>,
+        wait: &mut Duration,
+    ) -> Cause {
+        // Also where this task ends in the middle, by a panic or with its runtime.
+        let _away = SayAway(self);
+        let (mut line, reader) = match Line::connect(self).await {
+            Ok(line) => line,
+            Err(error) => return error,
         };
-        listening.subscribe(&self.schema).await?;
-        self.load(&listening.client).await?;
-        self.changes.announce_all();
-        self.is_listening.send_replace(true);
-        Ok(listening)
+        let (work, queue) = mpsc::unbounded_channel();
+        let work_of_proofs = work.clone();
+        let line = &mut line;
+        let notifications = &mut line.notifications;
+        let (proofs, reader) = (&line.proofs, Mutex::new(reader));
+        let on_start = || {
+            *wait = FIRST_WAIT;
+            self.changes.announce_all();
+            self.is_listening.send_replace(true);
+            if let Some(started) = started.take() {
+                // Whoever connected may have gone away: then this task is ended.
+                let _ = started.send(Ok(()));
+            }
+        };
+        first_to_end([
+            Box::pin(self.hear(notifications, proofs, work)),
+            Box::pin(self.read(&reader, queue, on_start)),
+            Box::pin(self.prove(&reader, proofs, work_of_proofs)),
+        ])
+        .await
+        .unwrap_or(Cause::Panicked)
     }
 
-    /// Until the connection is lost, or something else is wrong with it.
-    async fn consume(&self, listening: Listening) {
-        // Why it ended does not matter: to connect again is the answer to everything.
-        let _ = self.consume_until_lost(listening).await;
-        if let Some(set) = &self.set {
-            set.accounts.distrust();
+    /// Takes in notifications as they come. Nothing is awaited between what is heard and the
+    /// belief in it, so that a proof vouches for all that was heard before it.
+    async fn hear(
+        &self,
+        notifications: &mut mpsc::UnboundedReceiver<Notification>,
+        proofs: &Proofs,
+        work: mpsc::UnboundedSender<Work>,
+    ) -> Cause {
+        while let Some(first) = notifications.recv().await {
+            let mut users = HashSet::<UserId>::new();
+            let (mut all, mut proof) = (false, None);
+            let mut next = Some(first);
+            while let Some(notification) = next {
+                if notification.channel() == proofs.channel {
+                    proof = notification.payload().parse().ok().or(proof);
+                } else if notification.payload().is_empty() {
+                    all = true;
+                } else {
+                    users.insert(notification.payload().into());
+                }
+                next = notifications.try_recv().ok();
+            }
+            match all || users.len() > MOST_AT_ONCE {
+                true => self.all_changed(&work),
+                false => self.accounts_changed(users, &work),
+            }
+            if let Some(sent_at) = proof.and_then(|number| proofs.arrived(number)) {
+                self.changes.believe_until(sent_at + self.trust_limit);
+            }
         }
-        self.is_listening.send_replace(false);
+        Cause::ConnectionLost
     }
 
-    async fn consume_until_lost(&self, mut listening: Listening) -> Result<()> {
-        let mut next_probe = Instant::now() + self.heartbeat;
-        let mut probed_at = None;
-        loop {
-            let deadline = probed_at.map_or(next_probe, |probed: Instant| probed + LIMIT);
-            match timeout_at(deadline, listening.notifications.recv()).await {
-                Ok(Some(first)) => {
-                    let heard = listening.drain(first);
-                    if heard.probe {
-                        probed_at = None;
-                    }
-                    self.changed(&listening.client, heard).await?;
-                }
-                Ok(None) => return Err(Cause::ConnectionLost),
-                Err(_) if probed_at.is_some() => return Err(Cause::NoNotifications(LIMIT)),
-                Err(_) => {
-                    listening.probe().await?;
-                    probed_at = Some(Instant::now());
-                    next_probe = Instant::now() + self.heartbeat;
-                }
+    fn accounts_changed(&self, users: HashSet<UserId>, work: &mpsc::UnboundedSender<Work>) {
+        let Some(set) = &self.set else {
+            users.iter().for_each(|user| self.changes.announce(user));
+            return;
+        };
+        let unsettle = |user| {
+            let ticket = set.unsettle(&user);
+            (user, ticket)
+        };
+        let users: Vec<_> = users.into_iter().map(unsettle).collect();
+        if !users.is_empty() {
+            // The other end lives as long as the session.
+            let _ = work.send(Work::Accounts(users));
+        }
+    }
+
+    fn all_changed(&self, work: &mpsc::UnboundedSender<Work>) {
+        match &self.set {
+            None => self.changes.announce_all(),
+            Some(set) => {
+                set.distrust();
+                let _ = work.send(Work::All);
             }
         }
     }
 
-    async fn changed(&self, client: &Client, heard: Heard) -> Result<()> {
-        let may_be_missing = self
-            .set
-            .as_ref()
-            .is_some_and(|set| !set.accounts.is_trusted());
-        if heard.all || may_be_missing || heard.users.len() > MOST_AT_ONCE {
-            self.load(client).await?;
+    /// Reads what was heard of, and all accounts at an interval; and announces it.
+    async fn read(
+        &self,
+        reader: &Mutex<Arc<Reader>>,
+        mut queue: mpsc::UnboundedReceiver<Work>,
+        on_start: impl FnOnce() + Send,
+    ) -> Cause {
+        let current = || Arc::clone(&lock(reader));
+        if let Err(error) = self.load(&current()).await {
+            return error;
         }
-        if heard.all || heard.users.len() > MOST_AT_ONCE {
+        on_start();
+        let mut reread_at = Instant::now() + self.reread_interval;
+        loop {
+            let left = reread_at.saturating_duration_since(Instant::now());
+            let done = match timeout(left, queue.recv()).await {
+                Ok(Some(first)) => self.settle(&current(), first, &mut queue).await,
+                Ok(None) => return Cause::ConnectionLost,
+                Err(_) => {
+                    reread_at = Instant::now() + self.reread_interval;
+                    self.reread(reader).await
+                }
+            };
+            if let Err(error) = done {
+                return error;
+            }
+        }
+    }
+
+    async fn settle(
+        &self,
+        reader: &Reader,
+        first: Work,
+        queue: &mut mpsc::UnboundedReceiver<Work>,
+    ) -> Result<()> {
+        let Some(set) = &self.set else { return Ok(()) };
+        let (mut users, mut all) = (Vec::new(), false);
+        let mut next = Some(first);
+        while let Some(work) = next {
+            match work {
+                Work::Accounts(changed) => users.extend(changed),
+                Work::All => all = true,
+            }
+            next = queue.try_recv().ok();
+        }
+        if all || users.len() > MOST_AT_ONCE {
+            self.load(reader).await?;
             self.changes.announce_all();
             return Ok(());
         }
-        let users: Vec<UserId> = heard.users.into_iter().collect();
-        if let Some(set) = &self.set {
-            if !may_be_missing && !users.is_empty() {
-                set.follow_all(&self.queries, client, &users).await?;
-            }
+        let names: Vec<UserId> = users.iter().map(|(user, _)| user.clone()).collect();
+        let read = self.queries.states_of(&reader.client, &names);
+        let mut states = limited("reading changed accounts", LIMIT, read).await?;
+        for (user, ticket) in &users {
+            let state = states.get_mut(user).map(std::mem::take);
+            // Of several tickets the last one counts, and it may come behind.
+            let state = state.unwrap_or(AccountState::ACTIVE);
+            states.insert(user.clone(), state.clone());
+            set.settle(user, *ticket, state);
         }
-        users.iter().for_each(|user| self.changes.announce(user));
+        users
+            .iter()
+            .for_each(|(user, _)| self.changes.announce(user));
         Ok(())
     }
 
-    async fn load(&self, client: &Client) -> Result<()> {
-        match &self.set {
-            Some(set) => set.load(&self.queries, client).await,
-            None => Ok(()),
+    /// Reads all accounts on a new connection, which leads to where a new process would come: to
+    /// another server, if the one that is listened to is no longer the one that is written to.
+    async fn reread(&self, reader: &Mutex<Arc<Reader>>) -> Result<()> {
+        let new = Arc::new(Reader::connect(self).await?);
+        *lock(reader) = Arc::clone(&new);
+        // Those that changed without a notification are announced here.
+        let changed = self.load(&new).await?;
+        match changed.len() > MOST_AT_ONCE {
+            true => self.changes.announce_all(),
+            false => changed.iter().for_each(|user| self.changes.announce(user)),
         }
+        Ok(())
     }
-}
 
-/// A connection that notifications come on.
-struct Listening {
-    client: Client,
-    notifications: mpsc::UnboundedReceiver<Notification>,
-    /// A channel of this connection's own: what is notified there has to come back.
-    probe: String,
-    _driver: EndOnDrop,
-}
+    /// Loads the set, and says who is in another state than before.
+    async fn load(&self, reader: &Reader) -> Result<Vec<UserId>> {
+        let Some(set) = &self.set else {
+            return Ok(Vec::new());
+        };
+        let load = set.begin_load();
+        let read = self.queries.all_states(&reader.client);
+        let states = limited("loading the restricted accounts", LOAD_LIMIT, read).await?;
+        Ok(set.finish_load(&load, states).unwrap_or_default())
+    }
 
-/// What has come at a time.
-#[derive(Default)]
-struct Heard {
-    users: HashSet<UserId>,
-    all: bool,
-    probe: bool,
-}
-
-impl Listening {
-    /// Subscribes, and waits until a notification has come through: a pooler that shares
-    /// connections by the transaction takes the subscription and delivers nothing.
-    async fn subscribe(&mut self, schema: &Schema) -> Result<()> {
-        let sql = format!(
-            "LISTEN {}; LISTEN {}",
-            schema.channel(),
-            quoted(&self.probe)
-        );
-        let listened = async { Ok(self.client.batch_execute(&sql).await?) };
-        limited("subscribing", LIMIT, listened).await?;
-        self.probe().await?;
-        let deadline = Instant::now() + LIMIT;
+    /// Sends a proof at an interval, and ends where one does not come back.
+    async fn prove(
+        &self,
+        reader: &Mutex<Arc<Reader>>,
+        proofs: &Proofs,
+        work: mpsc::UnboundedSender<Work>,
+    ) -> Cause {
+        let mut table = lock(reader).table.clone();
         loop {
-            match timeout_at(deadline, self.notifications.recv()).await {
-                Ok(Some(notification)) if self.is_answer(&notification) => return Ok(()),
-                // Everything is loaded and announced after this.
-                Ok(Some(_)) => {}
-                Ok(None) => return Err(Cause::ConnectionLost),
-                Err(_) => return Err(Cause::NoNotifications(LIMIT)),
+            sleep(self.heartbeat).await;
+            let current = Arc::clone(&lock(reader));
+            let found = match proofs.send(&current.client, &self.schema).await {
+                Ok(found) => found,
+                Err(error) => return error,
+            };
+            // Another table has its name, as after `pg_restore --clean`.
+            if found != table {
+                self.all_changed(&work);
+                table = found;
+            }
+            if let Err(error) = proofs.wait().await {
+                return error;
             }
         }
     }
+}
 
-    async fn probe(&self) -> Result<()> {
-        let sql = format!("NOTIFY {}", quoted(&self.probe));
-        let notified = async { Ok(self.client.batch_execute(&sql).await?) };
-        limited("a notification", LIMIT, notified).await
-    }
+/// Says that the listener is away, whatever it was that ended it.
+struct SayAway<'a>(&'a Feed);
 
-    fn is_answer(&self, notification: &Notification) -> bool {
-        notification.channel() == self.probe
-    }
-
-    /// The notification and all that wait behind it.
-    fn drain(&mut self, first: Notification) -> Heard {
-        let mut heard = Heard::default();
-        let mut next = Some(first);
-        while let Some(notification) = next {
-            if self.is_answer(&notification) {
-                heard.probe = true;
-            } else if notification.payload().is_empty() {
-                heard.all = true;
-            } else {
-                heard.users.insert(notification.payload().into());
-            }
-            next = self.notifications.try_recv().ok();
+impl Drop for SayAway<'_> {
+    fn drop(&mut self) {
+        self.0.changes.distrust();
+        if let Some(set) = &self.0.set {
+            set.distrust();
         }
-        heard
+        self.0.is_listening.send_replace(false);
+        // What was wrong with this connection may be wrong with the others.
+        self.0.queries.renew_connections();
     }
-}
-
-async fn limited<T>(
-    what: &'static str,
-    limit: Duration,
-    answer: impl Future<Output = Result<T>>,
-) -> Result<T> {
-    match timeout(limit, answer).await {
-        Ok(answer) => answer,
-        Err(_) => Err(Cause::Timeout(what, limit)),
-    }
-}
-
-fn random() -> u64 {
-    RandomState::new().hash_one(0)
 }
 
 /// Between 0 and 1.

@@ -1,24 +1,34 @@
 //! Restrictions in PostgreSQL: for servers of many processes on many machines.
 
+mod connection_string;
 mod dial;
 mod error;
+mod line;
 mod listener;
 mod micros;
 mod options;
+mod pool;
 mod queries;
+mod race;
 mod schema;
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
 
-use tokio::sync::watch;
+use tokio::{sync::watch, time::timeout};
 
-pub use self::{error::PostgresStoreError, options::PostgresOptions};
 use self::{
-    listener::{EndOnDrop, Set},
+    dial::EndOnDrop,
+    line::{LIMIT, limited, lock},
+    listener::Feed,
     queries::Queries,
     schema::Schema,
 };
-use super::{RestrictionRecord, RestrictionStore};
+pub use self::{error::PostgresStoreError, options::PostgresOptions};
+use super::{ChangeRecord, RestrictionRecord, RestrictionStore, restricted_set::RestrictedSet};
 use crate::{
     account::{AccountState, RestrictionKind, UserId},
     changes::Changes,
@@ -31,11 +41,15 @@ use crate::{
 /// use tower_account_status::{Combined, store::PostgresStore};
 ///
 /// let restrictions = PostgresStore::connect("postgres://homeserver@localhost/matrix").await?;
-/// let store = Combined::by_token(
-///     |token| async move { owner_in_my_database(&token).await },
-///     restrictions.clone(),
-/// );
-/// # async fn owner_in_my_database(_: &str) -> Result<Option<String>, std::fmt::Error> { Ok(None) }
+/// // `Homeserver` is your `AccountStateStore`, which says whose a credential is.
+/// let store = Combined::new(Homeserver, restrictions.clone());
+/// # struct Homeserver;
+/// # impl tower_account_status::AccountStateStore for Homeserver {
+/// #     async fn access_token(&self, _: &str) -> tower_account_status::store::Answer { Ok(None) }
+/// #     tower_account_status::without! {
+/// #         application_service, login_name, third_party, login_token, refresh_token, state, changes
+/// #     }
+/// # }
 /// # drop(store);
 /// # Ok(())
 /// # }
@@ -58,29 +72,40 @@ use crate::{
 ///
 /// Triggers notify with `NOTIFY`, in the transaction of the change, whoever makes it: another
 /// process, or a person with psql. Each store has a connection that listens, and
-/// [announces](RestrictionStore::changes) what it hears, usually within a millisecond of the
+/// [announces](RestrictionStore::restriction_changes) what it hears, usually within a millisecond of the
 /// commit.
 ///
-/// News may be lost only while that connection is down. It is made again, after 0.1 seconds and
-/// then at intervals that grow to 10, and everything is announced once it listens, so that
-/// nothing from before the gap is trusted, and a request that waits is ended then if its account
-/// was restricted in between. A connection that dies without a word is noticed by
-/// [a notification to itself](PostgresOptions::with_heartbeat) within 20 seconds. Until then, and
-/// until it is made again ([`is_listening`](Self::is_listening)), a cache in front of this store
-/// bounds by its own time limit how old an answer can be; without a cache every look-up asks the
-/// database and none is old.
+/// News may be lost while that connection is down, or where something in between takes the
+/// subscription and delivers nothing. So each store sends [a notification](PostgresOptions::with_heartbeat)
+/// on another connection at an interval, and believes what it holds in memory only as long as the
+/// last one that has arrived is [young enough](PostgresOptions::with_trust_limit), 20 seconds;
+/// whoever reads the set compares the clock, so that this holds although the runtime that listens
+/// hangs or has been dropped. The connection is made again, after 0.1 seconds and then at
+/// intervals that grow to 10, and everything is announced once it listens, so that nothing from
+/// before the gap is trusted, and a request that waits is ended then if its account was restricted
+/// in between. Where the runtime has been dropped, the next look-up listens on its own.
+///
+/// Until then ([`is_listening`](Self::is_listening)), a cache in front of this store bounds by its
+/// own time limit how old an answer can be; without a cache every look-up asks the database and
+/// none is old.
+///
+/// The triggers fire also where logical replication changes the table. Rows that change without
+/// any trigger, because somebody disabled it or replaced the table, are found when the set is
+/// [read anew](PostgresOptions::with_reread_interval), every 60 seconds.
 ///
 /// Neither `LISTEN` nor prepared statements pass a pooler that shares connections by the
-/// transaction: connect to the database itself, and to the primary.
+/// transaction, and connecting through one fails: connect to the database itself, and to the
+/// primary.
 #[derive(Clone)]
 pub struct PostgresStore(Arc<Inner>);
 
 struct Inner {
     queries: Arc<Queries>,
-    set: Option<Set>,
+    set: Option<Arc<RestrictedSet>>,
     changes: Changes,
     is_listening: watch::Receiver<bool>,
-    _listener: EndOnDrop,
+    feed: Arc<Feed>,
+    listener: Mutex<EndOnDrop>,
 }
 
 impl PostgresStore {
@@ -104,37 +129,62 @@ impl PostgresStore {
         Ok(Schema::new(schema)?.migration_sql())
     }
 
-    /// Whether other processes' changes are being heard of.
+    /// Whether other processes' changes are being heard of: whether the last
+    /// [proof](PostgresOptions::with_heartbeat) of that is young enough.
     #[must_use]
     pub fn is_listening(&self) -> bool {
-        *self.0.is_listening.borrow()
+        *self.0.is_listening.borrow() && self.0.changes.is_believed()
     }
 
     /// Waits until [`is_listening`](Self::is_listening) says `listening`: for a log line or an
     /// alarm.
     pub async fn until_listening(&self, listening: bool) {
         let mut is_listening = self.0.is_listening.clone();
-        // The sender lives as long as this store.
-        let _ = is_listening.wait_for(|is| *is == listening).await;
+        while self.is_listening() != listening {
+            // A proof grows old without a word, and a young one says nothing either.
+            let now = Instant::now();
+            let until = self.0.changes.believed_until();
+            let left = until.map_or(Duration::MAX, |until| until.saturating_duration_since(now));
+            let wait = left.clamp(Duration::from_millis(10), Duration::from_secs(1));
+            // The sender lives as long as this store.
+            let _ = timeout(wait, is_listening.changed()).await;
+        }
     }
 
     /// What has to be true before a change is acknowledged.
     async fn changed(&self, user: &UserId) {
         if let Some(set) = &self.0.set {
-            set.follow(&self.0.queries, user).await;
+            let ticket = set.unsettle(user);
+            let state = limited("reading the new state", LIMIT, self.0.queries.state(user));
+            // Else the account is asked for until its notification has come.
+            if let Ok(state) = state.await {
+                set.settle(user, ticket, state);
+            }
         }
         self.0.changes.announce(user);
+    }
+
+    /// Listens again where the runtime has ended that did: on this one.
+    fn heal(&self) {
+        if *self.0.is_listening.borrow() {
+            return;
+        }
+        let mut listener = lock(&self.0.listener);
+        if listener.is_finished() {
+            *listener = self.0.feed.restart();
+        }
     }
 }
 
 impl RestrictionStore for PostgresStore {
     type Error = PostgresStoreError;
 
-    async fn state(&self, user: &UserId) -> Result<AccountState, PostgresStoreError> {
+    async fn state_of(&self, user: &str) -> Result<AccountState, PostgresStoreError> {
+        self.heal();
         Ok(self.0.queries.state(user).await?)
     }
 
-    async fn restrict(
+    async fn set_restriction(
         &self,
         user: &UserId,
         record: RestrictionRecord,
@@ -144,7 +194,12 @@ impl RestrictionStore for PostgresStore {
         Ok(())
     }
 
-    async fn lift(&self, user: &UserId, kind: RestrictionKind) -> Result<bool, PostgresStoreError> {
+    async fn lift_restriction(
+        &self,
+        user: &UserId,
+        kind: RestrictionKind,
+        _: &ChangeRecord,
+    ) -> Result<bool, PostgresStoreError> {
         let lifted = self.0.queries.lift(user, kind).await?;
         if lifted {
             self.changed(user).await;
@@ -168,11 +223,11 @@ impl RestrictionStore for PostgresStore {
         Ok(self.0.queries.restricted(after, limit).await?)
     }
 
-    fn peek_state(&self, user: &UserId) -> Option<AccountState> {
-        self.0.set.as_ref()?.accounts.peek(user)
+    fn peek_state_of(&self, user: &str) -> Option<AccountState> {
+        self.0.set.as_ref()?.peek(user)
     }
 
-    fn changes(&self) -> Option<Changes> {
+    fn restriction_changes(&self) -> Option<Changes> {
         Some(self.0.changes.clone())
     }
 }

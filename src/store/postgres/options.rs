@@ -1,6 +1,9 @@
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
-use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
 use tokio::sync::watch;
 use tokio_postgres::{
     Config, NoTls, Socket,
@@ -9,14 +12,16 @@ use tokio_postgres::{
 };
 
 use super::{
-    Inner, PostgresStore,
-    dial::{Dial, PoolDial, Tls},
-    error::{Cause, PostgresStoreError},
-    listener::{DIAL_LIMIT, Feed, Set},
+    Inner, PostgresStore, connection_string,
+    dial::{Dial, Hosts, Tls},
+    error::PostgresStoreError,
+    line::limited,
+    listener::Feed,
+    pool::Pool,
     queries::Queries,
     schema::Schema,
 };
-use crate::changes::Changes;
+use crate::{changes::Changes, store::restricted_set::RestrictedSet};
 
 /// How to connect a [`PostgresStore`].
 #[derive(Clone)]
@@ -27,12 +32,21 @@ pub struct PostgresOptions {
     schema: String,
     pool_size: usize,
     heartbeat: Duration,
+    trust_limit: Option<Duration>,
+    reread_interval: Duration,
     set_in_memory: bool,
 }
 
 impl PostgresOptions {
-    /// How long a connection may take to be had, and each host to answer.
-    const POOL_LIMIT: Duration = Duration::from_secs(5);
+    /// How long each host has, unless the connection string says otherwise.
+    const HOST_LIMIT: Duration = Duration::from_secs(2);
+    /// How long migrating has, beside the wait for its lock.
+    const MIGRATION_LIMIT: Duration = Duration::from_secs(60);
+    /// A proof has 5 seconds to come back, and as many to be sent.
+    const TRUST_AFTER_HEARTBEAT: Duration = Duration::from_secs(10);
+    /// What any clock can add, and any server bear.
+    const SHORTEST: Duration = Duration::from_millis(10);
+    const LONGEST: Duration = Duration::from_secs(3600);
 
     /// Takes a connection string, as
     /// `host=localhost user=synapse dbname=restrictions` or `postgres://user:password@host/database`
@@ -40,14 +54,16 @@ impl PostgresOptions {
     ///
     /// Without TLS, unless [`with_tls`](Self::with_tls) says how; a string with `sslmode=require`
     /// is then refused when connecting. Unless the string says otherwise, a connection whose peer
-    /// is silent is given up after 15 seconds (`tcp_user_timeout`, `keepalives_idle`) and an
-    /// attempt to connect after 5. Of several hosts the one that can be written to is taken.
+    /// is silent is given up after 15 seconds (`tcp_user_timeout`, `keepalives_idle`). Of several
+    /// hosts the first that can be written to is taken; `connect_timeout`, 2 seconds by default,
+    /// counts for each address of each host, from the first packet until it can be used.
     ///
     /// # Errors
     ///
-    /// If the string cannot be read.
+    /// If the string cannot be read. The error says what is wrong and shows nothing of the string,
+    /// since any piece of it may belong to a password.
     pub fn new(connection_string: &str) -> Result<Self, PostgresStoreError> {
-        let mut config: Config = connection_string.parse().map_err(Cause::ConnectionString)?;
+        let mut config = connection_string::parse(connection_string)?;
         let silence = Duration::from_secs(15);
         if config.get_tcp_user_timeout().is_none() {
             config.tcp_user_timeout(silence);
@@ -56,7 +72,7 @@ impl PostgresOptions {
             config.keepalives_idle(silence);
         }
         if config.get_connect_timeout().is_none() {
-            config.connect_timeout(Self::POOL_LIMIT);
+            config.connect_timeout(Self::HOST_LIMIT);
         }
         if config.get_application_name().is_none() {
             config.application_name("tower-account-status");
@@ -69,6 +85,8 @@ impl PostgresOptions {
             schema: Schema::DEFAULT.to_owned(),
             pool_size: 8,
             heartbeat: Duration::from_secs(10),
+            trust_limit: None,
+            reread_interval: Duration::from_secs(60),
             set_in_memory: false,
         })
     }
@@ -96,30 +114,54 @@ impl PostgresOptions {
         self
     }
 
-    /// Holds at most this many connections, 8 by default, beside the one that listens. At least
-    /// one.
+    /// Holds at most this many connections, 8 by default. At least one. Beside them there is one
+    /// that listens and one that proves that it hears; while the set is read anew, one more.
     pub fn with_pool_size(mut self, connections: usize) -> Self {
         self.pool_size = connections.max(1);
         self
     }
 
-    /// Checks at this interval, 10 seconds by default, that notifications still arrive. A
-    /// connection that died without a word is noticed within this and 10 seconds more.
+    /// Sends a proof that notifications arrive at this interval, 10 seconds by default. At least
+    /// 10 milliseconds and at most an hour.
+    ///
+    /// The proof is a notification, like that of a change, from another connection than the one
+    /// that listens. Where it does not come back within 5 seconds, the connection is made again.
     pub fn with_heartbeat(mut self, interval: Duration) -> Self {
-        self.heartbeat = interval;
+        self.heartbeat = interval.clamp(Self::SHORTEST, Self::LONGEST);
+        self
+    }
+
+    /// Believes what is in memory for this long after the last proof was sent: by default 10
+    /// seconds longer than the [interval](Self::with_heartbeat) of the proofs. At most two hours.
+    ///
+    /// This bounds how late a lock of another process can be whatever happens to the connection,
+    /// to what is between it and the server, or to the runtime that listens.
+    pub fn with_trust_limit(mut self, limit: Duration) -> Self {
+        self.trust_limit = Some(limit.clamp(Self::SHORTEST, 2 * Self::LONGEST));
+        self
+    }
+
+    /// Reads [the set in memory](Self::with_restricted_set_in_memory) anew at this interval, 60
+    /// seconds by default: rows may have changed without a notification. At least 10 milliseconds
+    /// and at most an hour.
+    ///
+    /// It is read on a new connection, so that a server which is no longer the primary is left.
+    /// Ten thousand restricted accounts take tens of milliseconds, a million seconds; answers are
+    /// given meanwhile.
+    pub fn with_reread_interval(mut self, interval: Duration) -> Self {
+        self.reread_interval = interval.clamp(Self::SHORTEST, Self::LONGEST);
         self
     }
 
     /// Holds the states of all restricted accounts in memory, so that
-    /// [`peek_state`](crate::RestrictionStore::peek_state) answers for every account, at once.
+    /// [`peek_state`](crate::RestrictionStore::peek_state_of) answers for every account, at once.
     ///
     /// A restricted account takes about 270 bytes, and its reason; others take nothing. The set is
     /// loaded when the store is connected and whenever the listener was away. This process's
-    /// changes are in it before they are acknowledged, those of other processes when their
-    /// notification arrives. While the listener is away it answers nothing and the database is
-    /// asked; what it says between a connection's silent death and the heartbeat that notices may
-    /// be out of date. A change that is made while the set is loaded is acknowledged when it is
-    /// in: a million accounts take seconds.
+    /// changes are in it before they are acknowledged; those of other processes count when their
+    /// notification arrives, and the database is asked for such an account until its new state is
+    /// known. Without a [young proof](Self::with_trust_limit) that notifications arrive it answers
+    /// nothing, and the database is asked.
     pub fn with_restricted_set_in_memory(mut self) -> Self {
         self.set_in_memory = true;
         self
@@ -135,55 +177,52 @@ impl PostgresOptions {
     /// shares connections by the transaction.
     pub async fn connect(self) -> Result<PostgresStore, PostgresStoreError> {
         let schema = Schema::new(&self.schema)?;
-        let manager = Manager::from_connect(
-            self.config.clone(),
-            PoolDial(Arc::clone(&self.dial)),
-            ManagerConfig {
-                recycling_method: RecyclingMethod::Fast,
-            },
-        );
-        let pool = Pool::builder(manager)
-            .max_size(self.pool_size)
-            .runtime(Runtime::Tokio1)
-            .wait_timeout(Some(Self::POOL_LIMIT))
-            .create_timeout(Some(DIAL_LIMIT))
-            .recycle_timeout(Some(Self::POOL_LIMIT))
-            .build()
-            .map_err(Cause::BuildPool)?;
-        let client = pool.get().await.map_err(Cause::Pool)?;
-        schema.migrate(&client).await?;
-        drop(client);
+        let limit_of_host = self.config.get_connect_timeout().copied();
+        let limit_of_host = limit_of_host.unwrap_or(Self::HOST_LIMIT);
+        let hosts = Arc::new(Hosts::new(self.dial, &self.config, limit_of_host));
+        let pool = Pool::new(Arc::clone(&hosts), self.pool_size);
+        let lease = pool.get().await?;
+        let migrated = schema.migrate(lease.connection()?.client());
+        limited("migrating the schema", Self::MIGRATION_LIMIT, migrated).await?;
+        lease.done();
 
         let queries = Arc::new(Queries::new(pool, &schema));
-        let set = self.set_in_memory.then(Set::default);
-        let changes = Changes::new();
+        let changes = Changes::needing_proof();
+        let set = self
+            .set_in_memory
+            .then(|| Arc::new(RestrictedSet::new(changes.clone())));
         let (sender, is_listening) = watch::channel(false);
-        let feed = Feed {
-            dial: self.dial,
-            config: self.config,
+        let trust_limit = self
+            .trust_limit
+            .unwrap_or(self.heartbeat + Self::TRUST_AFTER_HEARTBEAT);
+        let feed = Arc::new(Feed {
+            hosts,
             schema,
             heartbeat: self.heartbeat,
+            trust_limit,
+            reread_interval: self.reread_interval,
             queries: Arc::clone(&queries),
             set: set.clone(),
             changes: changes.clone(),
             is_listening: sender,
-        };
+        });
         let listener = feed.start().await?;
         Ok(PostgresStore(Arc::new(Inner {
             queries,
             set,
             changes,
             is_listening,
-            _listener: listener,
+            feed,
+            listener: Mutex::new(listener),
         })))
     }
 }
 
-/// Shows no password.
+/// Shows nothing of the connection string: where a password holds a space or an `@`, any part of it
+/// may hold a piece.
 impl fmt::Debug for PostgresOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PostgresOptions")
-            .field("config", &self.config)
             .field("schema", &self.schema)
             .field("pool_size", &self.pool_size)
             .field("heartbeat", &self.heartbeat)

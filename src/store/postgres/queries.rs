@@ -1,15 +1,19 @@
 //! The statements, and the pool that they go through.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
-use deadpool_postgres::{Object, Pool};
+use tokio::time::timeout;
 use tokio_postgres::{
     Client, Row as SqlRow,
-    error::SqlState,
     types::{ToSql, Type},
 };
 
-use super::{error::Cause, micros::Micros, schema::Schema};
+use super::{
+    error::{Cause, Fault},
+    micros::Micros,
+    pool::{Lease, Pool},
+    schema::Schema,
+};
 use crate::{
     account::{AccountState, Restriction, RestrictionKind, UserId},
     store::{
@@ -36,6 +40,9 @@ pub(super) struct Queries {
 impl Queries {
     /// How many restrictions are loaded at once.
     const PAGE: i64 = 10_000;
+    /// How long the server has for a look-up or a change. A request waits for its store for 5
+    /// seconds, unless a setting says otherwise: this is less, with another attempt.
+    const LIMIT: Duration = Duration::from_secs(2);
 
     pub(super) fn new(pool: Pool, schema: &Schema) -> Self {
         let table = schema.table();
@@ -72,11 +79,11 @@ impl Queries {
         }
     }
 
-    pub(super) async fn state(&self, user: &UserId) -> Result<AccountState> {
+    pub(super) async fn state(&self, user: &str) -> Result<AccountState> {
         if has_nul(user) {
             return Ok(AccountState::ACTIVE); // it cannot have been restricted
         }
-        let rows = self.rows(&self.state, &[&user.as_str()]).await?;
+        let rows = self.rows(&self.state, &[&user]).await?;
         let restrictions = rows.iter().map(|row| read_restriction(row, 0));
         restrictions.collect::<Result<_>>()
     }
@@ -124,8 +131,6 @@ impl Queries {
             return Err(Cause::Nul);
         }
         let until = record.restriction().until();
-        let client = self.pool.get().await?;
-        let statement = client.prepare_cached(&self.restrict).await?;
         let parameters: [&(dyn ToSql + Sync); 6] = [
             &user.as_str(),
             &record.kind().as_str(),
@@ -134,7 +139,9 @@ impl Queries {
             &set_by,
             &Micros(stored::to_micros(record.set_at())),
         ];
-        client.execute(&statement, &parameters).await?;
+        // The same row twice is the same row.
+        self.execute(&self.restrict, &parameters, Repeat::IsHarmless)
+            .await?;
         Ok(())
     }
 
@@ -142,10 +149,9 @@ impl Queries {
         if has_nul(user) {
             return Ok(false);
         }
-        let client = self.pool.get().await?;
-        let statement = client.prepare_cached(&self.lift).await?;
-        let lifted = client
-            .execute(&statement, &[&user.as_str(), &kind.as_str()])
+        let parameters: Parameters<'_> = &[&user.as_str(), &kind.as_str()];
+        let lifted = self
+            .execute(&self.lift, parameters, Repeat::IsAnotherChange)
             .await?;
         Ok(lifted > 0)
     }
@@ -187,36 +193,85 @@ impl Queries {
         }
     }
 
-    /// Reads through the pool: once more on another connection where the server has closed the
-    /// first, as after a restart.
+    /// Makes no further use of the connections that there are.
+    pub(super) fn renew_connections(&self) {
+        self.pool.renew();
+    }
+
+    /// Reads through the pool, and once more on a new connection where the first one is over, or
+    /// does not answer.
     async fn rows(&self, sql: &str, parameters: Parameters<'_>) -> Result<Vec<SqlRow>> {
-        let client = self.pool.get().await?;
-        match rows_of(&client, sql, parameters).await {
-            Err(error) if has_lost_connection(&error) => {
-                drop(Object::take(client));
-                let client = self.pool.get().await?;
-                Ok(rows_of(&client, sql, parameters).await?)
-            }
-            rows => Ok(rows?),
+        let mut lease = self.pool.get().await?;
+        for attempt in 0.. {
+            let asked = timeout(Self::LIMIT, lease.connection()?.query(sql, parameters)).await;
+            let error = match asked {
+                Ok(Ok(rows)) => {
+                    lease.done();
+                    return Ok(rows);
+                }
+                Ok(Err(error)) if error.is_final() => {
+                    lease.done();
+                    return Err(error.into());
+                }
+                Ok(Err(error)) => error.into(),
+                Err(_) => Cause::Timeout("a look-up", Self::LIMIT),
+            };
+            lease = self.another(lease, attempt, error).await?;
+        }
+        Err(Cause::ConnectionLost) // never reached
+    }
+
+    /// Changes through the pool, and once more on a new connection where the first one is over and
+    /// the change was not made by it.
+    async fn execute(&self, sql: &str, parameters: Parameters<'_>, repeat: Repeat) -> Result<u64> {
+        let mut lease = self.pool.get().await?;
+        for attempt in 0.. {
+            let asked = timeout(Self::LIMIT, lease.connection()?.execute(sql, parameters)).await;
+            let error = match asked {
+                Ok(Ok(changed)) => {
+                    lease.done();
+                    return Ok(changed);
+                }
+                Ok(Err(error)) if error.is_final() => {
+                    lease.done();
+                    return Err(error.into());
+                }
+                Ok(Err(error)) => {
+                    let is_known = error.as_db_error().is_some();
+                    if !is_known && (attempt > 0 || repeat == Repeat::IsAnotherChange) {
+                        lease.discard();
+                        return Err(Cause::NotKnown(Box::new(error.into())));
+                    }
+                    error.into()
+                }
+                Err(_) => {
+                    lease.discard();
+                    self.pool.renew();
+                    let error = Cause::Timeout("a change", Self::LIMIT);
+                    return Err(Cause::NotKnown(Box::new(error)));
+                }
+            };
+            lease = self.another(lease, attempt, error).await?;
+        }
+        Err(Cause::ConnectionLost) // never reached
+    }
+
+    /// A new connection in place of a bad one, once.
+    async fn another(&self, bad: Lease, attempt: u32, error: Cause) -> Result<Lease> {
+        bad.discard();
+        self.pool.renew();
+        match attempt {
+            0 => self.pool.get_new().await,
+            _ => Err(error),
         }
     }
 }
 
-async fn rows_of(
-    client: &Object,
-    sql: &str,
-    parameters: Parameters<'_>,
-) -> std::result::Result<Vec<SqlRow>, tokio_postgres::Error> {
-    let statement = client.prepare_cached(sql).await?;
-    client.query(&statement, parameters).await
-}
-
-fn has_lost_connection(error: &tokio_postgres::Error) -> bool {
-    error.is_closed()
-        || matches!(
-            error.code(),
-            Some(&SqlState::ADMIN_SHUTDOWN | &SqlState::CRASH_SHUTDOWN)
-        )
+/// What it does to make a change a second time, where nobody knows whether it was made.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Repeat {
+    IsHarmless,
+    IsAnotherChange,
 }
 
 fn has_nul(text: &str) -> bool {

@@ -1,6 +1,6 @@
 //! The tables, where they are, and how they come there.
 
-use tokio_postgres::Client;
+use tokio_postgres::{Client, types::Type};
 
 use super::error::Cause;
 
@@ -43,7 +43,8 @@ impl Schema {
     /// Leads from any earlier version, or from nothing, to the current one. It may be run again.
     ///
     /// The notifications come from triggers, so that they are in the transaction of the change
-    /// whoever makes it, a person with psql included.
+    /// whoever makes it, a person with psql included. They fire always: also where logical
+    /// replication makes the change, or a session that says it does.
     pub(super) fn migration_sql(&self) -> String {
         let schema = &self.quoted;
         format!(
@@ -55,7 +56,7 @@ CREATE TABLE IF NOT EXISTS {schema}.schema_version (
     version integer NOT NULL
 );
 CREATE TABLE IF NOT EXISTS {schema}.restrictions (
-    user_id text COLLATE "C" NOT NULL,
+    user_id text COLLATE "C" NOT NULL CHECK (user_id <> ''),
     kind text COLLATE "C" NOT NULL CHECK (kind IN ('deactivated', 'locked', 'suspended')),
     reason text,
     until timestamptz,
@@ -88,6 +89,8 @@ CREATE OR REPLACE TRIGGER notify_change AFTER INSERT OR UPDATE OR DELETE ON {sch
     FOR EACH ROW EXECUTE FUNCTION {schema}.notify_change();
 CREATE OR REPLACE TRIGGER notify_truncate AFTER TRUNCATE ON {schema}.restrictions
     FOR EACH STATEMENT EXECUTE FUNCTION {schema}.notify_change();
+ALTER TABLE {schema}.restrictions ENABLE ALWAYS TRIGGER notify_change;
+ALTER TABLE {schema}.restrictions ENABLE ALWAYS TRIGGER notify_truncate;
 INSERT INTO {schema}.schema_version (version) VALUES ({VERSION}) ON CONFLICT DO NOTHING;
 COMMIT;
 "#
@@ -106,13 +109,37 @@ COMMIT;
         if encoding != "UTF8" {
             return Err(Cause::Encoding(encoding));
         }
-        if self.version(client).await? == Some(VERSION) {
+        if self.version(client).await? == Some(VERSION) && self.identity(client).await.is_ok() {
             return Ok(());
         }
-        client.batch_execute(&self.migration_sql()).await?;
+        // Whoever hangs in the middle of a migration keeps nobody from saying so.
+        let begin = "BEGIN; SET LOCAL lock_timeout = '10s';";
+        let sql = self.migration_sql().replacen("BEGIN;", begin, 1);
+        if let Err(error) = client.batch_execute(&sql).await {
+            let _ = client.batch_execute("ROLLBACK").await;
+            return Err(error.into());
+        }
         match self.version(client).await? {
-            Some(_) => Ok(()),
+            Some(_) => self.identity(client).await.map(drop),
             None => Err(Cause::NoSchema),
+        }
+    }
+
+    /// Which table it is that has the name, where its triggers fire for every change.
+    pub(super) async fn identity(&self, client: &Client) -> Result<TableIdentity, Cause> {
+        let sql = "SELECT c.oid, c.relfilenode, (SELECT count(*) FROM pg_catalog.pg_trigger t \
+                   WHERE t.tgrelid = c.oid AND t.tgenabled = 'A' \
+                   AND t.tgname IN ('notify_change', 'notify_truncate')) \
+                   FROM pg_catalog.pg_class c WHERE c.oid = pg_catalog.to_regclass($1)";
+        let rows = client
+            .query_typed(sql, &[(&self.table(), Type::TEXT)])
+            .await?;
+        let Some(row) = rows.first() else {
+            return Err(Cause::NoSchema);
+        };
+        match row.try_get::<_, i64>(2)? {
+            2 => Ok(TableIdentity(row.try_get(0)?, row.try_get(1)?)),
+            _ => Err(Cause::NoTriggers),
         }
     }
 
@@ -137,6 +164,11 @@ COMMIT;
         }
     }
 }
+
+/// A table, and what holds its rows. Both are others after the table was dropped and made again,
+/// the latter also where all rows were written anew.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct TableIdentity(u32, u32);
 
 const CHANNEL_PREFIX: &str = "account_status:";
 

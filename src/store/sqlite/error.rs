@@ -1,4 +1,6 @@
-use std::{error::Error, fmt, io};
+use std::{error::Error, fmt, io, path::PathBuf};
+
+use rusqlite::ErrorCode;
 
 use crate::store::stored::UnknownKind;
 
@@ -6,19 +8,23 @@ use crate::store::stored::UnknownKind;
 ///
 /// Holds no user id, reason or credential.
 #[derive(Debug)]
-pub struct SqliteStoreError(Box<Cause>);
+pub struct SqliteStoreError(pub(super) Box<Cause>);
 
 /// What the module's own functions fail with. Converting a driver's error into the public one would
 /// make the driver's type a part of the public API.
 #[derive(Debug)]
 pub(super) enum Cause {
     Sqlite(rusqlite::Error),
+    Open { path: PathBuf, cause: Box<Cause> },
+    NoFile(PathBuf),
+    FileReplaced,
     NewerSchema { found: i64, known: usize },
     NotOurs,
     NoWal { mode: String },
     UnknownKind(String),
     Thread(io::Error),
     Stopped,
+    NobodyWaits,
 }
 
 impl From<Cause> for SqliteStoreError {
@@ -44,17 +50,57 @@ impl Cause {
         match self {
             Self::Sqlite(error) => matches!(
                 error.sqlite_error_code(),
-                Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked)
+                Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked)
             ),
             _ => false,
         }
     }
 }
 
+/// What can be done about a failure of SQLite.
+fn advice(error: &rusqlite::Error) -> &'static str {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::CannotOpen) => {
+            "SQLite cannot open the file: does its folder exist, and may this process write there?"
+        }
+        Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => {
+            "the file is no SQLite database, or it is damaged"
+        }
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
+            "another process is writing to the file and does not end"
+        }
+        Some(ErrorCode::DiskFull) => "the disk is full",
+        Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => {
+            "this process may not write to the file or its folder"
+        }
+        Some(ErrorCode::SystemIoFailure) => "the operating system could not read or write the file",
+        Some(ErrorCode::ConstraintViolation) => {
+            "the table's constraints do not allow that: is the user id empty?"
+        }
+        _ => "SQLite failed",
+    }
+}
+
 impl fmt::Display for SqliteStoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &*self.0 {
-            Cause::Sqlite(_) => f.write_str("SQLite failed"),
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Cause::Sqlite(error) => f.write_str(advice(error)),
+            Cause::Open { path, cause } => write!(f, "cannot open {}: {cause}", path.display()),
+            Cause::NoFile(path) => write!(
+                f,
+                "{path:?} is not the path of a file; `open_in_memory` makes a database that is in \
+                 no file"
+            ),
+            Cause::FileReplaced => f.write_str(
+                "the path no longer leads to the database file that was opened: put that file back, \
+                 or call `SqliteStore::reopen` to use what is there now",
+            ),
             Cause::NewerSchema { found, known } => write!(
                 f,
                 "the file's schema is version {found} and this program knows versions up to \
@@ -73,6 +119,7 @@ impl fmt::Display for SqliteStoreError {
                 write!(f, "the file holds a restriction of unknown kind {kind:?}")
             }
             Cause::Thread(_) => f.write_str("a thread for the database could not be started"),
+            Cause::NobodyWaits => f.write_str("nobody waited for the change any longer"),
             Cause::Stopped => f.write_str("the database's thread has stopped"),
         }
     }
@@ -80,7 +127,14 @@ impl fmt::Display for SqliteStoreError {
 
 impl Error for SqliteStoreError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match &*self.0 {
+        self.0.source()
+    }
+}
+
+impl Error for Cause {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Cause::Open { cause, .. } => cause.source(),
             Cause::Sqlite(error) => Some(error),
             Cause::Thread(error) => Some(error),
             _ => None,

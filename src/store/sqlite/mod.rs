@@ -1,9 +1,11 @@
 //! Restrictions in one SQLite file: for servers of one machine, with no database to run.
 
 mod error;
+mod file;
 mod queries;
 mod schema;
 mod threads;
+mod writer;
 
 use std::{
     fmt,
@@ -18,10 +20,12 @@ use tokio::sync::oneshot;
 pub use self::error::SqliteStoreError;
 use self::{
     error::Cause,
+    file::{FileState, checked_path},
     schema::Location,
-    threads::{Change, Read, Task},
+    threads::Read,
+    writer::{Change, Shared, Task, Writer},
 };
-use super::{RestrictionRecord, RestrictionStore, restricted_set::RestrictedSet};
+use super::{ChangeRecord, RestrictionRecord, RestrictionStore, restricted_set::RestrictedSet};
 use crate::{
     account::{AccountState, RestrictionKind, UserId},
     changes::Changes,
@@ -34,11 +38,15 @@ use crate::{
 /// use tower_account_status::{Combined, store::SqliteStore};
 ///
 /// let restrictions = SqliteStore::open("/var/lib/homeserver/restrictions.db").await?;
-/// let store = Combined::by_token(
-///     |token| async move { owner_in_my_database(&token).await },
-///     restrictions.clone(),
-/// );
-/// # async fn owner_in_my_database(_: &str) -> Result<Option<String>, std::fmt::Error> { Ok(None) }
+/// // `Homeserver` is your `AccountStateStore`, which says whose a credential is.
+/// let store = Combined::new(Homeserver, restrictions.clone());
+/// # struct Homeserver;
+/// # impl tower_account_status::AccountStateStore for Homeserver {
+/// #     async fn access_token(&self, _: &str) -> tower_account_status::store::Answer { Ok(None) }
+/// #     tower_account_status::without! {
+/// #         application_service, login_name, third_party, login_token, refresh_token, state, changes
+/// #     }
+/// # }
 /// # drop(store);
 /// # Ok(())
 /// # }
@@ -51,10 +59,17 @@ use crate::{
 /// # Durability
 ///
 /// The file has a write-ahead log (two files beside it, `-wal` and `-shm`) and is written with
-/// `synchronous=FULL`: what [`restrict`](RestrictionStore::restrict) and
-/// [`lift`](RestrictionStore::lift) have acknowledged survives a killed process, and a power
-/// failure as far as the disk tells the truth. It has to be on a local file system, and must not
-/// be replaced by another file while it is open.
+/// `synchronous=FULL`: what [`restrict`](RestrictionStore::set_restriction) and
+/// [`lift`](RestrictionStore::lift_restriction) have acknowledged survives a killed process, and a power
+/// failure as far as the disk tells the truth. It has to be on a local file system.
+///
+/// The file and the two beside it must stay where they are. Where they are deleted, moved away, or
+/// replaced by others while they are open, that is noticed within the poll interval: every look-up
+/// and every change fails from then on, until the same files are back or
+/// [`reopen`](SqliteStore::reopen) is called. Another file is never adopted by itself. A change that
+/// was acknowledged in the interval before is in the file that is gone. What cannot be noticed is a
+/// file that is overwritten in place (`cp` over it): restore a backup while no process has the file
+/// open.
 ///
 /// # Threads
 ///
@@ -63,14 +78,15 @@ use crate::{
 ///
 /// # Changes made by other processes
 ///
-/// [`state`](RestrictionStore::state) reads the file and sees them at once. To tell those who
+/// [`state`](RestrictionStore::state_of) reads the file and sees them at once. To tell those who
 /// wait, and to keep [the set in memory](SqliteOptions::with_restricted_set_in_memory) current,
 /// the file is looked at every 100 ms
 /// ([a setting](SqliteOptions::with_poll_interval)); a change is then
-/// [announced](RestrictionStore::changes) for all accounts, since the file does not say whose it
+/// [announced](RestrictionStore::restriction_changes) for all accounts, since the file does not say whose it
 /// was. The look costs microseconds.
 ///
-/// A change waits at most 5 seconds for another process that is writing, and fails then.
+/// A change waits at most 3 seconds for another process that is writing, and fails then. A change
+/// that nobody waits for any longer is not made.
 #[derive(Clone)]
 pub struct SqliteStore(Arc<Inner>);
 
@@ -102,14 +118,16 @@ impl SqliteOptions {
     }
 
     /// Looks for other processes' changes at this interval, which bounds how late they are heard
-    /// of. At least a millisecond.
+    /// of. At least a millisecond and at most a minute.
+    ///
+    /// What is in memory is believed for two intervals and a second after the last look.
     pub fn with_poll_interval(mut self, interval: Duration) -> Self {
-        self.poll_interval = interval.max(Duration::from_millis(1));
+        self.poll_interval = interval.clamp(Duration::from_millis(1), Duration::from_secs(60));
         self
     }
 
     /// Holds the states of all restricted accounts in memory, so that
-    /// [`peek_state`](RestrictionStore::peek_state) answers for every account, at once.
+    /// [`peek_state`](RestrictionStore::peek_state_of) answers for every account, at once.
     ///
     /// A restricted account takes about 270 bytes, and its reason; others take nothing. The set is
     /// loaded when the store is opened. This process's changes are in it before they are
@@ -124,10 +142,12 @@ impl SqliteOptions {
     ///
     /// # Errors
     ///
-    /// If the file cannot be opened or made, is another program's, has a newer schema, or stays
-    /// locked by another process for 5 seconds.
+    /// If the path is empty or `:memory:`, the file cannot be opened or made, is another program's,
+    /// has a newer schema, or stays locked by another process for 3 seconds.
     pub async fn open(self, path: impl AsRef<Path>) -> Result<SqliteStore, SqliteStoreError> {
-        self.start(Location::File(path.as_ref().to_owned())).await
+        let path = checked_path(path.as_ref())?;
+        let opened = self.start(Location::File(path.clone())).await;
+        opened.map_err(|SqliteStoreError(cause)| Cause::Open { path, cause }.into())
     }
 
     /// Makes a database in memory, which ends with the store: for tests.
@@ -140,24 +160,31 @@ impl SqliteOptions {
     }
 
     async fn start(self, location: Location) -> Result<SqliteStore, SqliteStoreError> {
-        let changes = Changes::new();
-        let set = self.set_in_memory.then(Arc::<RestrictedSet>::default);
+        let changes = match location {
+            Location::Memory => Changes::new(),
+            Location::File(_) => Changes::needing_proof(),
+        };
+        let set = self
+            .set_in_memory
+            .then(|| Arc::new(RestrictedSet::new(changes.clone())));
+        let file = Arc::<FileState>::default();
         let (tasks, queue) = mpsc::channel();
-        threads::start_writer(
-            location.clone(),
-            self.poll_interval,
-            set.clone(),
-            changes.clone(),
-            queue,
-        )
-        .await?;
+        let shared = Shared {
+            location: location.clone(),
+            poll_interval: self.poll_interval,
+            set: set.clone(),
+            changes: changes.clone(),
+            file: Arc::clone(&file),
+        };
+        threads::start_writer(move || Writer::open(shared), queue).await?;
         let reads = match location {
             Location::Memory => None,
             Location::File(_) => {
                 let (reads, queue) = mpsc::channel();
                 let queue = Arc::new(Mutex::new(queue));
                 for _ in 0..Self::READERS {
-                    threads::start_reader(location.clone(), Arc::clone(&queue)).await?;
+                    let (file, queue) = (Arc::clone(&file), Arc::clone(&queue));
+                    threads::start_reader(location.clone(), file, queue).await?;
                 }
                 Some(reads)
             }
@@ -196,6 +223,21 @@ impl SqliteStore {
         SqliteOptions::new().open_in_memory().await
     }
 
+    /// Opens the file again that is at the path now, whichever it is, and makes it where it is
+    /// missing: after the one that was open has been [replaced](SqliteStore#durability).
+    ///
+    /// # Errors
+    ///
+    /// As [`SqliteOptions::open`]. The store then goes on failing.
+    pub async fn reopen(&self) -> Result<(), SqliteStoreError> {
+        let (reply, answer) = oneshot::channel();
+        self.0
+            .tasks
+            .send(Task::Reopen(reply))
+            .map_err(|_| Cause::Stopped)?;
+        Ok(answer.await.map_err(|_| Cause::Stopped)??)
+    }
+
     async fn read<T: Send + 'static>(
         &self,
         read: impl FnOnce(&Connection) -> Result<T, Cause> + Send + 'static,
@@ -220,13 +262,13 @@ impl SqliteStore {
 impl RestrictionStore for SqliteStore {
     type Error = SqliteStoreError;
 
-    async fn state(&self, user: &UserId) -> Result<AccountState, SqliteStoreError> {
-        let user = user.clone();
+    async fn state_of(&self, user: &str) -> Result<AccountState, SqliteStoreError> {
+        let user = UserId::from(user);
         self.read(move |connection| queries::state(connection, &user))
             .await
     }
 
-    async fn restrict(
+    async fn set_restriction(
         &self,
         user: &UserId,
         record: RestrictionRecord,
@@ -235,7 +277,12 @@ impl RestrictionStore for SqliteStore {
         Ok(())
     }
 
-    async fn lift(&self, user: &UserId, kind: RestrictionKind) -> Result<bool, SqliteStoreError> {
+    async fn lift_restriction(
+        &self,
+        user: &UserId,
+        kind: RestrictionKind,
+        _: &ChangeRecord,
+    ) -> Result<bool, SqliteStoreError> {
         self.change(user, Change::Lift(kind)).await
     }
 
@@ -259,11 +306,11 @@ impl RestrictionStore for SqliteStore {
             .await
     }
 
-    fn peek_state(&self, user: &UserId) -> Option<AccountState> {
+    fn peek_state_of(&self, user: &str) -> Option<AccountState> {
         self.0.set.as_ref()?.peek(user)
     }
 
-    fn changes(&self) -> Option<Changes> {
+    fn restriction_changes(&self) -> Option<Changes> {
         Some(self.0.changes.clone())
     }
 }

@@ -1,10 +1,10 @@
 //! The statements.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::SystemTime};
 
 use rusqlite::{Connection, OptionalExtension as _, Row as SqlRow, params};
 
-use super::error::Cause;
+use super::{error::Cause, schema::EARLIEST_MICROS};
 use crate::{
     account::{AccountState, RestrictionKind, UserId},
     store::{
@@ -106,11 +106,19 @@ pub(super) fn restrict(
         user.as_str(),
         record.kind().as_str(),
         record.restriction().reason(),
-        record.restriction().until().map(stored::to_micros),
+        record.restriction().until().map(micros),
         record.set_by().map(UserId::as_str),
-        stored::to_micros(record.set_at()),
+        micros(record.set_at()),
     ])?;
     Ok(())
+}
+
+/// A time as the table holds it: one shortly after 1970 is stored as 1970, which has passed alike.
+fn micros(time: SystemTime) -> i64 {
+    match stored::to_micros(time) {
+        1..EARLIEST_MICROS => 0,
+        micros => micros,
+    }
 }
 
 pub(super) fn lift(connection: &Connection, user: &UserId, kind: RestrictionKind) -> Result<bool> {

@@ -6,12 +6,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use super::error::Cause;
 
-/// How long a change, or opening the file, waits for another process that is writing.
-pub(super) const BUSY_LIMIT: Duration = Duration::from_secs(5);
+/// How long a change, or opening the file, waits for another process that is writing: less than a
+/// request waits for its store.
+pub(super) const BUSY_LIMIT: Duration = Duration::from_secs(3);
 
 /// Marks the file as one of ours (`PRAGMA application_id`): `MASt`.
 const APPLICATION_ID: i64 = 0x4d41_5374;
@@ -19,17 +20,21 @@ const APPLICATION_ID: i64 = 0x4d41_5374;
 /// What leads from each version of the schema to the next. `PRAGMA user_version` counts them.
 const MIGRATIONS: [&str; 1] = [
     // A user id is compared byte by byte: the collation of a column is BINARY unless it says
-    // otherwise. Times are microseconds since 1970.
+    // otherwise. Times are microseconds since 1970; what would be a time of 1970 to 1973 is refused,
+    // because it was meant in milliseconds or seconds. `EARLIEST_MICROS` is the same number.
     "CREATE TABLE restrictions (
-        user_id TEXT NOT NULL,
+        user_id TEXT NOT NULL CHECK (user_id <> ''),
         kind TEXT NOT NULL CHECK (kind IN ('deactivated', 'locked', 'suspended')),
         reason TEXT,
-        until INTEGER,
+        until INTEGER CHECK (until <= 0 OR until >= 100000000000000),
         set_by TEXT,
-        set_at INTEGER NOT NULL,
+        set_at INTEGER NOT NULL CHECK (set_at <= 0 OR set_at >= 100000000000000),
         PRIMARY KEY (user_id, kind)
     ) STRICT, WITHOUT ROWID",
 ];
+
+/// The first time after 1970 that the table holds, in microseconds since then: in March of 1973.
+pub(super) const EARLIEST_MICROS: i64 = 100_000_000_000_000;
 
 /// Where the database is.
 #[derive(Clone)]
@@ -66,7 +71,13 @@ pub(super) fn open_reader(location: &Location) -> Result<Connection, Cause> {
 
 fn open(location: &Location) -> Result<Connection, Cause> {
     let connection = match location {
-        Location::File(path) => Connection::open(path)?,
+        // A path is a path, and no URI with parameters.
+        Location::File(path) => Connection::open_with_flags(
+            path,
+            OpenFlags::SQLITE_OPEN_READ_WRITE
+                | OpenFlags::SQLITE_OPEN_CREATE
+                | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+        )?,
         Location::Memory => Connection::open_in_memory()?,
     };
     connection.pragma_update(None, "trusted_schema", false)?;

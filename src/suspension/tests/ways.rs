@@ -205,6 +205,7 @@ const ACTS: &[(&str, &[Way])] = &[
         ("PUT", "/_synapse/admin/v1/suspend/@bob:hs", r#"{"suspend":true}"#),
         ("POST", "/_dendrite/admin/resetPassword/@bob:hs", "{}"),
         ("POST", "admin/quarantine_media/!r", "{}"),
+        ("GET", "/_dendrite/admin/fulltext/reindex", ""),
         ("POST", "/_matrix/media/{version}/admin/quarantine/room/!r", "{}"),
     ]),
     ("read as an administrator", &[

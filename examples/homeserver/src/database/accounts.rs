@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use tower_account_status::{
-    Account, AccountState, LoginIdentifier, Restriction, RestrictionKind, UserId,
+    Account, AccountState, Credential, Restriction, RestrictionKind, ThirdParty, UserId,
 };
 
 use crate::time;
@@ -18,21 +18,23 @@ pub(crate) enum Named {
 
 impl Named {
     /// `None` if this server cannot have such an account.
-    pub(crate) fn new(server_name: &str, identifier: LoginIdentifier<'_>) -> Option<Self> {
+    pub(crate) fn new(server_name: &str, identifier: Credential<'_>) -> Option<Self> {
         match identifier {
-            LoginIdentifier::User(user) if user.starts_with('@') => {
+            Credential::LoginName(user) if user.starts_with('@') => {
                 Some(Self::User(user.to_owned()))
             }
-            LoginIdentifier::User(localpart) => {
+            Credential::LoginName(localpart) => {
                 Some(Self::User(format!("@{localpart}:{server_name}")))
             }
-            LoginIdentifier::ThirdParty { medium, address } => Some(Self::ThirdParty {
-                medium: medium.to_owned(),
-                address: address.to_owned(),
-            }),
+            Credential::ThirdParty(ThirdParty::Address { medium, address }) => {
+                Some(Self::ThirdParty {
+                    medium: medium.to_owned(),
+                    address: address.to_owned(),
+                })
+            }
             // This server keeps phone numbers in their international form, and knows no country's
             // rules for another.
-            LoginIdentifier::Phone { phone, .. } => Some(Self::ThirdParty {
+            Credential::ThirdParty(ThirdParty::Phone { phone, .. }) => Some(Self::ThirdParty {
                 medium: "msisdn".to_owned(),
                 address: phone.chars().filter(char::is_ascii_digit).collect(),
             }),

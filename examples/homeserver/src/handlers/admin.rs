@@ -81,7 +81,10 @@ pub(crate) async fn set_lock(
     Path(user): Path<Target>,
     Json(body): Json<SetRestriction>,
 ) -> Answer {
-    let user = target(&server, admin, user.0, Access::Change).await?.user;
+    let user = target(&server, admin, user.0, Access::Change)
+        .await?
+        .into_parts()
+        .0;
     let lock = body.read(RestrictionKind::Locked)?;
     let account = change(&server, user, move |connection, user| {
         accounts::set_lock(connection, user, lock.as_ref())
@@ -96,7 +99,10 @@ pub(crate) async fn set_suspended(
     Path(user): Path<Target>,
     Json(body): Json<SetRestriction>,
 ) -> Answer {
-    let user = target(&server, admin, user.0, Access::Change).await?.user;
+    let user = target(&server, admin, user.0, Access::Change)
+        .await?
+        .into_parts()
+        .0;
     let suspension = body.read(RestrictionKind::Suspended)?;
     let account = change(&server, user, move |connection, user| {
         accounts::set_suspended(connection, user, suspension.as_ref())
@@ -158,6 +164,6 @@ async fn change(
 
 fn is_in_force(account: &Account, kind: RestrictionKind) -> bool {
     let now = SystemTime::now();
-    let restriction = account.state.restriction(kind);
+    let restriction = account.state().restriction(kind);
     restriction.is_some_and(|restriction| restriction.is_in_force(now))
 }

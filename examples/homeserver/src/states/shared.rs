@@ -8,10 +8,10 @@ use std::{convert::Infallible, error::Error, sync::Arc};
 use axum::{Extension, extract::Request, response::Response};
 use tower::{Layer, Service};
 use tower_account_status::{
-    AccessToken, AccountDirectory, AccountModerationLayer, AccountStateStore, AccountStatusLayer,
-    Authentication, CachedStore, Combined, Credential, CredentialOwner, RestrictionKind,
-    RestrictionStore, UserId,
+    AccountDirectory, AccountModerationLayer, AccountStateStore, AccountStatusLayer,
+    Authentication, CachedStore, Combined, RestrictionKind, RestrictionStore, UserId, forward,
     store::{PostgresStore, postgres::PostgresStoreError},
+    without,
 };
 
 use crate::{
@@ -34,7 +34,7 @@ impl States {
 
     pub(crate) async fn deactivate(&self, user: &UserId) -> Result<(), PostgresStoreError> {
         let deactivated = RestrictionKind::Deactivated;
-        self.0.restrict(user, deactivated.into()).await
+        self.0.set_restriction(user, deactivated.into()).await
     }
 
     /// The router, around it the endpoints for administrators, and around all of it the layer that
@@ -59,12 +59,13 @@ impl States {
 /// Whose a credential is. That alone is cached: who is logged in is looked up by each handler.
 struct Owner(Arc<Homeserver>);
 
-impl CredentialOwner for Owner {
-    type Error = database::Error;
-
-    async fn owner(&self, credential: Credential<'_>) -> Result<Option<UserId>, Self::Error> {
-        self.0.account(credential).await
+impl AccountStateStore for Owner {
+    forward! {
+        0 => access_token, application_service, login_name, third_party, login_token,
+        refresh_token, event_sender
     }
+    // The states of this server stand in the shared store.
+    without! { state, changes }
 }
 
 struct Directory(Arc<Homeserver>);
@@ -72,8 +73,8 @@ struct Directory(Arc<Homeserver>);
 impl AccountDirectory for Directory {
     type Error = database::Error;
 
-    async fn authenticate(&self, access: AccessToken<'_>) -> Result<Authentication, Self::Error> {
-        let hash = hash_token(access.token().expose());
+    async fn authenticate(&self, token: &str) -> Result<Authentication, Self::Error> {
+        let hash = hash_token(token.as_bytes());
         let session = self
             .0
             .database
@@ -114,6 +115,6 @@ impl AccountDirectory for Directory {
             .read(move |connection| accounts::by_id(connection, &user))
             .await?;
         let deactivated = RestrictionKind::Deactivated;
-        Ok(account.is_some_and(|account| account.state.restriction(deactivated).is_none()))
+        Ok(account.is_some_and(|account| account.state().restriction(deactivated).is_none()))
     }
 }

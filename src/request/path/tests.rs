@@ -1,0 +1,198 @@
+use super::{
+    Forgiving, decode_fully, is_one_plain_segment, is_plain, lenient_text, segment_is,
+    undisputed_last_segment,
+};
+
+#[test]
+fn rule_6_a_plain_rest_has_no_hidden_structure() {
+    for plain in [
+        "",
+        "v1/version",
+        "token",
+        "v1/event/%24abc%3Aserver",
+        "a.b/..c",
+    ] {
+        assert!(is_plain(plain), "{plain}");
+    }
+    for odd in [
+        "/",
+        "a//b",
+        "a/",
+        "../client",
+        "%2e%2e/client",
+        "%252E./x",
+        "a/%2F/b",
+        "a\\b",
+        "a%5Cb",
+        "a%5c..",
+        "./x",
+        "a/..;/b",
+        "%2525252e",
+        // What only some decoders understand.
+        "%c0%ae%c0%ae/x",
+        "a%c0%afb",
+        "%e0%80%ae./x",
+        "%ff",
+        "%u002e%u002e/x",
+        "100%",
+        "a%25zz",
+        "%ef%bc%8e./x",
+        "a%ef%bc%8fb",
+        "%e2%80%a5/x",
+        "..%20/x",
+        "..%23/x",
+        "..%3Fa/x",
+    ] {
+        assert!(!is_plain(odd), "{odd}");
+    }
+}
+
+#[test]
+fn rule_6_a_single_segment() {
+    for one in ["oidc", "oidc%3A1", "a%2Eb", "a.b", "a;b"] {
+        assert!(is_one_plain_segment(one), "{one}");
+    }
+    for odd in [
+        "", "..", "%2e%2e", "a/b", "a%2fb", "a%252Fb", ";a", "a%5Cb", "a%09b",
+    ] {
+        assert!(!is_one_plain_segment(odd), "{odd}");
+    }
+}
+
+#[test]
+fn rule_10_a_forgiving_reading_finds_the_endpoint() {
+    for odd in [
+        "/a/login",
+        "/a//login",
+        "/a%2flogin",
+        "\\a\\login",
+        "/a%5Clogin",
+        "/a%252Flogin",
+        "/a%252flogin//",
+        "/a%%32flogin",
+        "/a/;/login/;x",
+        "/a%c0%aflogin",
+        "/a%e0%80%aflogin",
+        "/a%c0%af%c1%acogin",
+        "/a%u002flogin",
+        "/a%25u005clogin",
+    ] {
+        let path = Forgiving::read(odd);
+        let segments: Vec<&str> = path.segments_from_the_end().collect();
+        assert_eq!(segments, ["login", "a"], "{odd}");
+        assert!(!path.has_dots, "{odd}");
+    }
+    for odd in [
+        "/a/./login",
+        "/a/b/../login",
+        "/%252e%252e/login",
+        "/login/..;x",
+        "/a/%c0%ae%c0%ae/login",
+        "/a/%u002e%u002e/login",
+        "/a/login%3Fx",
+        "/login/%23x",
+        "/login%00.png",
+        "/a/..%20/login",
+    ] {
+        assert!(Forgiving::read(odd).has_dots, "{odd}");
+    }
+    for login in [
+        "login",
+        "%6cOgin",
+        "login;x=1",
+        "login%20",
+        "login%3Fx",
+        "login ",
+    ] {
+        assert!(segment_is(login, "login"), "{login}");
+    }
+    assert!(!segment_is("logins", "login"));
+    assert!(!segment_is("logi", "login"));
+}
+
+#[test]
+fn rule_6_decoding_goes_on_until_nothing_is_left_to_decode() {
+    for (encoded, decoded) in [
+        ("", ""),
+        ("%", "%"),
+        ("%2", "%2"),
+        ("%zz%41", "%zzA"),
+        ("%2%35%35", "%5"),
+        ("%%32%35%32%65", "."),
+        ("%25252e", "."),
+        ("a%2525zz", "a%zz"),
+    ] {
+        assert_eq!(
+            *decode_fully(encoded.as_bytes()),
+            *decoded.as_bytes(),
+            "{encoded}"
+        );
+    }
+}
+
+#[test]
+fn an_encoding_of_an_encoding_of_an_encoding_costs_no_more_than_its_length() {
+    let nested = format!("%{}2e", "25".repeat(32_000));
+    let started = std::time::Instant::now();
+    assert_eq!(*decode_fully(nested.as_bytes()), *b".");
+    // Decoding it again and again took several seconds.
+    assert!(started.elapsed() < std::time::Duration::from_millis(500));
+}
+
+#[test]
+fn rule_10_a_last_segment_that_no_router_disputes() {
+    for (path, last) in [
+        ("/a/b", "b"),
+        ("b", "b"),
+        ("/a/../b", "b"),
+        ("/a;x/b", "b"),
+        ("/a%2fb/%21c%3Ad", "%21c%3Ad"),
+        ("/a/...", "..."),
+    ] {
+        assert_eq!(undisputed_last_segment(path), Some(last), "{path}");
+    }
+    for path in [
+        "",
+        "/",
+        "/a/",
+        "/a/.",
+        "/a/..",
+        "/a/b;x",
+        "/a/;",
+        "/a/b\\c",
+        "/a/b%2Fc",
+        "/a/%2e%2e",
+        "/a/b%3bx",
+        "/a/%252e",
+        "/a/b%",
+        "/a/%6",
+        "/a/%%32f",
+        "/a/b%3Fx",
+        "/a/b%23x",
+        "/a/b%00",
+        "/a/b%20",
+        "/a/b%c0%afc",
+        "/a/b%u002fc",
+    ] {
+        assert_eq!(undisputed_last_segment(path), None, "{path}");
+    }
+}
+
+#[test]
+fn lenient_decoders_are_followed_and_nothing_else_changes() {
+    for (bytes, text) in [
+        (&b"a\xc0\xaeb"[..], "a.b"),
+        (b"\xe0\x80\xaf\xf0\x80\x80\xaf", "//"),
+        (b"%u002E%u00e4", ".\u{e4}"),
+        (b"%u12", "%u12"),
+        (b"%", "%"),
+        (b"\xc0", "\u{fffd}"),
+        (b"\xc0a", "\u{fffd}a"),
+        (
+            "\u{905}\u{1f600}a\u{e4}".as_bytes(),
+            "\u{905}\u{1f600}a\u{e4}",
+        ),
+    ] {
+        assert_eq!(lenient_text(bytes), text, "{bytes:?}");
+    }
+}

@@ -1,0 +1,283 @@
+//! What the layer asks of a server, as a trait.
+
+use std::future::Future;
+
+use super::{StoreError, ask};
+use crate::{
+    account::{Account, AccountState, UserId},
+    changes::Changes,
+    credential::{Credential, ThirdParty},
+};
+
+/// Whose a credential is: `None` where the store does not know it.
+pub type Answer = Result<Option<UserId>, StoreError>;
+
+/// Answers the two questions of the [layer](crate::AccountStatusLayer): whose is this credential,
+/// and in which state is this account.
+///
+/// Each kind of credential has a method of its own. None has a default, so that what a server does
+/// not answer is written down in its own code: [`without!`](crate::without) says "this server has
+/// none" in one line. All of them are plain `async fn`s in an `impl`.
+///
+/// ```
+/// use tower_account_status::{
+///     AccountState, AccountStateStore, Changes, Flags, ThirdParty, without,
+///     store::{Answer, StoreError},
+/// };
+/// # use std::io::Error as DatabaseError;
+/// # struct Database; struct Login { user: String } struct Row { deactivated: bool, locked: bool }
+/// # impl Database {
+/// #     async fn access_token(&self, _: &str) -> Result<Option<Login>, DatabaseError> { Ok(None) }
+/// #     async fn refresh_token(&self, _: &str) -> Result<Option<Login>, DatabaseError> { Ok(None) }
+/// #     async fn account(&self, _: &str) -> Result<Option<Row>, DatabaseError> { Ok(None) }
+/// #     fn registration(&self, _: &str) -> Option<String> { None }
+/// # }
+/// struct Homeserver { database: Database, changes: Changes }
+///
+/// impl AccountStateStore for Homeserver {
+///     async fn access_token(&self, token: &str) -> Answer {
+///         // With an expired one, too: `WHERE token = $1`, and nothing about its age.
+///         Ok(self.database.access_token(token).await?.map(|login| login.user.into()))
+///     }
+///
+///     async fn application_service(&self, token: &str) -> Answer {
+///         Ok(self.database.registration(token).map(|localpart| format!("@{localpart}:example.org").into()))
+///     }
+///
+///     async fn login_name(&self, name: &str) -> Answer {
+///         // Lower-case, because this server's login handler does that.
+///         Ok(Some(tower_account_status::UserId::local(&name.to_lowercase(), "example.org")))
+///     }
+///
+///     async fn refresh_token(&self, token: &str) -> Answer {
+///         Ok(self.database.refresh_token(token).await?.map(|login| login.user.into()))
+///     }
+///
+///     without! { third_party, login_token }
+///
+///     async fn state(&self, user: &str) -> Result<AccountState, StoreError> {
+///         let Some(row) = self.database.account(user).await? else { return Ok(AccountState::ACTIVE) };
+///         Ok(Flags { deactivated: row.deactivated, locked: row.locked, suspended: false }.into())
+///     }
+///
+///     fn changes(&self) -> Option<Changes> {
+///         Some(self.changes.clone()) // the server calls `announce` where it locks somebody
+///     }
+/// }
+/// ```
+///
+/// # Which answer feeds which check
+///
+/// | method | asked about | a wrong `None` means |
+/// |---|---|---|
+/// | [`access_token`](Self::access_token) | every request with a token | a locked account goes on |
+/// | [`application_service`](Self::application_service) | a token that is no user's, and any beside `?user_id=` | a locked bridge, and every locked ghost, goes on |
+/// | [`login_name`](Self::login_name) | `POST /login`, and the `auth` of `/account/password` and `/account/deactivate` | a locked account gets a new device |
+/// | [`third_party`](Self::third_party) | the same, by e-mail address or phone number | the same |
+/// | [`login_token`](Self::login_token) | `POST /login` with a `token`, whatever its type | the same |
+/// | [`refresh_token`](Self::refresh_token) | `POST /refresh` | the token is rotated, and a session is prolonged |
+/// | [`state`](Self::state) | every account that was found | nothing is refused |
+/// | [`changes`](Self::changes) | waiting `/sync` requests | they end when they would have ended anyway |
+/// | [`event_sender`](Self::event_sender) | a redaction by a suspended account | [a setting](crate::SuspensionPolicy::with_unattributed_redactions) decides |
+///
+/// # Mistakes that the natural mapping makes
+///
+/// The compiler finds a method that is missing, a wrapper without [`changes`](Self::changes), and a
+/// flag that was left out of [`Flags`](crate::Flags). `conformance::check`, under the feature
+/// `conformance`, finds those marked with *; the others only you can see.
+///
+/// 1. **A look-up consumes nothing.*** A login token is peeked at, not used up; a refresh token is
+///    not rotated, and no successor is made. The layer asks *before* the handler, which does that
+///    work itself.
+/// 2. **An access token that has expired but is still known belongs to its account.*** Answer with
+///    the owner. A locked account then gets `M_USER_LOCKED`, where `M_UNKNOWN_TOKEN` would make
+///    its client refresh, and sign out, keys and all, when that is refused. The expired token of
+///    an unrestricted account goes on to the inner service, which says what it always said.
+/// 3. **An error is an `Err`, never `None`.** A look-up that ends in `.ok()`, in
+///    `unwrap_or_default()` or in a `let … else { return Ok(None) }` around a broken record says
+///    "unknown token". The request then goes on to the server's handler, which finds the same
+///    broken record and answers with its own 401 without `soft_logout`: the client deletes its
+///    keys. An `Err` is a 503, and the client tries again.
+/// 4. **A user's token and an application service's may be kept apart.*** Where the services'
+///    tokens are in the registrations and not in the table of tokens, `access_token` does not know
+///    them, and [`application_service`](Self::application_service) must look there.
+/// 5. **A name is folded as the login handler folds it.*** Case, white space, which server name a
+///    localpart belongs to, the canonical form of an e-mail address or a phone number: if the
+///    look-up folds otherwise than the handler, the check is dodged by spelling.
+/// 6. **`login_type` says how to read a login token.** The same text may be an `m.login.token` of
+///    one account and a JSON Web Token of another.
+/// 7. **Deactivated comes from a flag of its own**, never from a missing password: the users of
+///    application services, and the system's own, have none either. And a user without a row is
+///    [active](AccountState::ACTIVE)*, not an error.
+/// 8. **Each restriction has its own reason and its own end.*** One `reason` and one `until` column
+///    for all kinds is wrong: somebody who is suspended for good, and then locked for an hour, is
+///    active after that hour.
+/// 9. **A change is announced when every answer shows it, and not before.***
+/// 10. **A server that deactivates an account goes on deleting its tokens.** The layer stands
+///     behind that for the moment in which a token is still known, and on `/login`; it does not
+///     replace it.
+/// 11. **A server's state that is the store must not own the [guard](crate::AccountGuard)**, which
+///     owns the store: two `Arc`s that own each other are never freed. Give the layer
+///     [`Arc::downgrade`](std::sync::Arc::downgrade) of the state; a `Weak` is a store, too.
+///
+/// # Failing
+///
+/// An `Err`, a panic, or a future that outlasts the
+/// [time limit](crate::AccountStatusLayer::with_store_timeout) is answered with 503, or as
+/// [the setting](crate::StoreFailure) says, and never with a 401. The future is dropped when the
+/// time limit passes or the client goes away, at any await point; what it had borrowed from a pool
+/// must find its way back then. No method may block its thread.
+///
+/// # A store that wraps another
+///
+/// [`forward!`](crate::forward) passes the rest on, the news of changes included. Where a store adds
+/// restrictions of its own to another's, [`Combined`](super::Combined) does that already.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not say whose a credential is and in which state an account is",
+    label = "needs an `AccountStateStore`",
+    note = "implement `AccountStateStore` for your server's state: an `async fn` for each kind of credential, `state` and `changes`",
+    note = "to try the layer out, or in tests, use `MemoryStore`"
+)]
+pub trait AccountStateStore: Send + Sync + 'static {
+    /// Whose access token this is: a user's. One that has expired, but is still known, is its
+    /// owner's. A token that is not text is unknown, and nobody asks about it.
+    fn access_token(&self, token: &str) -> impl Future<Output = Answer> + Send;
+
+    /// Which application service's token this is: the answer is the service's **own** account, the
+    /// one of its `sender_localpart`.
+    ///
+    /// It is asked about every token that is no user's, and first about a token that comes with a
+    /// `?user_id=`
+    /// ([identity assertion](https://spec.matrix.org/latest/application-service-api/#identity-assertion)).
+    /// The crate makes the assertion itself: where this answers, the asserted user's state counts.
+    /// Nobody can assert anything beside a token that this does not know. Look into the
+    /// registrations, which a server has in memory.
+    fn application_service(&self, token: &str) -> impl Future<Output = Answer> + Send;
+
+    /// Whom a login means by this name: a full user id, or a localpart, or whatever the person
+    /// typed into that field.
+    ///
+    /// Folded as the login handler folds it. The account need not exist: a name of the right form
+    /// may be turned into a user id without a look-up, because a user who is not known is active.
+    fn login_name(&self, name: &str) -> impl Future<Output = Answer> + Send;
+
+    /// Whose e-mail address or phone number this is, for servers that log people in by one.
+    fn third_party(&self, id: ThirdParty<'_>) -> impl Future<Output = Answer> + Send;
+
+    /// Whose login token this is: that of `POST /login` with the type `m.login.token`, or with
+    /// another type that has a `token`, such as a JSON Web Token. It is not used up. A token whose
+    /// signature or age the handler will not accept may be unknown; the handler refuses it.
+    fn login_token(
+        &self,
+        token: &str,
+        login_type: Option<&str>,
+    ) -> impl Future<Output = Answer> + Send;
+
+    /// Whose refresh token this is. It is not used up, and no successor is made.
+    fn refresh_token(&self, token: &str) -> impl Future<Output = Answer> + Send;
+
+    /// In which state the account of `user` is. A user who is not known is
+    /// [active](AccountState::ACTIVE).
+    fn state(&self, user: &str) -> impl Future<Output = Result<AccountState, StoreError>> + Send;
+
+    /// Where this store announces that an account's state has changed, if it does.
+    ///
+    /// The layer listens there to end long polls, and a cache to forget. Without one the layer
+    /// makes a [`Changes`] of its own, to which the server announces (see
+    /// [`AccountStatusLayer::changes`]).
+    ///
+    /// A change may be announced only when every answer that the store gives from then on shows
+    /// it: a cache drops its entry first, and then announces.
+    ///
+    /// [`AccountStatusLayer::changes`]: crate::AccountStatusLayer::changes
+    fn changes(&self) -> Option<Changes>;
+
+    /// Whether every future of this store is ready when it is polled for the first time, because
+    /// all answers are in memory.
+    ///
+    /// If so, [`peek`](Self::peek) and [`peek_state`](Self::peek_state) poll it once and answer at
+    /// once, which saves an allocation a request. **Never for a store that does I/O**: what it
+    /// began when it was polled is dropped, and begun anew. Nor for one that waits for a lock that
+    /// is held across an await, or computes for longer than a few microseconds.
+    const RESOLVES_AT_ONCE: bool = false;
+
+    /// Whose access token this is, and in which state that account is: override it where one query
+    /// answers both.
+    ///
+    /// It has to say what the two methods say. A store that wraps another and adds to its
+    /// [`state`](Self::state) must not forward this one.
+    fn access_token_and_state(
+        &self,
+        token: &str,
+    ) -> impl Future<Output = Result<Option<Account>, StoreError>> + Send {
+        async move {
+            let Some(user) = self.access_token(token).await? else {
+                return Ok(None);
+            };
+            match self.state(&user).await {
+                Ok(state) => Ok(Some(Account { user, state })),
+                Err(error) => Err(error.with_account(&user)),
+            }
+        }
+    }
+
+    /// Who has sent an event, by its room and its id: asked when a suspended account redacts,
+    /// because its own events it may. `None`, the default, is that nobody knows, and then
+    /// [a setting](crate::SuspensionPolicy::with_unattributed_redactions) decides.
+    fn event_sender(&self, room: &str, event: &str) -> impl Future<Output = Answer> + Send {
+        let _ = (room, event);
+        async { Ok(None) }
+    }
+
+    /// Whose the credential is and in which state that account is, answered at once or not at all.
+    ///
+    /// Called on every request that carries a credential, and where it answers, nothing is
+    /// awaited and nothing allocated. It must not block. It has to agree with the methods that are
+    /// awaited: a wrapper that changes one of them must not forward this. The default polls those
+    /// methods once if the store [resolves at once](Self::RESOLVES_AT_ONCE), and says
+    /// [`Peek::Ask`] otherwise.
+    fn peek(&self, credential: Credential<'_>) -> Peek {
+        match Self::RESOLVES_AT_ONCE {
+            true => ask::poll_once(self, credential),
+            false => Peek::Ask,
+        }
+    }
+
+    /// The state of `user`, answered at once or, with `None`, not at all; as [`peek`](Self::peek).
+    fn peek_state(&self, user: &str) -> Option<AccountState> {
+        match Self::RESOLVES_AT_ONCE {
+            true => ask::poll_state_once(self, user),
+            false => None,
+        }
+    }
+
+    /// What [`peek`](Self::peek) says, or `None` where that is an account without a restriction.
+    ///
+    /// The question that every healthy request asks, for stores that can answer it without making
+    /// a [`UserId`].
+    #[inline]
+    fn glance(&self, credential: Credential<'_>) -> Option<Peek> {
+        match self.peek(credential) {
+            Peek::Account(account) if account.state.is_active() => None,
+            other => Some(other),
+        }
+    }
+}
+
+/// What a store can say at once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Peek {
+    /// Nothing: the store has to be asked, and awaited.
+    Ask,
+    /// The store does not know the credential.
+    Unknown,
+    /// The credential is this account's, which is in this state.
+    Account(Account),
+}
+
+impl From<Option<Account>> for Peek {
+    fn from(account: Option<Account>) -> Self {
+        account.map_or(Self::Unknown, Self::Account)
+    }
+}

@@ -1,0 +1,264 @@
+//! In which order a store is asked, and what it means that an application service acts for
+//! somebody. The layer, the caches and the conformance kit ask through here, so that there is one
+//! order and one meaning.
+
+use std::{
+    future::Future,
+    pin::pin,
+    task::{Context, Poll, Waker},
+};
+
+use super::{AccountStateStore, Answer, Peek, StoreError};
+use crate::{
+    account::{Account, AccountState, UserId},
+    credential::{AccessToken, Claim, Credential, Secret},
+};
+
+/// What is known of a claim without waiting.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Known {
+    Account(Account),
+    Unknown,
+    /// The store has to be awaited. What it said so far is not asked again.
+    Await(Rest),
+}
+
+/// What is left to be asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rest {
+    All,
+    /// The first of the places does not know the credential.
+    SecondPlace,
+    /// The token is an application service's, and its assertion counts.
+    AssertedUser,
+}
+
+/// Whose a claim is and in which state that account is, without waiting. `glanced` is what the
+/// store has said of the first place already.
+pub(crate) fn at_once<S: AccountStateStore>(
+    store: &S,
+    claim: Claim<'_>,
+    glanced: Option<Peek>,
+) -> Known {
+    let (first, second) = claim.places();
+    let peek = glanced.unwrap_or_else(|| store.peek(first));
+    match known(store, claim, first, peek) {
+        Known::Unknown => {}
+        other => return other,
+    }
+    let Some(second) = second else {
+        return Known::Unknown;
+    };
+    match known(store, claim, second, store.peek(second)) {
+        Known::Await(Rest::All) => Known::Await(Rest::SecondPlace),
+        other => other,
+    }
+}
+
+fn known<S: AccountStateStore>(
+    store: &S,
+    claim: Claim<'_>,
+    place: Credential<'_>,
+    peek: Peek,
+) -> Known {
+    match (peek, asserted(claim, place)) {
+        (Peek::Ask, _) => Known::Await(Rest::All),
+        (Peek::Unknown, _) => Known::Unknown,
+        (Peek::Account(account), None) => Known::Account(account),
+        (Peek::Account(_), Some(user)) => match store.peek_state(user) {
+            Some(state) => Known::Account(Account::new(user.into(), state)),
+            None => Known::Await(Rest::AssertedUser),
+        },
+    }
+}
+
+/// Whose state counts, if `place` knows the credential, in place of its owner's.
+fn asserted<'a>(claim: Claim<'a>, place: Credential<'_>) -> Option<&'a str> {
+    match place {
+        Credential::ApplicationService(_) => claim.asserted_user(),
+        _ => None,
+    }
+}
+
+/// Whose state counts for a request with this access token, and in which state that account is, as
+/// the layer asks it: of an application service's token the asserted user's, if there is one, and
+/// of any other token its owner's.
+///
+/// For code of a server that reads tokens which the layer does not see, as those of a WebSocket's
+/// first message. It proves no authentication.
+///
+/// # Errors
+///
+/// If the store fails. There is no time limit here.
+pub async fn account_of<S: AccountStateStore>(
+    store: &S,
+    access: AccessToken<'_>,
+) -> Result<Option<Account>, StoreError> {
+    let claim = Claim::from(access);
+    match at_once(store, claim, None) {
+        Known::Account(account) => Ok(Some(account)),
+        Known::Unknown => Ok(None),
+        // Boxed, so that the caller's future does not grow with the store's.
+        Known::Await(rest) => Box::pin(ask(store, claim, rest)).await,
+    }
+}
+
+/// What [`at_once`] has left open.
+///
+/// One flat function: each layer of futures between a request and a database costs the compiler
+/// of the server some of its recursion limit.
+pub(crate) async fn ask<S: AccountStateStore>(
+    store: &S,
+    claim: Claim<'_>,
+    rest: Rest,
+) -> Result<Option<Account>, StoreError> {
+    let (first, second) = claim.places();
+    let mut user = None;
+    if rest == Rest::AssertedUser {
+        user = claim.asserted_user().map(UserId::from);
+    }
+    for place in [Some(first), second].into_iter().flatten() {
+        if user.is_some() || (rest == Rest::SecondPlace && place == first) {
+            continue;
+        }
+        if rest == Rest::All && place != first {
+            // It has not been asked at all yet.
+            match known(store, claim, place, store.peek(place)) {
+                Known::Account(account) => return Ok(Some(account)),
+                Known::Unknown => continue,
+                Known::Await(Rest::AssertedUser) => {
+                    user = claim.asserted_user().map(UserId::from);
+                    continue;
+                }
+                Known::Await(_) => {}
+            }
+        }
+        if let Credential::AccessToken(token) = place {
+            let Some(token) = token.expose_str() else {
+                continue;
+            };
+            let account = store.access_token_and_state(token).await?;
+            if account.is_some() {
+                return Ok(account);
+            }
+            continue;
+        }
+        let asserted = asserted(claim, place);
+        let owner = owner(store, place).await?;
+        user = owner.map(|owner| asserted.map_or(owner, UserId::from));
+    }
+    let Some(user) = user else { return Ok(None) };
+    let state = match store.peek_state(&user) {
+        Some(state) => state,
+        None => {
+            let state = store.state(&user).await;
+            state.map_err(|error| error.with_account(&user))?
+        }
+    };
+    Ok(Some(Account { user, state }))
+}
+
+/// Whose `credential` is and in which state that account is, awaited.
+pub(crate) async fn account<S: AccountStateStore + ?Sized>(
+    store: &S,
+    credential: Credential<'_>,
+) -> Result<Option<Account>, StoreError> {
+    if let Credential::AccessToken(token) = credential {
+        return match text(token) {
+            Some(token) => store.access_token_and_state(token).await,
+            None => Ok(None),
+        };
+    }
+    match owner(store, credential).await? {
+        Some(user) => account_in_state(store, user).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+/// Whose `credential` is, awaited: a token that is not text is unknown.
+pub(crate) async fn owner<S: AccountStateStore + ?Sized>(
+    store: &S,
+    credential: Credential<'_>,
+) -> Answer {
+    match credential {
+        Credential::AccessToken(token) => match text(token) {
+            Some(token) => store.access_token(token).await,
+            None => Ok(None),
+        },
+        Credential::ApplicationService(token) => match text(token) {
+            Some(token) => store.application_service(token).await,
+            None => Ok(None),
+        },
+        Credential::LoginName(name) => store.login_name(name).await,
+        Credential::ThirdParty(id) => store.third_party(id).await,
+        Credential::LoginToken(login) => match text(login.token()) {
+            Some(token) => store.login_token(token, login.login_type()).await,
+            None => Ok(None),
+        },
+        Credential::RefreshToken(token) => match text(token) {
+            Some(token) => store.refresh_token(token).await,
+            None => Ok(None),
+        },
+    }
+}
+
+fn text(token: Secret<'_>) -> Option<&str> {
+    token.expose_str()
+}
+
+async fn account_in_state<S: AccountStateStore + ?Sized>(
+    store: &S,
+    user: UserId,
+) -> Result<Account, StoreError> {
+    let state = state(store, &user).await?;
+    Ok(Account { user, state })
+}
+
+/// The state of `user`, at once where the store can. A failure names the account.
+pub(crate) async fn state<S: AccountStateStore + ?Sized>(
+    store: &S,
+    user: &str,
+) -> Result<AccountState, StoreError> {
+    match store.peek_state(user) {
+        Some(state) => Ok(state),
+        None => {
+            let state = store.state(user).await;
+            state.map_err(|error| error.with_account(user))
+        }
+    }
+}
+
+/// What a store that resolves at once says of a credential.
+pub(super) fn poll_once<S: AccountStateStore + ?Sized>(
+    store: &S,
+    credential: Credential<'_>,
+) -> Peek {
+    let answer = polled(async {
+        if let Credential::AccessToken(_) = credential {
+            return account(store, credential).await;
+        }
+        let Some(user) = owner(store, credential).await? else {
+            return Ok(None);
+        };
+        let state = store.state(&user).await?;
+        Ok(Some(Account { user, state }))
+    });
+    answer.map_or(Peek::Ask, Peek::from)
+}
+
+pub(super) fn poll_state_once<S: AccountStateStore + ?Sized>(
+    store: &S,
+    user: &str,
+) -> Option<AccountState> {
+    polled(store.state(user))
+}
+
+/// The answer of a future that is ready when it is polled for the first time. A failure is no
+/// answer: whoever awaits the store is told of it.
+fn polled<T>(future: impl Future<Output = Result<T, StoreError>>) -> Option<T> {
+    let mut context = Context::from_waker(Waker::noop());
+    match pin!(future).poll(&mut context) {
+        Poll::Ready(Ok(answer)) => Some(answer),
+        Poll::Ready(Err(_)) | Poll::Pending => None,
+    }
+}

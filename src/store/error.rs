@@ -1,0 +1,280 @@
+//! Why a store gave no answer.
+
+use std::{
+    any::Any,
+    error::Error,
+    fmt::{self, Write as _},
+    sync::Arc,
+};
+
+use crate::account::UserId;
+
+/// Why a store gave no answer. It is shown to operators and never to clients; it must not hold a
+/// credential.
+///
+/// Made by `?` from any error that is [`Send`], or by [`boxed`](Self::boxed) from what is no
+/// [`Error`] itself: `Box<dyn Error + Send + Sync>`, `anyhow::Error`. A clone shares the cause, so
+/// that one failure can be told to all who wait for the same look-up.
+///
+/// ```
+/// use tower_account_status::store::StoreError;
+///
+/// fn parse(column: &str) -> Result<u8, StoreError> {
+///     Ok(column.parse::<u8>()?)
+/// }
+///
+/// fn query() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+///     Err("no connection".into())
+/// }
+///
+/// assert!(parse("x").is_err());
+/// assert_eq!(query().map_err(StoreError::boxed).unwrap_err().to_string(), "no connection");
+/// ```
+///
+/// # What is kept of the cause
+///
+/// The whole chain of [sources](Error::source), which both `Display` and `Debug` show. `?` does not
+/// ask an error to be [`Sync`], and so cannot lend it out: of its chain the texts are kept, but for
+/// [`std::io::Error`] and this crate's own errors. [`boxed`](Self::boxed) keeps the error itself,
+/// for [`downcast_ref`](Self::downcast_ref).
+///
+/// It implements no [`Error`], because `?` could then not convert every other error.
+/// [`as_error`](Self::as_error) lends the cause out as one.
+#[derive(Clone)]
+pub struct StoreError(Arc<Inner>);
+
+struct Inner {
+    cause: Arc<dyn Error + Send + Sync>,
+    account: Option<UserId>,
+}
+
+impl StoreError {
+    /// A failure that a text says all about.
+    pub fn msg(text: impl fmt::Display) -> Self {
+        Self::boxed(text.to_string())
+    }
+
+    /// Keeps `error` itself, with its type and its sources.
+    pub fn boxed(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self(Arc::new(Inner {
+            cause: error.into().into(),
+            account: None,
+        }))
+    }
+
+    /// Says whose state could not be looked up, unless that has been said.
+    #[must_use]
+    pub fn with_account(self, user: &str) -> Self {
+        if self.0.account.is_some() {
+            return self;
+        }
+        Self(Arc::new(Inner {
+            cause: Arc::clone(&self.0.cause),
+            account: Some(user.into()),
+        }))
+    }
+
+    /// Whose state could not be looked up, where the owner of the credential had been found.
+    #[must_use]
+    pub fn account(&self) -> Option<&UserId> {
+        self.0.account.as_ref()
+    }
+
+    /// The cause, which has its own as [`source`](Error::source).
+    #[must_use]
+    pub fn as_error(&self) -> &(dyn Error + Send + Sync + 'static) {
+        &*self.0.cause
+    }
+
+    /// The first error of type `E` in the chain of causes.
+    #[must_use]
+    pub fn downcast_ref<E: Error + 'static>(&self) -> Option<&E> {
+        let mut cause: &(dyn Error + 'static) = self.as_error();
+        loop {
+            match cause.downcast_ref() {
+                Some(found) => return Some(found),
+                None => cause = cause.source()?,
+            }
+        }
+    }
+}
+
+impl<E: Error + Send + 'static> From<E> for StoreError {
+    fn from(error: E) -> Self {
+        let mut error = Some(error);
+        if let Some(known) = known(&mut error) {
+            return Self::boxed(known);
+        }
+        let error = error.as_ref().map(|error| error as &dyn Error);
+        Self::boxed(Text::of(error.unwrap_or(&fmt::Error)))
+    }
+}
+
+/// The error itself, where its type is known to be one that can be lent out.
+fn known(error: &mut dyn Any) -> Option<Box<dyn Error + Send + Sync>> {
+    fn take<E: Error + Send + Sync + 'static>(
+        error: &mut dyn Any,
+    ) -> Option<Box<dyn Error + Send + Sync>> {
+        Some(Box::new(error.downcast_mut::<Option<E>>()?.take()?))
+    }
+    let known = take::<std::io::Error>(error);
+    #[cfg(feature = "cache")]
+    let known = known.or_else(|| take::<super::CachedStoreError>(error));
+    #[cfg(feature = "sqlite")]
+    let known = known.or_else(|| take::<super::sqlite::SqliteStoreError>(error));
+    #[cfg(feature = "postgres")]
+    let known = known.or_else(|| take::<super::postgres::PostgresStoreError>(error));
+    known
+}
+
+/// An error of which the texts are left: its own, and those of its sources.
+struct Text {
+    text: String,
+    source: Option<Box<Text>>,
+}
+
+impl Text {
+    fn of(error: &dyn Error) -> Self {
+        Self {
+            text: error.to_string(),
+            source: error.source().map(|source| Box::new(Self::of(source))),
+        }
+    }
+}
+
+impl fmt::Display for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl fmt::Debug for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.text, f)
+    }
+}
+
+impl Error for Text {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(self.source.as_deref()?)
+    }
+}
+
+/// The account, where it is known, the cause, and the cause's causes.
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(account) = self.account() {
+            write!(f, "the state of {account}: ")?;
+        }
+        f.write_str(&chain(self.as_error()))
+    }
+}
+
+/// The cause and its causes as one text. A cause that the text before it ends with, as where an
+/// error shows its source itself, is not said twice.
+pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        let cause = error.to_string();
+        if !text.ends_with(&cause) {
+            let _ = write!(text, ": {cause}");
+        }
+        source = error.source();
+    }
+    text
+}
+
+impl fmt::Debug for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StoreError")
+            .field("account", &self.0.account)
+            .field("cause", &self.0.cause)
+            .field("text", &format_args!("{self}"))
+            .finish()
+    }
+}
+
+/// The same, for code that expects an [`Error`]; the cause is its source.
+impl From<StoreError> for Box<dyn Error + Send + Sync> {
+    fn from(error: StoreError) -> Self {
+        Box::new(AsError(error))
+    }
+}
+
+struct AsError(StoreError);
+
+impl fmt::Display for AsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Debug for AsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+impl Error for AsError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(self.0.as_error())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{cell::Cell, error::Error, fmt, io};
+
+    use super::StoreError;
+
+    /// An error that is not `Sync`, as those of some database drivers are.
+    #[derive(Debug)]
+    struct NotSync(Cell<u8>, io::Error);
+
+    impl fmt::Display for NotSync {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "query {} failed", self.0.get())
+        }
+    }
+
+    impl Error for NotSync {
+        fn source(&self) -> Option<&(dyn Error + 'static)> {
+            Some(&self.1)
+        }
+    }
+
+    #[test]
+    fn an_error_that_is_not_sync_keeps_its_causes_as_text() {
+        fn fails() -> Result<(), StoreError> {
+            Err(NotSync(Cell::new(7), io::Error::other("disk on fire")))?;
+            Ok(())
+        }
+        let error = fails().unwrap_err().clone().with_account("@alice:x");
+        let text = "the state of @alice:x: query 7 failed: disk on fire";
+        assert_eq!(error.to_string(), text);
+        assert!(format!("{error:?}").contains("disk on fire"), "{error:?}");
+        let source = error.as_error().source().expect("the cause has one");
+        assert_eq!(source.to_string(), "disk on fire");
+        assert_eq!(error.account().expect("named"), "@alice:x");
+    }
+
+    #[test]
+    fn what_is_kept_itself_can_be_found_by_its_type() {
+        let error = StoreError::from(io::Error::new(io::ErrorKind::TimedOut, "late"));
+        let kind = error.downcast_ref::<io::Error>().map(io::Error::kind);
+        assert_eq!(kind, Some(io::ErrorKind::TimedOut));
+        let boxed: Box<dyn Error + Send + Sync> = Box::new(fmt::Error);
+        let error = StoreError::boxed(boxed);
+        assert!(error.downcast_ref::<fmt::Error>().is_some());
+        let outer: Box<dyn Error + Send + Sync> = error.into();
+        assert!(outer.source().is_some_and(|cause| cause.is::<fmt::Error>()));
+    }
+
+    #[test]
+    fn a_source_that_the_text_ends_with_is_said_once() {
+        let inner = StoreError::msg("no connection");
+        let boxed: Box<dyn Error + Send + Sync> = inner.into();
+        assert_eq!(StoreError::boxed(boxed).to_string(), "no connection");
+    }
+}

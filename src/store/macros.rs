@@ -1,0 +1,295 @@
+//! The macros for implementers of [`AccountStateStore`](crate::AccountStateStore).
+
+/// Inside an `impl AccountStateStore`: "this server has none".
+///
+/// Takes any of `application_service`, `login_name`, `third_party`, `login_token`, `refresh_token`,
+/// `state` and `changes`. A credential of such a kind is unknown; without `state` the store knows no
+/// restriction, as the half of [`Combined`](crate::Combined) that leaves them to the other half;
+/// without `changes` the server announces to the layer.
+///
+/// It is a claim about the server, and nobody can check it: where it is false, accounts pass that
+/// are restricted.
+///
+/// ```
+/// use tower_account_status::{AccountStateStore, UserId, store::Answer, without};
+///
+/// struct Tokens;
+///
+/// impl AccountStateStore for Tokens {
+///     async fn access_token(&self, token: &str) -> Answer {
+///         Ok((token == "alice").then(|| UserId::from("@alice:example.org")))
+///     }
+///
+///     async fn login_name(&self, name: &str) -> Answer {
+///         Ok(Some(UserId::local(name, "example.org")))
+///     }
+///
+///     without! { application_service, third_party, login_token, refresh_token, state, changes }
+/// }
+/// ```
+///
+/// With braces, because rustfmt leaves those as they are.
+#[macro_export]
+macro_rules! without {
+    () => {};
+    (application_service $(, $($rest:ident),* $(,)?)?) => {
+        async fn application_service(&self, _: &str) -> $crate::store::Answer {
+            ::core::result::Result::Ok(::core::option::Option::None)
+        }
+        $($crate::without! { $($rest),* })?
+    };
+    (login_name $(, $($rest:ident),* $(,)?)?) => {
+        async fn login_name(&self, _: &str) -> $crate::store::Answer {
+            ::core::result::Result::Ok(::core::option::Option::None)
+        }
+        $($crate::without! { $($rest),* })?
+    };
+    (third_party $(, $($rest:ident),* $(,)?)?) => {
+        async fn third_party(&self, _: $crate::ThirdParty<'_>) -> $crate::store::Answer {
+            ::core::result::Result::Ok(::core::option::Option::None)
+        }
+        $($crate::without! { $($rest),* })?
+    };
+    (login_token $(, $($rest:ident),* $(,)?)?) => {
+        async fn login_token(
+            &self,
+            _: &str,
+            _: ::core::option::Option<&str>,
+        ) -> $crate::store::Answer {
+            ::core::result::Result::Ok(::core::option::Option::None)
+        }
+        $($crate::without! { $($rest),* })?
+    };
+    (refresh_token $(, $($rest:ident),* $(,)?)?) => {
+        async fn refresh_token(&self, _: &str) -> $crate::store::Answer {
+            ::core::result::Result::Ok(::core::option::Option::None)
+        }
+        $($crate::without! { $($rest),* })?
+    };
+    (state $(, $($rest:ident),* $(,)?)?) => {
+        async fn state(
+            &self,
+            _: &str,
+        ) -> ::core::result::Result<$crate::AccountState, $crate::store::StoreError> {
+            ::core::result::Result::Ok($crate::AccountState::ACTIVE)
+        }
+        $($crate::without! { $($rest),* })?
+    };
+    (changes $(, $($rest:ident),* $(,)?)?) => {
+        fn changes(&self) -> ::core::option::Option<$crate::Changes> {
+            ::core::option::Option::None
+        }
+        $($crate::without! { $($rest),* })?
+    };
+    ($other:ident $($rest:tt)*) => {
+        ::core::compile_error!(::core::concat!(
+            "`",
+            ::core::stringify!($other),
+            "` is not among what a server may be without: application_service, login_name, \
+             third_party, login_token, refresh_token, state, changes",
+        ));
+    };
+}
+
+/// Inside the `impl AccountStateStore` of a store that wraps another: passes questions on to the
+/// field that holds it.
+///
+/// ```
+/// use tower_account_status::{
+///     AccountState, AccountStateStore, MemoryStore, RestrictionKind, forward, store::StoreError,
+/// };
+///
+/// /// Everybody is suspended while the server is under maintenance.
+/// struct Maintenance { inner: MemoryStore }
+///
+/// impl AccountStateStore for Maintenance {
+///     forward! {
+///         inner => access_token, application_service, login_name, third_party, login_token,
+///         refresh_token, event_sender, changes
+///     }
+///
+///     async fn state(&self, user: &str) -> Result<AccountState, StoreError> {
+///         let state = AccountStateStore::state(&self.inner, user).await?;
+///         Ok(state.with(RestrictionKind::Suspended))
+///     }
+/// }
+/// ```
+///
+/// What answers at once or jointly (`peek`, `glance`, `peek_state`, `access_token_and_state`) cannot
+/// be named: forwarded beside a method of the wrapper's own, it would answer past it. A wrapper
+/// that changes no answer forwards everything with `forward! { inner => all }`.
+#[macro_export]
+macro_rules! forward {
+    ($field:tt => all) => {
+        $crate::forward! {
+            $field => access_token, application_service, login_name, third_party, login_token,
+            refresh_token, event_sender, state, changes
+        }
+
+        fn access_token_and_state(
+            &self,
+            token: &str,
+        ) -> impl ::core::future::Future<
+            Output = ::core::result::Result<
+                ::core::option::Option<$crate::Account>,
+                $crate::store::StoreError,
+            >,
+        > + ::core::marker::Send {
+            $crate::AccountStateStore::access_token_and_state(&self.$field, token)
+        }
+
+        #[inline]
+        fn peek(&self, credential: $crate::Credential<'_>) -> $crate::store::Peek {
+            $crate::AccountStateStore::peek(&self.$field, credential)
+        }
+
+        #[inline]
+        fn peek_state(&self, user: &str) -> ::core::option::Option<$crate::AccountState> {
+            $crate::AccountStateStore::peek_state(&self.$field, user)
+        }
+
+        #[inline]
+        fn glance(
+            &self,
+            credential: $crate::Credential<'_>,
+        ) -> ::core::option::Option<$crate::store::Peek> {
+            $crate::AccountStateStore::glance(&self.$field, credential)
+        }
+    };
+    ($field:tt => $($name:ident),+ $(,)?) => {
+        $($crate::forward! { @one $field $name })+
+    };
+    (@one $field:tt access_token) => { $crate::forward! { @token $field access_token } };
+    (@one $field:tt application_service) => {
+        $crate::forward! { @token $field application_service }
+    };
+    (@one $field:tt login_name) => { $crate::forward! { @token $field login_name } };
+    (@one $field:tt refresh_token) => { $crate::forward! { @token $field refresh_token } };
+    (@token $field:tt $name:ident) => {
+        fn $name(
+            &self,
+            text: &str,
+        ) -> impl ::core::future::Future<Output = $crate::store::Answer> + ::core::marker::Send {
+            $crate::AccountStateStore::$name(&self.$field, text)
+        }
+    };
+    (@one $field:tt third_party) => {
+        fn third_party(
+            &self,
+            id: $crate::ThirdParty<'_>,
+        ) -> impl ::core::future::Future<Output = $crate::store::Answer> + ::core::marker::Send {
+            $crate::AccountStateStore::third_party(&self.$field, id)
+        }
+    };
+    (@one $field:tt login_token) => {
+        fn login_token(
+            &self,
+            token: &str,
+            login_type: ::core::option::Option<&str>,
+        ) -> impl ::core::future::Future<Output = $crate::store::Answer> + ::core::marker::Send {
+            $crate::AccountStateStore::login_token(&self.$field, token, login_type)
+        }
+    };
+    (@one $field:tt event_sender) => {
+        fn event_sender(
+            &self,
+            room: &str,
+            event: &str,
+        ) -> impl ::core::future::Future<Output = $crate::store::Answer> + ::core::marker::Send {
+            $crate::AccountStateStore::event_sender(&self.$field, room, event)
+        }
+    };
+    (@one $field:tt state) => {
+        fn state(
+            &self,
+            user: &str,
+        ) -> impl ::core::future::Future<
+            Output = ::core::result::Result<$crate::AccountState, $crate::store::StoreError>,
+        > + ::core::marker::Send {
+            $crate::AccountStateStore::state(&self.$field, user)
+        }
+    };
+    (@one $field:tt changes) => {
+        fn changes(&self) -> ::core::option::Option<$crate::Changes> {
+            $crate::AccountStateStore::changes(&self.$field)
+        }
+    };
+    (@one $field:tt $other:ident) => {
+        ::core::compile_error!(::core::concat!(
+            "`",
+            ::core::stringify!($other),
+            "` cannot be forwarded by name: access_token, application_service, login_name, \
+             third_party, login_token, refresh_token, event_sender, state and changes can, and \
+             `all` forwards everything",
+        ));
+    };
+}
+
+/// Inside an `impl AccountStateStore`: one function of the type answers for every kind of
+/// credential, for servers that have one already.
+///
+/// ```
+/// use tower_account_status::{
+///     AccountStateStore, Credential, UserId, by_credential, store::Answer, without,
+/// };
+///
+/// struct Sessions;
+///
+/// impl Sessions {
+///     async fn owner(&self, credential: Credential<'_>) -> Answer {
+///         Ok(match credential {
+///             Credential::AccessToken(token) => {
+///                 (token.expose() == b"alice").then(|| UserId::from("@alice:example.org"))
+///             }
+///             Credential::LoginName(name) => Some(UserId::local(name, "example.org")),
+///             Credential::ApplicationService(_) | Credential::ThirdParty(_) => None,
+///             Credential::LoginToken(_) | Credential::RefreshToken(_) => None,
+///         })
+///     }
+/// }
+///
+/// impl AccountStateStore for Sessions {
+///     by_credential! { owner }
+///     without! { state, changes }
+/// }
+/// ```
+///
+/// Match every variant, without a `_`: the compiler then finds what was forgotten. The token of an
+/// [access token](crate::Credential::AccessToken) must not be found as an
+/// [application service's](crate::Credential::ApplicationService), or its owner could assert anyone.
+#[macro_export]
+macro_rules! by_credential {
+    ($owner:ident) => {
+        async fn access_token(&self, token: &str) -> $crate::store::Answer {
+            self.$owner($crate::Credential::AccessToken(token.into()))
+                .await
+        }
+
+        async fn application_service(&self, token: &str) -> $crate::store::Answer {
+            self.$owner($crate::Credential::ApplicationService(token.into()))
+                .await
+        }
+
+        async fn login_name(&self, name: &str) -> $crate::store::Answer {
+            self.$owner($crate::Credential::LoginName(name)).await
+        }
+
+        async fn third_party(&self, id: $crate::ThirdParty<'_>) -> $crate::store::Answer {
+            self.$owner($crate::Credential::ThirdParty(id)).await
+        }
+
+        async fn login_token(
+            &self,
+            token: &str,
+            login_type: ::core::option::Option<&str>,
+        ) -> $crate::store::Answer {
+            let login = $crate::LoginToken::new(token, login_type);
+            self.$owner($crate::Credential::LoginToken(login)).await
+        }
+
+        async fn refresh_token(&self, token: &str) -> $crate::store::Answer {
+            self.$owner($crate::Credential::RefreshToken(token.into()))
+                .await
+        }
+    };
+}

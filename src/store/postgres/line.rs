@@ -1,0 +1,183 @@
+//! The two connections of the listener, and the proofs of life that go from one to the other.
+
+use std::{
+    future::Future,
+    hash::{BuildHasher as _, RandomState},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use tokio::{
+    sync::{mpsc, watch},
+    time::timeout,
+};
+use tokio_postgres::{AsyncMessage, Client, Notification};
+
+use super::{
+    dial::{EndOnDrop, drive},
+    error::Cause,
+    listener::Feed,
+    schema::{Schema, TableIdentity, quoted},
+};
+
+type Result<T> = std::result::Result<T, Cause>;
+
+/// How long the server has for a statement of the listener's, and for a proof to come back.
+pub(super) const LIMIT: Duration = Duration::from_secs(5);
+
+/// The connection that notifications come on.
+pub(super) struct Line {
+    pub(super) notifications: mpsc::UnboundedReceiver<Notification>,
+    pub(super) proofs: Proofs,
+    client: Client,
+    _driver: EndOnDrop,
+}
+
+impl Line {
+    /// Subscribes first, and returns when a proof has come through: what is read after that misses
+    /// nothing.
+    pub(super) async fn connect(feed: &Feed) -> Result<(Self, Arc<Reader>)> {
+        let (client, messages) = feed.hosts.dial().await?;
+        let (sender, notifications) = mpsc::unbounded_channel();
+        let driver = EndOnDrop(tokio::spawn(drive(
+            messages,
+            move |message| match message {
+                AsyncMessage::Notification(notification) => sender.send(notification).is_ok(),
+                _ => true,
+            },
+        )));
+        let mut line = Self {
+            notifications,
+            proofs: Proofs::new(),
+            client,
+            _driver: driver,
+        };
+        let (news, proofs) = (feed.schema.channel(), quoted(&line.proofs.channel));
+        // Whoever only listens is idle.
+        let sql = format!("SET idle_session_timeout = 0; LISTEN {news}; LISTEN {proofs}");
+        let listened = async { Ok(line.client.batch_execute(&sql).await?) };
+        limited("subscribing", LIMIT, listened).await?;
+
+        let reader = Arc::new(Reader::connect(feed).await?);
+        line.proofs.send(&reader.client, &feed.schema).await?;
+        let sent_at = line.first_proof().await?;
+        feed.changes.believe_until(sent_at + feed.trust_limit);
+        Ok((line, reader))
+    }
+
+    async fn first_proof(&mut self) -> Result<Instant> {
+        let arrived = async {
+            loop {
+                // All is loaded and announced after this, whatever else comes.
+                let Some(notification) = self.notifications.recv().await else {
+                    return Err(Cause::ConnectionLost);
+                };
+                if notification.channel() == self.proofs.channel {
+                    let number = notification.payload().parse().unwrap_or_default();
+                    if let Some(sent_at) = self.proofs.arrived(number) {
+                        return Ok(sent_at);
+                    }
+                }
+            }
+        };
+        let arrived = timeout(LIMIT, arrived).await;
+        arrived.unwrap_or(Err(Cause::NoNotifications(LIMIT)))
+    }
+}
+
+/// The connection that proofs are sent on, and accounts read.
+pub(super) struct Reader {
+    pub(super) client: Client,
+    pub(super) table: TableIdentity,
+    _driver: EndOnDrop,
+}
+
+impl Reader {
+    pub(super) async fn connect(feed: &Feed) -> Result<Self> {
+        let (client, messages) = feed.hosts.dial().await?;
+        let driver = EndOnDrop(tokio::spawn(drive(messages, |_| true)));
+        let table = async {
+            client.batch_execute("SET idle_session_timeout = 0").await?;
+            feed.schema.identity(&client).await
+        };
+        let table = limited("looking at the table", LIMIT, table).await?;
+        Ok(Self {
+            client,
+            table,
+            _driver: driver,
+        })
+    }
+}
+
+/// Proofs of life, numbered: which one was sent when, and which came back.
+pub(super) struct Proofs {
+    /// A channel of this listener's own.
+    pub(super) channel: String,
+    sent: Mutex<(u64, Instant)>,
+    arrived: watch::Sender<u64>,
+}
+
+impl Proofs {
+    fn new() -> Self {
+        Self {
+            channel: format!("account_status_proof:{:016x}", random()),
+            sent: Mutex::new((0, Instant::now())),
+            arrived: watch::Sender::new(0),
+        }
+    }
+
+    /// Sends the next proof, where the table's triggers are as they have to be.
+    pub(super) async fn send(&self, client: &Client, schema: &Schema) -> Result<TableIdentity> {
+        let number = {
+            let mut sent = lock(&self.sent);
+            *sent = (sent.0 + 1, Instant::now());
+            sent.0
+        };
+        let notify = format!("NOTIFY {}, '{number}'", quoted(&self.channel));
+        let sent = async {
+            let table = schema.identity(client).await?;
+            client.batch_execute(&notify).await?;
+            Ok(table)
+        };
+        limited("a proof of life", LIMIT, sent).await
+    }
+
+    /// When the proof was sent, if it is the latest.
+    pub(super) fn arrived(&self, number: u64) -> Option<Instant> {
+        let (latest, sent_at) = *lock(&self.sent);
+        if number != latest {
+            return None;
+        }
+        self.arrived.send_replace(number);
+        Some(sent_at)
+    }
+
+    /// Waits for the latest to arrive.
+    pub(super) async fn wait(&self) -> Result<()> {
+        let (latest, _) = *lock(&self.sent);
+        let mut arrived = self.arrived.subscribe();
+        match timeout(LIMIT, arrived.wait_for(|number| *number == latest)).await {
+            Ok(_) => Ok(()),
+            Err(_) => Err(Cause::NoNotifications(LIMIT)),
+        }
+    }
+}
+
+pub(super) async fn limited<T>(
+    what: &'static str,
+    limit: Duration,
+    answer: impl Future<Output = Result<T>>,
+) -> Result<T> {
+    match timeout(limit, answer).await {
+        Ok(answer) => answer,
+        Err(_) => Err(Cause::Timeout(what, limit)),
+    }
+}
+
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+pub(super) fn random() -> u64 {
+    RandomState::new().hash_one(0)
+}

@@ -1,0 +1,319 @@
+//! The connections that look-ups and changes go through.
+//!
+//! What a library's pool does not do, and what everything here is for: a connection is made by a
+//! task that outlives the request which asked for it; one that showed itself bad, or that is older
+//! than another server may have been the primary for, is never used again.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use tokio::{
+    runtime::Handle,
+    sync::{Mutex as AsyncMutex, OwnedSemaphorePermit, Semaphore, mpsc},
+    time::timeout,
+};
+use tokio_postgres::{Client, Row, Statement, types::ToSql};
+
+use super::{
+    dial::{EndOnDrop, Hosts, drive},
+    error::Cause,
+    line::lock,
+};
+
+type Result<T> = std::result::Result<T, Cause>;
+type Arrivals = mpsc::UnboundedReceiver<(Instant, Result<Connection>)>;
+
+/// How long a look-up waits for a connection that others use.
+const PLACE_LIMIT: Duration = Duration::from_secs(2);
+/// How long a connection has to show that it is well after somebody has left in the middle.
+const CLEAN_UP_LIMIT: Duration = Duration::from_secs(2);
+/// A connection is used for this long. So a server that is no longer the one which new connections
+/// lead to is left, although it goes on answering.
+const MAX_AGE: Duration = Duration::from_secs(60);
+
+#[derive(Clone)]
+pub(super) struct Pool(Arc<Shared>);
+
+struct Shared {
+    hosts: Arc<Hosts>,
+    places: Arc<Semaphore>,
+    idle: Mutex<Vec<Connection>>,
+    /// Connections of an earlier one are not used again.
+    generation: AtomicU64,
+    dials: Mutex<Dials>,
+    arrive: mpsc::UnboundedSender<(Instant, Result<Connection>)>,
+    arrivals: AsyncMutex<Arrivals>,
+}
+
+/// Who waits for new connections, and how many are on their way or have arrived.
+#[derive(Default)]
+struct Dials {
+    waiting: usize,
+    expected: usize,
+}
+
+/// One connection, with the statements that are prepared on it.
+pub(super) struct Connection {
+    client: Client,
+    statements: Mutex<HashMap<String, Statement>>,
+    made_at: Instant,
+    generation: u64,
+    _driver: EndOnDrop,
+}
+
+impl Connection {
+    pub(super) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    pub(super) async fn query(
+        &self,
+        sql: &str,
+        parameters: &[&(dyn ToSql + Sync)],
+    ) -> std::result::Result<Vec<Row>, tokio_postgres::Error> {
+        let statement = self.prepared(sql).await?;
+        self.client.query(&statement, parameters).await
+    }
+
+    pub(super) async fn execute(
+        &self,
+        sql: &str,
+        parameters: &[&(dyn ToSql + Sync)],
+    ) -> std::result::Result<u64, tokio_postgres::Error> {
+        let statement = self.prepared(sql).await?;
+        self.client.execute(&statement, parameters).await
+    }
+
+    async fn prepared(&self, sql: &str) -> std::result::Result<Statement, tokio_postgres::Error> {
+        if let Some(statement) = lock(&self.statements).get(sql) {
+            return Ok(statement.clone());
+        }
+        let statement = self.client.prepare(sql).await?;
+        lock(&self.statements).insert(sql.to_owned(), statement.clone());
+        Ok(statement)
+    }
+}
+
+impl Pool {
+    pub(super) fn new(hosts: Arc<Hosts>, size: usize) -> Self {
+        let (arrive, arrivals) = mpsc::unbounded_channel();
+        Self(Arc::new(Shared {
+            hosts,
+            places: Arc::new(Semaphore::new(size.min(Semaphore::MAX_PERMITS))),
+            idle: Mutex::default(),
+            generation: AtomicU64::new(0),
+            dials: Mutex::default(),
+            arrive,
+            arrivals: AsyncMutex::new(arrivals),
+        }))
+    }
+
+    /// A connection that nobody else uses.
+    pub(super) async fn get(&self) -> Result<Lease> {
+        self.lease(false).await
+    }
+
+    /// A connection that was made just now, or for somebody who has left.
+    pub(super) async fn get_new(&self) -> Result<Lease> {
+        self.lease(true).await
+    }
+
+    /// Uses none of today's connections again: something was wrong with one, and so it may be with
+    /// all.
+    pub(super) fn renew(&self) {
+        self.0.generation.fetch_add(1, Ordering::SeqCst);
+        let old = std::mem::take(&mut *lock(&self.0.idle));
+        drop(old);
+    }
+
+    async fn lease(&self, new: bool) -> Result<Lease> {
+        let place = Arc::clone(&self.0.places).acquire_owned();
+        let place = match timeout(PLACE_LIMIT, place).await {
+            Ok(Ok(place)) => place,
+            Ok(Err(_)) => return Err(Cause::ConnectionLost), // the semaphore is never closed
+            Err(_) => return Err(Cause::NoPlace(PLACE_LIMIT)),
+        };
+        let idle = match new {
+            true => None,
+            false => self.0.idle(),
+        };
+        let connection = match idle {
+            Some(connection) => connection,
+            None => self.0.dialled().await?,
+        };
+        Ok(Lease {
+            connection: Some(connection),
+            shared: Arc::clone(&self.0),
+            place: Some(place),
+        })
+    }
+}
+
+impl Shared {
+    fn is_usable(&self, connection: &Connection) -> bool {
+        !connection.client.is_closed()
+            && connection.made_at.elapsed() < MAX_AGE
+            && connection.generation == self.generation.load(Ordering::SeqCst)
+    }
+
+    /// The connection that was used last, if there is one that may be used.
+    fn idle(&self) -> Option<Connection> {
+        let mut unusable = Vec::new();
+        let mut idle = lock(&self.idle);
+        let found = loop {
+            match idle.pop() {
+                Some(connection) if self.is_usable(&connection) => break Some(connection),
+                Some(connection) => unusable.push(connection),
+                None => break None,
+            }
+        };
+        drop(idle);
+        drop(unusable);
+        found
+    }
+
+    fn put_back(&self, connection: Connection) {
+        if self.is_usable(&connection) {
+            lock(&self.idle).push(connection);
+        }
+    }
+
+    /// Waits for a connection that a task makes. Where this is dropped, the next one that waits
+    /// gets it.
+    async fn dialled(self: &Arc<Self>) -> Result<Connection> {
+        let began = Instant::now();
+        let _waiting = Waiting::begin(self);
+        let limit = self.hosts.limit() + PLACE_LIMIT;
+        loop {
+            self.begin_dials();
+            let next = async { self.arrivals.lock().await.recv().await };
+            let left = limit.saturating_sub(began.elapsed());
+            let arrived = timeout(left, next).await;
+            {
+                let mut dials = lock(&self.dials);
+                dials.expected = dials.expected.saturating_sub(1);
+            }
+            match arrived {
+                Ok(Some((_, Ok(connection)))) if self.is_usable(&connection) => {
+                    return Ok(connection);
+                }
+                // Somebody else's failure, who has left.
+                Ok(Some((at, Err(_)))) if at < began => {}
+                Ok(Some((_, Err(error)))) => return Err(error),
+                Ok(Some((_, Ok(_)))) => {}
+                Ok(None) => return Err(Cause::ConnectionLost),
+                // Its runtime may stand still: it is not waited for again.
+                Err(_) => return Err(Cause::Timeout("connecting", limit)),
+            }
+        }
+    }
+
+    /// One task for each that waits.
+    fn begin_dials(self: &Arc<Self>) {
+        let mut dials = lock(&self.dials);
+        while dials.expected < dials.waiting {
+            dials.expected += 1;
+            let mut delivery = Delivery(Arc::clone(self), None);
+            tokio::spawn(async move {
+                let dialled = delivery.0.dial().await;
+                delivery.result(dialled);
+            });
+        }
+    }
+
+    async fn dial(&self) -> Result<Connection> {
+        let generation = self.generation.load(Ordering::SeqCst);
+        let (client, messages) = self.hosts.dial().await?;
+        Ok(Connection {
+            client,
+            statements: Mutex::default(),
+            made_at: Instant::now(),
+            generation,
+            _driver: EndOnDrop(tokio::spawn(drive(messages, |_| true))),
+        })
+    }
+}
+
+/// Counts one that waits.
+struct Waiting<'a>(&'a Shared);
+
+impl<'a> Waiting<'a> {
+    fn begin(shared: &'a Shared) -> Self {
+        lock(&shared.dials).waiting += 1;
+        Self(shared)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        lock(&self.0.dials).waiting -= 1;
+    }
+}
+
+/// Delivers what a task has come to, also where its runtime ends it.
+struct Delivery(Arc<Shared>, Option<Result<Connection>>);
+
+impl Delivery {
+    fn result(&mut self, result: Result<Connection>) {
+        self.1 = Some(result);
+    }
+}
+
+impl Drop for Delivery {
+    fn drop(&mut self) {
+        let result = self.1.take().unwrap_or(Err(Cause::ConnectionLost));
+        let _ = self.0.arrive.send((Instant::now(), result));
+    }
+}
+
+/// A connection in use. It goes back to the pool by [`done`](Self::done) only; where this is
+/// dropped before, somebody has left in the middle, and the connection has to show that it is well.
+pub(super) struct Lease {
+    connection: Option<Connection>,
+    shared: Arc<Shared>,
+    place: Option<OwnedSemaphorePermit>,
+}
+
+impl Lease {
+    pub(super) fn connection(&self) -> Result<&Connection> {
+        self.connection.as_ref().ok_or(Cause::ConnectionLost)
+    }
+
+    /// It has answered.
+    pub(super) fn done(mut self) {
+        if let Some(connection) = self.connection.take() {
+            self.shared.put_back(connection);
+        }
+    }
+
+    /// It is not used again.
+    pub(super) fn discard(mut self) {
+        drop(self.connection.take());
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        let (Some(connection), Some(place)) = (self.connection.take(), self.place.take()) else {
+            return;
+        };
+        // Whoever leaves again and again does not make the server open connections.
+        let Ok(runtime) = Handle::try_current() else {
+            return;
+        };
+        let shared = Arc::clone(&self.shared);
+        runtime.spawn(async move {
+            let answers = connection.client.simple_query("");
+            if let Ok(Ok(_)) = timeout(CLEAN_UP_LIMIT, answers).await {
+                shared.put_back(connection);
+            }
+            drop(place);
+        });
+    }
+}

@@ -1,0 +1,275 @@
+//! The one connection that makes changes and looks for those of other processes.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, mpsc},
+    time::{Duration, Instant},
+};
+
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+use tokio::sync::oneshot;
+
+use super::{
+    error::Cause,
+    file::{FileState, OpenedFile},
+    queries,
+    schema::{self, BUSY_LIMIT, Location},
+    threads::Read,
+};
+use crate::{
+    account::{RestrictionKind, UserId},
+    changes::Changes,
+    store::{RestrictionRecord, restricted_set::RestrictedSet},
+};
+
+type Result<T> = std::result::Result<T, Cause>;
+
+/// What the writing thread is asked to do.
+pub(super) enum Task {
+    Change(UserId, Change, oneshot::Sender<Result<bool>>),
+    Read(Read),
+    Reopen(oneshot::Sender<Result<()>>),
+}
+
+pub(super) enum Change {
+    Restrict(RestrictionRecord),
+    Lift(RestrictionKind),
+}
+
+pub(super) struct Writer {
+    shared: Shared,
+    connection: Connection,
+    /// `None` for a database in memory.
+    opened: Option<OpenedFile>,
+    polled_at: Instant,
+    /// `None` where the set in memory may miss a change, and has to be loaded again.
+    data_version: Option<i64>,
+}
+
+/// What a writer is opened with.
+#[derive(Clone)]
+pub(super) struct Shared {
+    pub(super) location: Location,
+    pub(super) poll_interval: Duration,
+    pub(super) set: Option<Arc<RestrictedSet>>,
+    pub(super) changes: Changes,
+    pub(super) file: Arc<FileState>,
+}
+
+/// Whatever ends the thread.
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.distrust();
+    }
+}
+
+impl Writer {
+    /// How long the set in memory is believed after a look at the file, beside two intervals.
+    const TRUST: Duration = Duration::from_secs(1);
+
+    pub(super) fn open(shared: Shared) -> Result<Self> {
+        let (connection, opened) = open(&shared)?;
+        let mut writer = Self {
+            shared,
+            connection,
+            opened,
+            polled_at: Instant::now(),
+            data_version: None,
+        };
+        writer.data_version = Some(queries::data_version(&writer.connection)?);
+        writer.load()?;
+        writer.poll();
+        Ok(writer)
+    }
+
+    pub(super) fn run(mut self, tasks: &mpsc::Receiver<Task>) {
+        loop {
+            let step = catch_unwind(AssertUnwindSafe(|| self.step(tasks)));
+            match step {
+                Ok(true) => {}
+                Ok(false) => return,
+                Err(_) => self.distrust(),
+            }
+        }
+    }
+
+    /// Does what is next, unless the store is gone.
+    fn step(&mut self, tasks: &mpsc::Receiver<Task>) -> bool {
+        let interval = self.shared.poll_interval;
+        match tasks.recv_timeout(interval.saturating_sub(self.polled_at.elapsed())) {
+            Ok(Task::Change(user, change, reply)) => {
+                let changed = self.change(&user, &change, &reply);
+                let _ = reply.send(changed);
+            }
+            Ok(Task::Read(read)) => read(self.shared.file.check().map(|()| &self.connection)),
+            Ok(Task::Reopen(reply)) => {
+                let _ = reply.send(self.reopen());
+            }
+            Err(mpsc::RecvTimeoutError::Timeout) => {}
+            Err(mpsc::RecvTimeoutError::Disconnected) => return false,
+        }
+        if self.polled_at.elapsed() >= interval {
+            self.poll();
+        }
+        true
+    }
+
+    fn change(
+        &mut self,
+        user: &UserId,
+        change: &Change,
+        reply: &oneshot::Sender<Result<bool>>,
+    ) -> Result<bool> {
+        self.look_at_file()?;
+        match self.commit(user, change, reply) {
+            Ok(true) => {
+                // It is in a file that nobody would find again.
+                self.look_at_file()?;
+                self.follow(user);
+                self.shared.changes.announce(user);
+                Ok(true)
+            }
+            Ok(false) => Ok(false),
+            Err(Cause::NobodyWaits) => Err(Cause::NobodyWaits),
+            Err(error) => {
+                // Nobody can say whether it was made.
+                self.distrust();
+                Err(error)
+            }
+        }
+    }
+
+    /// Waits in short steps while another process writes, so that its commits are noticed in time,
+    /// and no longer than whoever asked.
+    fn commit(
+        &mut self,
+        user: &UserId,
+        change: &Change,
+        reply: &oneshot::Sender<Result<bool>>,
+    ) -> Result<bool> {
+        let deadline = Instant::now() + BUSY_LIMIT;
+        loop {
+            let changed = self.try_to_commit(user, change, reply);
+            match changed {
+                Err(error) if error.is_busy() && Instant::now() < deadline => self.poll(),
+                changed => return changed,
+            }
+        }
+    }
+
+    /// Asks whether anybody still waits when the file may be written, and not before: what was
+    /// answered as failed is not made afterwards.
+    fn try_to_commit(
+        &self,
+        user: &UserId,
+        change: &Change,
+        reply: &oneshot::Sender<Result<bool>>,
+    ) -> Result<bool> {
+        let behavior = TransactionBehavior::Immediate;
+        let transaction = Transaction::new_unchecked(&self.connection, behavior)?;
+        if reply.is_closed() {
+            return Err(Cause::NobodyWaits);
+        }
+        let changed = match change {
+            Change::Restrict(record) => {
+                queries::restrict(&transaction, user, record)?;
+                true
+            }
+            Change::Lift(kind) => queries::lift(&transaction, user, *kind)?,
+        };
+        transaction.commit()?;
+        Ok(changed)
+    }
+
+    /// Takes an account's new state over into memory.
+    fn follow(&self, user: &UserId) {
+        let Some(set) = &self.shared.set else { return };
+        let ticket = set.unsettle(user);
+        // Else the account is asked for until all are loaded.
+        if let Ok(state) = queries::state(&self.connection, user) {
+            set.settle(user, ticket, state);
+        }
+    }
+
+    /// Looks whether another connection, and so another process, has committed.
+    fn poll(&mut self) {
+        self.polled_at = Instant::now();
+        if self.look_at_file().is_err() {
+            return;
+        }
+        // Read before the accounts are: what is committed in between is found by the next poll.
+        let version = queries::data_version(&self.connection).ok();
+        let is_known = version.is_some() && version == self.data_version;
+        if !is_known {
+            self.distrust();
+            if version.is_none() || self.load().is_err() {
+                return;
+            }
+            self.data_version = version;
+        }
+        let trust = Self::TRUST + self.shared.poll_interval.saturating_mul(2);
+        if let Some(end) = self.polled_at.checked_add(trust) {
+            self.shared.changes.believe_until(end);
+        }
+        // Last: who is told of it finds it in the set.
+        if !is_known {
+            self.shared.changes.announce_all();
+        }
+    }
+
+    /// Fails where the path no longer leads to the file that was opened, as long as that is so.
+    fn look_at_file(&mut self) -> Result<()> {
+        let Some(opened) = &mut self.opened else {
+            return Ok(());
+        };
+        let is_same = opened.is_same();
+        let was_same = self.shared.file.check().is_ok();
+        if is_same != was_same {
+            // First: whoever is told that the file is gone finds nothing in memory either.
+            self.distrust();
+            self.shared.file.set_replaced(!is_same);
+        }
+        self.shared.file.check()
+    }
+
+    /// Opens what the path leads to now.
+    fn reopen(&mut self) -> Result<()> {
+        self.distrust();
+        self.look_at_file().ok();
+        (self.connection, self.opened) = open(&self.shared)?;
+        self.data_version = None;
+        self.shared.file.opened_again();
+        self.poll();
+        self.shared.file.check()
+    }
+
+    fn distrust(&mut self) {
+        if let Some(set) = &self.shared.set {
+            set.distrust();
+        }
+        self.shared.changes.distrust();
+        self.data_version = None;
+    }
+
+    fn load(&self) -> Result<()> {
+        if let Some(set) = &self.shared.set {
+            let load = set.begin_load();
+            set.finish_load(&load, queries::all_states(&self.connection)?);
+        }
+        Ok(())
+    }
+}
+
+fn open(shared: &Shared) -> Result<(Connection, Option<OpenedFile>)> {
+    let mut opened = match &shared.location {
+        Location::File(path) => Some(OpenedFile::at(path)),
+        Location::Memory => None,
+    };
+    let connection = schema::open_writer(&shared.location, shared.poll_interval.min(BUSY_LIMIT))?;
+    // The first access makes the files beside it.
+    queries::data_version(&connection)?;
+    if opened.as_mut().is_some_and(|opened| !opened.is_same()) {
+        return Err(Cause::FileReplaced);
+    }
+    Ok((connection, opened))
+}

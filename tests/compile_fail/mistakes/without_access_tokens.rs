@@ -1,0 +1,14 @@
+//! Every server has access tokens.
+
+use tower_account_status::{AccountStateStore, without};
+
+struct Homeserver;
+
+impl AccountStateStore for Homeserver {
+    without! {
+        application_service, login_name, third_party, login_token, refresh_token, state, changes,
+        access_token
+    }
+}
+
+fn main() {}

@@ -1,0 +1,303 @@
+//! Rules 19 to 21 for `SqliteStore`: the file that was opened stays the file that is used, and what
+//! is in memory is believed only as long as the file is looked at.
+
+#![allow(clippy::unwrap_used)] // a test fails by panicking
+#![cfg(unix)] // elsewhere an open file cannot be replaced
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use tempfile::TempDir;
+use tokio::time::{sleep, timeout};
+use tower_account_status::{
+    AccountState,
+    RestrictionKind::{Locked, Suspended},
+    RestrictionStore as _, UserId,
+    store::{ChangeRecord, Channel, SqliteStore, sqlite::SqliteOptions},
+};
+
+/// Far more than the store promises: a machine may be busy.
+const SOON: Duration = Duration::from_secs(20);
+
+struct Place {
+    folder: TempDir,
+    path: PathBuf,
+}
+
+fn place() -> Place {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("restrictions.db");
+    Place { folder, path }
+}
+
+fn alice() -> UserId {
+    "@alice:example.org".into()
+}
+
+async fn open(path: &Path) -> SqliteStore {
+    SqliteOptions::new()
+        .with_restricted_set_in_memory()
+        .with_poll_interval(Duration::from_millis(10))
+        .open(path)
+        .await
+        .unwrap()
+}
+
+fn change() -> ChangeRecord {
+    ChangeRecord::through(Channel::SERVER)
+}
+
+/// The file and what is beside it.
+fn all_of(path: &Path) -> [PathBuf; 3] {
+    ["", "-wal", "-shm"].map(|suffix| PathBuf::from(format!("{}{suffix}", path.display())))
+}
+
+fn move_all(from: &Path, to: &Path) {
+    for (from, to) in all_of(from).iter().zip(all_of(to)) {
+        if from.exists() {
+            fs::rename(from, to).unwrap();
+        }
+    }
+}
+
+async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+    let waited = timeout(SOON, async {
+        while !is_so().await {
+            sleep(Duration::from_millis(5)).await;
+        }
+    });
+    waited.await.unwrap_or_else(|_| panic!("never: {what}"));
+}
+
+/// Nothing is answered and nothing changed, and the error says what to do.
+async fn fails(store: &SqliteStore) {
+    until("it is noticed", async || {
+        store.peek_state_of(&alice()).is_none()
+    })
+    .await;
+    for error in [
+        store.state_of(&alice()).await.unwrap_err(),
+        store
+            .set_restriction(&alice(), Locked.into())
+            .await
+            .unwrap_err(),
+        store
+            .lift_restriction(&alice(), Locked, &change())
+            .await
+            .unwrap_err(),
+        store.record(&alice(), Locked).await.map(drop).unwrap_err(),
+        store.restricted(None, 10).await.map(drop).unwrap_err(),
+    ] {
+        assert!(error.to_string().contains("reopen"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn rule_21_a_file_that_is_deleted_is_noticed_and_used_again_when_it_is_back() {
+    let place = place();
+    let store = open(&place.path).await;
+    store
+        .set_restriction(&alice(), Locked.into())
+        .await
+        .unwrap();
+    let aside = place.folder.path().join("aside");
+    move_all(&place.path, &aside);
+    fails(&store).await;
+    move_all(&aside, &place.path);
+    let back = async || store.peek_state_of(&alice()) == Some(Locked.into());
+    until("the set is trusted again", back).await;
+    store
+        .lift_restriction(&alice(), Locked, &change())
+        .await
+        .unwrap();
+    assert!(store.state_of(&alice()).await.unwrap().is_active());
+}
+
+#[tokio::test]
+async fn rule_21_a_change_to_a_deleted_file_is_never_acknowledged() {
+    let place = place();
+    // It looks once a minute, and so the change itself has to.
+    let options = SqliteOptions::new().with_poll_interval(Duration::MAX);
+    let store = options.open(&place.path).await.unwrap();
+    for file in all_of(&place.path) {
+        fs::remove_file(file).unwrap();
+    }
+    store
+        .set_restriction(&alice(), Locked.into())
+        .await
+        .unwrap_err();
+    store.reopen().await.unwrap();
+    store
+        .set_restriction(&alice(), Locked.into())
+        .await
+        .unwrap();
+    let other = SqliteStore::open(&place.path).await.unwrap();
+    assert_eq!(other.state_of(&alice()).await.unwrap(), Locked.into());
+}
+
+#[tokio::test]
+async fn rule_20_another_file_is_never_adopted_by_itself() {
+    let place = place();
+    let store = open(&place.path).await;
+    store
+        .set_restriction(&alice(), Locked.into())
+        .await
+        .unwrap();
+    let other_path = place.folder.path().join("other");
+    let other = SqliteStore::open(&other_path).await.unwrap();
+    other
+        .set_restriction(&alice(), Suspended.into())
+        .await
+        .unwrap();
+    drop(other);
+    until("the other file is closed", async || {
+        !all_of(&other_path)[1].exists()
+    })
+    .await;
+    fs::rename(&other_path, &place.path).unwrap();
+    fails(&store).await;
+    // Only when it is asked to.
+    for file in &all_of(&place.path)[1..] {
+        fs::remove_file(file).unwrap();
+    }
+    store.reopen().await.unwrap();
+    for _ in 0..4 {
+        assert_eq!(store.state_of(&alice()).await.unwrap(), Suspended.into());
+    }
+    until("the set is trusted", async || {
+        store.peek_state_of(&alice()) == Some(Suspended.into())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn rule_21_the_log_beside_the_file_is_watched_as_well() {
+    for beside in [1, 2] {
+        let place = place();
+        let store = open(&place.path).await;
+        store
+            .set_restriction(&alice(), Locked.into())
+            .await
+            .unwrap();
+        fs::remove_file(&all_of(&place.path)[beside]).unwrap();
+        fails(&store).await;
+    }
+}
+
+#[tokio::test]
+async fn rule_20_reopening_what_cannot_be_opened_fails_and_so_does_the_store() {
+    let place = place();
+    let store = open(&place.path).await;
+    for file in all_of(&place.path) {
+        fs::remove_file(file).unwrap();
+    }
+    fs::write(&place.path, vec![b'x'; 10_000]).unwrap();
+    store.reopen().await.unwrap_err();
+    fails(&store).await;
+    fs::remove_file(&place.path).unwrap();
+    store.reopen().await.unwrap();
+    assert!(store.state_of(&alice()).await.unwrap().is_active());
+}
+
+#[tokio::test]
+async fn rule_19_a_callback_that_panics_does_not_end_the_thread() {
+    let place = place();
+    let store = open(&place.path).await;
+    let _panics = store
+        .restriction_changes()
+        .unwrap()
+        .listen(|_| panic!("a callback's own mistake"));
+    let other = SqliteStore::open(&place.path).await.unwrap();
+    for _ in 0..2 {
+        store
+            .set_restriction(&alice(), Locked.into())
+            .await
+            .unwrap();
+        assert_eq!(store.peek_state_of(&alice()), Some(Locked.into()));
+        other
+            .lift_restriction(&alice(), Locked, &change())
+            .await
+            .unwrap();
+        until("another's change is heard", async || {
+            store.peek_state_of(&alice()) == Some(AccountState::ACTIVE)
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn rule_19_the_set_is_not_believed_while_the_thread_stands_still() {
+    let place = place();
+    let store = open(&place.path).await;
+    let other = SqliteStore::open(&place.path).await.unwrap();
+    // The announcement is made by the thread that looks at the file, which this holds.
+    let (go_on, held) = std::sync::mpsc::channel::<()>();
+    let held = std::sync::Mutex::new(held);
+    let holds = store.restriction_changes().unwrap().listen(move |_| {
+        let _ = held.lock().unwrap().recv();
+    });
+    other
+        .set_restriction(&"@bob:x".into(), Locked.into())
+        .await
+        .unwrap();
+    until("the thread is held", async || {
+        store.peek_state_of("@bob:x") == Some(Locked.into())
+    })
+    .await;
+    other
+        .set_restriction(&alice(), Locked.into())
+        .await
+        .unwrap();
+    until("the set is not believed", async || {
+        store.peek_state_of(&alice()).is_none()
+    })
+    .await;
+    assert_eq!(store.state_of(&alice()).await.unwrap(), Locked.into());
+    drop(go_on);
+    until("it is again", async || {
+        store.peek_state_of(&alice()) == Some(Locked.into())
+    })
+    .await;
+    drop(holds);
+}
+
+#[tokio::test]
+async fn rule_21_a_change_that_nobody_waits_for_any_longer_is_not_made() {
+    let place = place();
+    let store = open(&place.path).await;
+    let raw = rusqlite::Connection::open(&place.path).unwrap();
+    raw.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let user = alice();
+    let change = store.set_restriction(&user, Locked.into());
+    timeout(Duration::from_millis(200), change)
+        .await
+        .unwrap_err();
+    raw.execute_batch("COMMIT").unwrap();
+    // Behind it in the queue.
+    store
+        .set_restriction(&"@bob:x".into(), Locked.into())
+        .await
+        .unwrap();
+    assert!(store.state_of(&alice()).await.unwrap().is_active());
+}
+
+#[tokio::test]
+async fn rule_21_a_change_that_another_writer_keeps_from_being_made_fails_and_is_not_made() {
+    let place = place();
+    let store = open(&place.path).await;
+    let raw = rusqlite::Connection::open(&place.path).unwrap();
+    raw.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let user = alice();
+    let change = timeout(SOON, store.set_restriction(&user, Locked.into()));
+    let error = change.await.expect("it has a limit").unwrap_err();
+    assert!(error.to_string().contains("another process"), "{error}");
+    raw.execute_batch("COMMIT").unwrap();
+    store
+        .set_restriction(&"@bob:x".into(), Locked.into())
+        .await
+        .unwrap();
+    assert!(store.state_of(&alice()).await.unwrap().is_active());
+}
