@@ -27,15 +27,15 @@ pub async fn check_restrictions<R: RestrictionStore>(store: &R) -> Result<Passed
         findings: Findings::default(),
         touched: BTreeSet::new(),
     };
-    unknown(&mut run).await;
-    records(&mut run).await;
-    independence(&mut run).await;
-    ends(&mut run).await;
-    user_ids(&mut run).await;
-    lifting(&mut run).await;
-    announcements(&mut run).await;
-    concurrent::check(&mut run).await;
-    listing::check(&mut run).await;
+    Box::pin(unknown(&mut run)).await;
+    Box::pin(records(&mut run)).await;
+    Box::pin(independence(&mut run)).await;
+    Box::pin(ends(&mut run)).await;
+    Box::pin(user_ids(&mut run)).await;
+    Box::pin(lifting(&mut run)).await;
+    Box::pin(announcements(&mut run)).await;
+    Box::pin(concurrent::check(&mut run)).await;
+    Box::pin(listing::check(&mut run)).await;
     for user in std::mem::take(&mut run.touched) {
         for &kind in RestrictionKind::ALL {
             run.lift(Promise::LiftSaysWhatItDid, &user, kind).await;
@@ -251,7 +251,7 @@ async fn ends<R: RestrictionStore>(run: &mut Run<'_, R>) {
             run.round_trip(promise, &user, restriction.into()).await;
             if let Ok(state) = wait::answer(run.store.state_of(&user)).await {
                 let question =
-                    format!("whether {kind} is in force, with its end {seconds} s from now");
+                    format_args!("whether {kind} is in force, with its end {seconds} s from now");
                 let in_force = state
                     .restriction(kind)
                     .is_some_and(|restriction| restriction.is_in_force(SystemTime::now()));

@@ -1,6 +1,9 @@
 //! Where in a body accounts are named, and whom the texts there can mean together.
 
-use super::{BodyError, Name, NamedAccount};
+use super::{
+    name::Name,
+    named::{BodyError, NamedAccount},
+};
 use crate::request::{
     few::{Few, MAX_PER_REQUEST, TooMany},
     json,

@@ -1,9 +1,9 @@
 //! Walks through a body without building it, so that every repeated key is seen.
 
 use super::{
-    BodyError,
     fields::{Field, Found, Object, Texts},
     name::Name,
+    named::BodyError,
 };
 use crate::request::json::{Json, JsonError, Value};
 
