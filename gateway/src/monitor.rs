@@ -103,8 +103,7 @@ impl Monitor {
     /// none: no other gateway reaches it either.
     async fn health(&self) -> (StatusCode, Value) {
         // Nobody has this name, and the question is the same as for anybody.
-        let nobody = "@health-check:invalid";
-        let question = self.restrictions.state_of(nobody);
+        let question = self.restrictions.state_of("@health-check:invalid");
         let (restrictions, homeserver) = tokio::join!(
             async { matches!(timeout(PATIENCE, question).await, Ok(Ok(_))) },
             async { matches!(timeout(PATIENCE, self.upstream.answers()).await, Ok(Ok(()))) },

@@ -138,7 +138,13 @@ async fn connection<S>(
         .max_concurrent_streams(256);
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(peer);
-        app.clone().oneshot(Drained::wrap(request, drain))
+        let (request, rest) = Drained::wrap(request, drain);
+        let answering = app.clone().oneshot(request);
+        async move {
+            let mut response = answering.await?;
+            rest.settle(response.headers_mut()).await;
+            Ok::<_, Infallible>(response)
+        }
     });
     // Until the first byte nothing else counts the time, and nothing else ends the wait.
     let has_begun = tokio::select! {

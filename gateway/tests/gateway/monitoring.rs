@@ -51,7 +51,7 @@ async fn decisions_look_ups_and_failures_are_counted() {
     let refused = [
         r#"decision="refused""#,
         r#"cause="locked""#,
-        r#"method="GET""#,
+        r#"endpoint="account/whoami""#,
     ];
     let decisions = "account_status_decisions_total";
     assert_eq!(value(&text, decisions, &refused), 1.0, "{text}");
@@ -134,7 +134,8 @@ async fn rule_18_report_only_tells_what_would_be_refused_and_refuses_nothing() {
     let decisions = "account_status_decisions_total";
     assert_eq!(value(&text, decisions, &would_refuse), 1.0, "{text}");
     let log = gateway.log();
-    let told = r#"would be refused method="GET" user="@alice:localhost" cause="locked""#;
+    let told =
+        r#"would be refused endpoint="account/whoami" user="@alice:localhost" cause="locked""#;
     assert!(log.contains(told), "{log}");
     assert!(log.contains("report_only=true"), "{log}");
 

@@ -70,7 +70,7 @@ async fn the_homeserver_sees_that_nobody_waits_any_more() {
     assert_locked(&sync.await.expect("no panic"));
     reaches(0).await;
     let log = gateway.log();
-    assert!(log.contains(r#"ended method="GET""#), "{log}");
+    assert!(log.contains(r#"ended endpoint="sync""#), "{log}");
 }
 
 #[tokio::test]
