@@ -5,11 +5,7 @@ use crate::{
     credential::Claim,
     denial::{Denial, DenialCause},
     judge::Verdict,
-    request::{
-        class::Class,
-        endpoint::{CountedTokens, Naming},
-        head::Head,
-    },
+    request::{class::Class, endpoint::CountedTokens, head::Head, naming::Naming},
     settings::NamedAccountCheck,
     shared::Shared,
     store::{AccountStateStore, Peek, ask::Known},
