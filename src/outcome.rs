@@ -159,7 +159,7 @@ impl<'a> Outcome<'a> {
                 tracing::debug!(account, method, endpoint = self.endpoint(), cause = %denial, "waiting request ended");
             }
             _ => {
-                tracing::debug!(account, method, endpoint = self.endpoint(), cause = %denial, "request refused")
+                tracing::debug!(account, method, endpoint = self.endpoint(), cause = %denial, "request refused");
             }
         }
     }
