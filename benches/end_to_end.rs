@@ -37,10 +37,7 @@ use tokio::{
     sync::Notify,
 };
 use tower::{Service, service_fn};
-use tower_account_status::{
-    Account, AccountState, AccountStateStore, AccountStatusLayer, Credential, MemoryStore, Peek,
-    UserId,
-};
+use tower_account_status::{AccountStateStore, AccountStatusLayer, Credential, MemoryStore, Peek};
 use tower_account_status::{forward, store::Answer};
 use tower_layer::Layer;
 

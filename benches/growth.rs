@@ -11,9 +11,7 @@ use support::{
     accounts::{token, user},
     cells::{COLUMNS, STACKS, each_row},
 };
-use tower_account_status::{
-    AccessToken, AccountStateStore, Credential, MemoryStore, RestrictionKind,
-};
+use tower_account_status::{AccountStateStore, Credential, MemoryStore, RestrictionKind};
 
 const LOOK_UPS: usize = 400_000;
 const ROUNDS: usize = 5;

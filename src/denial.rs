@@ -81,14 +81,15 @@ macro_rules! answer {
         };
         static HEADERS: LazyLock<[HeaderMap; 2]> =
             LazyLock::new(|| [false, true].map(|cors| headers_of(HeaderValue::from_static(LENGTH), cors)));
-        const ANSWER: &Answer = &Answer {
+        // No constant, which compilers before 1.87 refuse to let refer to a lock.
+        static ANSWER: Answer = Answer {
             status: StatusCode::$status,
             errcode: $errcode,
             error: $error,
             body: BODY,
             headers: &HEADERS,
         };
-        ANSWER
+        &ANSWER
     }};
 }
 

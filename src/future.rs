@@ -64,6 +64,11 @@ enum Detour<S, F, ReqB> {
         service: Option<S>,
         form: AnswerForm,
     },
+    /// Sessions are ended, and the store learns it if that succeeds. Boxed, because it is rare.
+    LogOut {
+        inner: Pin<Box<F>>,
+        succeeded: Option<Succeeded>,
+    },
     /// The inner service waits for news. Boxed, so that no other request's future is larger for
     /// it.
     Waiting {
@@ -71,6 +76,9 @@ enum Detour<S, F, ReqB> {
     },
     Done,
 }
+
+/// What is done once the inner service has answered with success.
+pub(crate) type Succeeded = Box<dyn FnOnce() + Send>;
 
 pin_project! {
     /// A long poll, and what ends it.
@@ -112,6 +120,13 @@ where
     pub(crate) fn wait(inner: S::Future, watch: Watch) -> Self {
         Self::detour(Detour::Waiting {
             waiting: Waiting::new(inner, watch),
+        })
+    }
+
+    pub(crate) fn log_out(inner: S::Future, succeeded: Succeeded) -> Self {
+        Self::detour(Detour::LogOut {
+            inner: Box::pin(inner),
+            succeeded: Some(succeeded),
         })
     }
 
@@ -197,6 +212,16 @@ where
                     }
                     Err(denial) => (denial, *form),
                 },
+                Detour::LogOut { inner, succeeded } => {
+                    let answer = ready!(inner.as_mut().poll(context));
+                    let succeeds = |response: &Response<ResB>| response.status().is_success();
+                    if answer.as_ref().is_ok_and(succeeds) {
+                        if let Some(succeeded) = succeeded.take() {
+                            succeeded();
+                        }
+                    }
+                    return Res::keep_response(Poll::Ready(answer));
+                }
                 Detour::Waiting { waiting } => match ready!(waiting.as_mut().poll(context)) {
                     Ok(response) => return Res::keep_response(Poll::Ready(response)),
                     // Long polls are GET or POST requests.
@@ -224,6 +249,7 @@ where
             State::Detour { detour } => match detour {
                 Detour::Deny { .. } => "Deny",
                 Detour::Lookup { .. } => "Lookup",
+                Detour::LogOut { .. } => "LogOut",
                 Detour::Waiting { .. } => "Waiting",
                 Detour::Done => "Done",
             },

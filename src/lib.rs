@@ -40,7 +40,7 @@ pub use body::{
 };
 pub use changes::{Announcement, ChangeListener, Changes, Subscription};
 pub use checked_accounts::CheckedAccounts;
-pub use credential::{AccessToken, Credential, LoginToken, Secret, ThirdParty};
+pub use credential::{AccessToken, Credential, LoginToken, Logout, Secret, ThirdParty};
 pub use denial::{Denial, DenialCause};
 pub use future::ResponseFuture;
 pub use guard::AccountGuard;

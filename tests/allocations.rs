@@ -21,8 +21,8 @@ use support::{
 };
 use tower::{Layer, Service, layer::util::Identity};
 use tower_account_status::{
-    AccountState, AccountStateStore, AccountStatusLayer, Credential, MemoryStore, Restriction,
-    RestrictionKind, UserId,
+    AccountState, AccountStateStore, AccountStatusLayer, MemoryStore, Restriction, RestrictionKind,
+    UserId,
 };
 use tower_account_status::{
     store::{Answer, StoreError},

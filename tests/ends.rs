@@ -26,10 +26,9 @@ use support::{ALICE, Answer, SYNC, TOKEN, alices, ask, verdict};
 use tokio::sync::Notify;
 use tower::ServiceExt;
 use tower_account_status::{
-    AccountStateStore, AccountStatusLayer, CachedStore, Combined, Credential, MemoryStore,
-    Restriction,
+    AccountStateStore, AccountStatusLayer, CachedStore, Combined, MemoryStore, Restriction,
     RestrictionKind::{self, Deactivated, Locked, Suspended},
-    RestrictionStore, UserId,
+    RestrictionStore,
     store::{PostgresStore, SqliteStore},
 };
 use tower_account_status::{

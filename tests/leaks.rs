@@ -18,7 +18,7 @@ use tower_account_status::{
     AccessToken, Account, AccountState, AccountStateStore, AccountStatusLayer, Action, Changes,
     CheckedAccounts, Credential, Denial, DynAccountStateStore, LoginToken, MemoryStore,
     NamedAccountCheck, NamedIn, Outcome, Peek, Restriction, RestrictionKind, RestrictionRecord,
-    Secret, StoreFailure, SuspensionPolicy, UserId,
+    Secret, StoreFailure, SuspensionPolicy,
 };
 use tower_account_status::{
     ThirdParty, by_credential, forward,

@@ -34,8 +34,7 @@ use postgres::Cluster;
 use tokio::{sync::Mutex, task::JoinSet};
 use tower::{Layer, ServiceExt};
 use tower_account_status::{
-    AccountState, AccountStateStore, AccountStatusLayer, CachedStore, Combined, Credential,
-    MemoryStore,
+    AccountStateStore, AccountStatusLayer, CachedStore, Combined, MemoryStore,
     RestrictionKind::Locked,
     RestrictionStore, UserId,
     store::{PostgresStore, SqliteStore},

@@ -12,7 +12,7 @@ use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use tower::{Layer, ServiceExt, service_fn};
 use tower_account_status::{
-    AccountState, AccountStateStore, AccountStatusLayer, Credential, Decision, MemoryStore,
+    AccountState, AccountStateStore, AccountStatusLayer, Decision, MemoryStore,
     RestrictionKind::{Locked, Suspended},
     StoreFailure, UserId,
 };

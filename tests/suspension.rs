@@ -8,8 +8,8 @@ use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use tower::{Layer, ServiceExt, service_fn};
 use tower_account_status::{
-    Account, AccountGuard, AccountState, AccountStateStore, AccountStatusLayer, Action, Credential,
-    Denial, DenialCause, MemoryStore,
+    Account, AccountGuard, AccountState, AccountStateStore, AccountStatusLayer, Action, Denial,
+    DenialCause, MemoryStore,
     RestrictionKind::{self, Locked, Suspended},
     SuspensionPolicy, UserId,
 };

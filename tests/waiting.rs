@@ -18,10 +18,8 @@ use http::{Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use tower::{Service, ServiceExt};
 use tower_account_status::{
-    AccountState, AccountStateStore, AccountStatusLayer, Changes, Credential, LongPoll,
-    MemoryStore,
+    AccountState, AccountStateStore, AccountStatusLayer, Changes, LongPoll, MemoryStore,
     RestrictionKind::{self, Deactivated, Locked, Suspended},
-    UserId,
 };
 use tower_account_status::{
     forward,

@@ -2,10 +2,7 @@
 
 use std::{collections::HashMap, future::poll_fn, task::Poll};
 
-use tower_account_status::{
-    Account, AccountState, AccountStateStore, Credential, MemoryStore, Peek, RestrictionKind,
-    UserId,
-};
+use tower_account_status::{Account, AccountStateStore, MemoryStore, RestrictionKind};
 use tower_account_status::{forward, store::StoreError};
 
 /// How many accounts there are, each with one token.

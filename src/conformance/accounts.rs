@@ -34,9 +34,9 @@ pub async fn check<F: Fixture>(fixture: &F) -> Result<Passed, Report> {
         touched: BTreeSet::new(),
         broken: BTreeSet::new(),
     };
-    credentials::check(&mut run).await;
-    services::check(&mut run).await;
-    states::check(&mut run).await;
+    Box::pin(credentials::check(&mut run)).await;
+    Box::pin(services::check(&mut run)).await;
+    Box::pin(states::check(&mut run)).await;
     for user in std::mem::take(&mut run.touched) {
         run.set(Promise::ChangeIsVisibleAtOnce, &user, &AccountState::ACTIVE)
             .await;

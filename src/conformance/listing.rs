@@ -52,10 +52,10 @@ pub(super) async fn check<R: RestrictionStore>(run: &mut Run<'_, R>) {
                 .take(1 + place % 3)
                 .collect();
             expected.sort();
-            let question = format_args!("the restrictions of {user:?} in pages of {limit}");
+            let question = format!("the restrictions of {user:?} in pages of {limit}");
             run.findings.same(promise, question, &kinds, &expected);
             if let Ok(state) = wait::answer(run.store.state_of(user)).await {
-                let question = format_args!("the state of {user:?} by the list");
+                let question = format!("the state of {user:?} by the list");
                 run.findings
                     .same(promise, question, &state_of(records), &state);
             }

@@ -27,15 +27,15 @@ pub async fn check_restrictions<R: RestrictionStore>(store: &R) -> Result<Passed
         findings: Findings::default(),
         touched: BTreeSet::new(),
     };
-    unknown(&mut run).await;
-    records(&mut run).await;
-    independence(&mut run).await;
-    ends(&mut run).await;
-    user_ids(&mut run).await;
-    lifting(&mut run).await;
-    announcements(&mut run).await;
-    concurrent::check(&mut run).await;
-    listing::check(&mut run).await;
+    Box::pin(unknown(&mut run)).await;
+    Box::pin(records(&mut run)).await;
+    Box::pin(independence(&mut run)).await;
+    Box::pin(ends(&mut run)).await;
+    Box::pin(user_ids(&mut run)).await;
+    Box::pin(lifting(&mut run)).await;
+    Box::pin(announcements(&mut run)).await;
+    Box::pin(concurrent::check(&mut run)).await;
+    Box::pin(listing::check(&mut run)).await;
     for user in std::mem::take(&mut run.touched) {
         for &kind in RestrictionKind::ALL {
             run.lift(Promise::LiftSaysWhatItDid, &user, kind).await;
@@ -100,18 +100,18 @@ impl<R: RestrictionStore> Run<'_, R> {
             }
         };
         let kinds: Vec<_> = state.restrictions().map(Restriction::kind).collect();
-        let question = format_args!("the restrictions of {user:?}");
+        let question = format!("the restrictions of {user:?}");
         self.findings
             .same(promise, question, &kinds.as_slice(), &expected);
         if let Some(peeked) = self.store.peek_state_of(user) {
-            let question = format_args!("`peek_state` of {user:?}");
+            let question = format!("`peek_state` of {user:?}");
             self.findings
                 .same(Promise::PeekAgrees, question, &peeked, &state);
         }
         for &kind in RestrictionKind::ALL {
             let on_record = self.record(promise, user, kind).await;
             if let Some(on_record) = on_record {
-                let question = format_args!("whether {kind} of {user:?} is on record");
+                let question = format!("whether {kind} of {user:?} is on record");
                 let expected = expected.contains(&kind);
                 self.findings
                     .same(promise, question, &on_record.is_some(), &expected);
@@ -142,7 +142,7 @@ impl<R: RestrictionStore> Run<'_, R> {
             return;
         }
         if let Some(answered) = self.record(promise, user, kind).await {
-            let question = format_args!("the record of {user:?}, {kind}");
+            let question = format!("the record of {user:?}, {kind}");
             self.findings.same(
                 promise,
                 question,
@@ -152,7 +152,7 @@ impl<R: RestrictionStore> Run<'_, R> {
         }
         match wait::answer(self.store.state_of(user)).await {
             Ok(state) => {
-                let question = format_args!("the restriction of {user:?}, {kind}");
+                let question = format!("the restriction of {user:?}, {kind}");
                 let answered = state.restriction(kind).cloned().map(rounded_end);
                 let expected = Some(rounded_end(record.restriction().clone()));
                 self.findings.same(promise, question, &answered, &expected);
@@ -188,7 +188,7 @@ async fn unknown<R: RestrictionStore>(run: &mut Run<'_, R>) {
     let lifted = run
         .lift(Promise::LiftSaysWhatItDid, &user, RestrictionKind::Locked)
         .await;
-    let question = format_args!("lifting a lock of {user:?}, who has none");
+    let question = format!("lifting a lock of {user:?}, who has none");
     run.findings
         .same(Promise::LiftSaysWhatItDid, question, &lifted, &Some(false));
 }
@@ -275,7 +275,7 @@ async fn user_ids<R: RestrictionStore>(run: &mut Run<'_, R>) {
                 let reason = record
                     .as_ref()
                     .and_then(|record| record.restriction().reason());
-                let question = format_args!("the reason of {user:?}");
+                let question = format!("the reason of {user:?}");
                 let expected = place.to_string();
                 run.findings
                     .same(promise, question, &reason, &Some(expected.as_str()));
@@ -306,7 +306,7 @@ async fn lifting<R: RestrictionStore>(run: &mut Run<'_, R>) {
             run.restrict(promise, &user, restriction).await;
             for expected in [true, false] {
                 let lifted = run.lift(promise, &user, kind).await;
-                let question = format_args!("lifting {kind} of {user:?}");
+                let question = format!("lifting {kind} of {user:?}");
                 run.findings
                     .same(promise, question, &lifted, &Some(expected));
                 run.expect_kinds(Promise::ChangeIsVisibleAtOnce, &user, &[])

@@ -99,7 +99,7 @@ async fn independence_and_precedence<F: Fixture>(run: &mut Run<'_, F>) {
             continue;
         };
         let deciding = answered.in_force(SystemTime::now()).map(Restriction::kind);
-        let question = format_args!("what decides in the state {state:?}");
+        let question = format!("what decides in the state {state:?}");
         run.findings
             .same(Promise::Precedence, question, &deciding, &Some(*kind));
     }
@@ -134,7 +134,7 @@ async fn ends<F: Fixture>(run: &mut Run<'_, F>) {
             run.round_trip(promise, &user, &state).await;
             if let Some(answered) = run.state(promise, &user).await {
                 let question =
-                    format_args!("whether {kind} is in force, with its end {seconds} s from now");
+                    format!("whether {kind} is in force, with its end {seconds} s from now");
                 let answered = answered.in_force(SystemTime::now()).is_some();
                 run.findings
                     .same(promise, question, &answered, &is_in_force);
@@ -162,7 +162,7 @@ async fn user_ids<F: Fixture>(run: &mut Run<'_, F>) {
         }
         for (place, user) in users.iter().enumerate() {
             if let Some(state) = run.state(promise, user).await {
-                let question = format_args!("whether {user:?} is {kind}");
+                let question = format!("whether {user:?} is {kind}");
                 let answered = state.restriction(kind).is_some();
                 run.findings
                     .same(promise, question, &answered, &(place >> bit & 1 == 1));
@@ -276,7 +276,7 @@ async fn concurrent_changes<F: Fixture>(run: &mut Run<'_, F>) {
         if let Some(state) = run.state(promise, user).await {
             let answered: Vec<RestrictionKind> =
                 state.restrictions().map(Restriction::kind).collect();
-            let question = format_args!("the restrictions of {user:?}, set among {USERS}");
+            let question = format!("the restrictions of {user:?}, set among {USERS}");
             run.findings
                 .same(promise, question, &answered, &vec![last(number)]);
         }

@@ -31,6 +31,15 @@ pub enum Credential<'a> {
     RefreshToken(Secret<'a>),
 }
 
+/// What a logout ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Logout {
+    /// The session of the token: `POST /logout`.
+    Session,
+    /// Every session of the token's owner: `POST /logout/all`.
+    AllSessions,
+}
+
 /// Names the kind only: people type their password into the user field.
 impl fmt::Debug for Credential<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

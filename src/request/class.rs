@@ -9,7 +9,7 @@ use super::{
     exemptions::Exemptions,
     long_poll::{self, LongPoll},
 };
-use crate::action::Action;
+use crate::{action::Action, credential::Logout};
 
 /// The class of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +22,8 @@ pub(crate) struct Class {
     pub(crate) naming: Option<Naming>,
     /// It waits for news.
     pub(crate) long_poll: Option<LongPoll>,
+    /// It ends sessions, if it is answered with success.
+    pub(crate) logout: Option<Logout>,
 }
 
 impl Class {
@@ -41,6 +43,7 @@ impl Class {
         if exemptions.let_pass(method, path) {
             return Self {
                 passes: true,
+                logout: endpoint::logout(method, path),
                 ..Self::ORDINARY
             };
         }
@@ -49,6 +52,7 @@ impl Class {
             tokens: endpoint::counted_tokens(method, path),
             naming: endpoint::naming(method, path),
             long_poll: long_poll::long_poll(method, path),
+            logout: None,
         }
     }
 
@@ -58,6 +62,7 @@ impl Class {
         tokens: CountedTokens::All,
         naming: None,
         long_poll: None,
+        logout: None,
     };
 
     /// Whether the path leaves it open that the request is anything but ordinary to an account

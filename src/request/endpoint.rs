@@ -9,6 +9,7 @@ use super::{
     },
     version::may_be_version,
 };
+use crate::credential::Logout;
 
 /// The API that this is about.
 const CLIENT_API: &str = "/_matrix/client/";
@@ -17,15 +18,17 @@ const CLIENT_API: &str = "/_matrix/client/";
 /// ([account locking](https://spec.matrix.org/latest/client-server-api/#account-locking)).
 ///
 /// The raw path and nothing else: a looser match than the router's would be a way past the lock.
-pub(crate) fn is_logout(method: &Method, path: &str) -> bool {
-    method == Method::POST
-        && matches!(
-            path,
-            "/_matrix/client/v3/logout"
-                | "/_matrix/client/v3/logout/all"
-                | "/_matrix/client/r0/logout"
-                | "/_matrix/client/r0/logout/all"
-        )
+pub(crate) fn logout(method: &Method, path: &str) -> Option<Logout> {
+    if method != Method::POST {
+        return None;
+    }
+    match path {
+        "/_matrix/client/v3/logout" | "/_matrix/client/r0/logout" => Some(Logout::Session),
+        "/_matrix/client/v3/logout/all" | "/_matrix/client/r0/logout/all" => {
+            Some(Logout::AllSessions)
+        }
+        _ => None,
+    }
 }
 
 /// `GET /_matrix/client/versions`.
@@ -271,8 +274,7 @@ mod tests {
     use http::Method;
 
     use super::{
-        NamingEndpoint, ignores_access_token, is_below, is_logout, is_versions, is_well_known,
-        naming,
+        NamingEndpoint, ignores_access_token, is_below, is_versions, is_well_known, logout, naming,
     };
 
     #[test]
@@ -280,12 +282,15 @@ mod tests {
         for version in ["r0", "v3"] {
             for end in ["logout", "logout/all"] {
                 let path = format!("/_matrix/client/{version}/{end}");
-                assert!(is_logout(&Method::POST, &path), "{path}");
+                assert!(logout(&Method::POST, &path).is_some(), "{path}");
                 for method in [Method::GET, Method::PUT, Method::DELETE, Method::HEAD] {
-                    assert!(!is_logout(&method, &path), "{method} {path}");
+                    assert!(logout(&method, &path).is_none(), "{method} {path}");
                 }
                 for odd in ["/", "//", "/.", "?", ";x", "%20", " ", "/x"] {
-                    assert!(!is_logout(&Method::POST, &format!("{path}{odd}")), "{odd}");
+                    assert!(
+                        logout(&Method::POST, &format!("{path}{odd}")).is_none(),
+                        "{odd}"
+                    );
                 }
             }
         }
@@ -304,7 +309,7 @@ mod tests {
             "*",
             "",
         ] {
-            assert!(!is_logout(&Method::POST, path), "{path}");
+            assert!(logout(&Method::POST, path).is_none(), "{path}");
         }
     }
 

@@ -6,7 +6,7 @@ use super::{StoreError, ask};
 use crate::{
     account::{Account, AccountState, UserId},
     changes::Changes,
-    credential::{Credential, ThirdParty},
+    credential::{Credential, Logout, ThirdParty},
 };
 
 /// Whose a credential is: `None` where the store does not know it.
@@ -227,6 +227,20 @@ pub trait AccountStateStore: Send + Sync + 'static {
     fn event_sender(&self, room: &str, event: &str) -> impl Future<Output = Answer> + Send {
         let _ = (room, event);
         async { Ok(None) }
+    }
+
+    /// The server has answered a logout with success, so that this access token is no one's any
+    /// more; nor is any other of its owner, after [`Logout::AllSessions`].
+    ///
+    /// For stores that remember whose a token is: they forget it. The default does nothing. A
+    /// wrapper passes it on, as [`forward!`](crate::forward) does along with `access_token`. It must
+    /// not block.
+    ///
+    /// The layer calls it when the answer to a logout of an account that is restricted, or not known
+    /// at once, has the status 2xx. Of other logouts the store learns nothing, and a token that is
+    /// remembered is forgotten when its time is over.
+    fn logged_out(&self, token: &str, logout: Logout) {
+        let _ = (token, logout);
     }
 
     /// Whose the credential is and in which state that account is, answered at once or not at all.

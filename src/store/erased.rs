@@ -6,7 +6,7 @@ use super::{AccountStateStore, Answer, Peek, StoreError, ask};
 use crate::{
     account::{Account, AccountState, UserId},
     changes::Changes,
-    credential::{Credential, LoginToken, ThirdParty},
+    credential::{Credential, LoginToken, Logout, ThirdParty},
 };
 
 type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
@@ -84,6 +84,10 @@ impl AccountStateStore for DynAccountStateStore {
         self.0.event_sender_boxed(room, event).await
     }
 
+    fn logged_out(&self, token: &str, logout: Logout) {
+        self.0.logged_out_erased(token, logout);
+    }
+
     fn peek(&self, credential: Credential<'_>) -> Peek {
         self.0.peek_erased(credential)
     }
@@ -112,6 +116,7 @@ trait ErasedStore: Send + Sync {
     fn peek_state_erased(&self, user: &str) -> Option<AccountState>;
     fn glance_erased(&self, credential: Credential<'_>) -> Option<Peek>;
     fn changes_erased(&self) -> Option<Changes>;
+    fn logged_out_erased(&self, token: &str, logout: Logout);
 }
 
 impl<S: AccountStateStore> ErasedStore for S {
@@ -152,5 +157,9 @@ impl<S: AccountStateStore> ErasedStore for S {
 
     fn changes_erased(&self) -> Option<Changes> {
         self.changes()
+    }
+
+    fn logged_out_erased(&self, token: &str, logout: Logout) {
+        self.logged_out(token, logout);
     }
 }

@@ -268,7 +268,8 @@ mod tests {
         let error = StoreError::boxed(boxed);
         assert!(error.downcast_ref::<fmt::Error>().is_some());
         let outer: Box<dyn Error + Send + Sync> = error.into();
-        assert!(outer.source().is_some_and(|cause| cause.is::<fmt::Error>()));
+        let source = outer.source().expect("the cause");
+        assert!(source.is::<fmt::Error>());
     }
 
     #[test]

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     account::{Account, AccountState, RestrictionKind, UserId},
     changes::Changes,
-    credential::{Credential, ThirdParty},
+    credential::{Credential, Logout, ThirdParty},
 };
 
 macro_rules! forward_store {
@@ -71,6 +71,10 @@ macro_rules! forward_store {
                 event: &str,
             ) -> impl Future<Output = Answer> + Send {
                 S::event_sender(self, room, event)
+            }
+
+            fn logged_out(&self, token: &str, logout: Logout) {
+                S::logged_out(self, token, logout);
             }
 
             #[inline]
@@ -139,6 +143,12 @@ impl<S: AccountStateStore> AccountStateStore for Weak<S> {
 
     async fn event_sender(&self, room: &str, event: &str) -> Answer {
         alive(self)?.event_sender(room, event).await
+    }
+
+    fn logged_out(&self, token: &str, logout: Logout) {
+        if let Some(store) = self.upgrade() {
+            store.logged_out(token, logout);
+        }
     }
 
     fn peek(&self, credential: Credential<'_>) -> Peek {

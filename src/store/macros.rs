@@ -159,7 +159,13 @@ macro_rules! forward {
     ($field:tt => $($name:ident),+ $(,)?) => {
         $($crate::forward! { @one $field $name })+
     };
-    (@one $field:tt access_token) => { $crate::forward! { @token $field access_token } };
+    (@one $field:tt access_token) => {
+        $crate::forward! { @token $field access_token }
+
+        fn logged_out(&self, token: &str, logout: $crate::Logout) {
+            $crate::AccountStateStore::logged_out(&self.$field, token, logout);
+        }
+    };
     (@one $field:tt application_service) => {
         $crate::forward! { @token $field application_service }
     };

@@ -108,7 +108,7 @@ pub(crate) mod continuwuity {
         pub(crate) server_name: String,
         pub(crate) changes: Changes,
         /// Kept where the handlers find it.
-        pub(crate) guard: std::sync::OnceLock<AccountGuard<std::sync::Weak<Self>>>,
+        pub(crate) guard: std::sync::OnceLock<AccountGuard>,
     }
 
     #[derive(Default)]

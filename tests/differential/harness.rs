@@ -1,17 +1,13 @@
 //! The layer around a router, and what becomes of a request.
 
-use std::{
-    convert::Infallible,
-    sync::{Arc, LazyLock},
-};
+use std::sync::{Arc, LazyLock};
 
 use axum::body::Body;
 use http::{Request, Response};
 use tokio::runtime::{Builder, Runtime};
 use tower::ServiceExt as _;
 use tower_account_status::{
-    AccountState, AccountStateStore, AccountStatusLayer, Credential, Denial, MemoryStore,
-    RestrictionKind, UserId,
+    AccountStateStore, AccountStatusLayer, Denial, MemoryStore, RestrictionKind,
 };
 use tower_account_status::{forward, store::Answer};
 use tower_layer::Layer as _;

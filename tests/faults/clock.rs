@@ -1,7 +1,6 @@
 //! Clocks that jump.
 
 use std::{
-    convert::Infallible,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::SeqCst},
@@ -14,8 +13,7 @@ use proptest::prelude::*;
 use tower::ServiceExt as _;
 use tower_account_status::forward;
 use tower_account_status::{
-    AccountState, AccountStateStore, AccountStatusLayer, Credential, MemoryStore, Restriction,
-    RestrictionKind::Locked, UserId,
+    AccountStateStore, AccountStatusLayer, MemoryStore, Restriction, RestrictionKind::Locked,
 };
 use tower_layer::Layer as _;
 

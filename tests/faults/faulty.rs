@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 use tower::Service;
 use tower_account_status::{
     AccountState, AccountStateStore, Credential, DynAccountStateStore, Peek,
-    RestrictionKind::Locked, UserId,
+    RestrictionKind::Locked,
 };
 use tower_account_status::{
     by_credential,
@@ -167,7 +167,9 @@ impl Faulty {
 
 fn token(credential: Credential<'_>) -> String {
     let token = match credential {
-        Credential::AccessToken(token) | Credential::RefreshToken(token) => token,
+        Credential::AccessToken(token)
+        | Credential::ApplicationService(token)
+        | Credential::RefreshToken(token) => token,
         other => panic!("not sent: {other:?}"),
     };
     token.expose_str().unwrap_or_default().to_owned()

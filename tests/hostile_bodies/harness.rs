@@ -11,9 +11,7 @@ use http_body::Body;
 use http_body_util::{BodyExt as _, Empty};
 use tokio::runtime::{Builder, Runtime};
 use tower::ServiceExt as _;
-use tower_account_status::{
-    AccountState, AccountStateStore, AccountStatusLayer, Credential, Secret, UserId,
-};
+use tower_account_status::{AccountStateStore, AccountStatusLayer, Credential, Secret};
 use tower_account_status::{ThirdParty, by_credential, store::Answer, without};
 use tower_layer::Layer as _;
 

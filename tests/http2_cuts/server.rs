@@ -21,7 +21,7 @@ use tokio::{
 use tower::{limit::ConcurrencyLimit, util::BoxCloneService};
 use tower_account_status::{
     AccountState, AccountStateStore, AccountStatusLayer, Credential, MemoryStore, RequestBody,
-    RestrictionKind::Locked, UserId,
+    RestrictionKind::Locked,
 };
 use tower_account_status::{
     Peek, by_credential, forward,

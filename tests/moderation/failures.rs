@@ -181,6 +181,8 @@ async fn rule_12_whatever_fails_the_answer_is_503() {
             assert_eq!(response.status(), 503, "{point:?} {how:?}");
             check_error(&response, "M_UNKNOWN", None).unwrap();
             assert_eq!(response.headers()["retry-after"], "5");
+            let exposed = &response.headers()["access-control-expose-headers"];
+            assert_eq!(exposed, "Retry-After");
             assert!(before.elapsed() <= Duration::from_millis(5001));
         }
     }

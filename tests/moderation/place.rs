@@ -20,8 +20,7 @@ use http::{Method, Request, Response, StatusCode};
 use serde_json::{Value, json};
 use tower::{Layer as _, Service, ServiceBuilder, ServiceExt, limit::ConcurrencyLimitLayer};
 use tower_account_status::{
-    AccountModerationCapability, AccountStatusLayer, Combined, Credential, MemoryStore,
-    RequestPath,
+    AccountModerationCapability, AccountStatusLayer, Combined, MemoryStore, RequestPath,
     RestrictionKind::{Locked, Suspended},
     RestrictionStore, UserId,
     moderation::Refusal,

@@ -183,7 +183,11 @@ fn check_look_ups<R: RestrictionStore>(
             // The one question that has to be asked is about the requester.
             let only_requester = questions.len() <= 1
                 && questions.iter().all(|question| {
-                    matches!(question, Question::Administrator(user) if *user == "@alice:example.org")
+                    matches!(
+                        question,
+                        Question::Administrator(user)
+                            if ["@alice:example.org", "@bridge:example.org"].contains(&&**user)
+                    )
                 });
             expect("calls of the store", &calls, &0)?;
             match only_requester {

@@ -1,6 +1,6 @@
 //! The example homeserver as a child process, and a client for it.
 //!
-//! In a test: `#[path = "support/homeserver.rs"] mod homeserver;`
+//! In a test: `#[path = "…/tests/support/homeserver.rs"] mod homeserver;`
 
 #![allow(
     dead_code,
@@ -344,25 +344,26 @@ pub async fn listening(process: &mut Child, hear: impl Fn(&str) + Send + 'static
     address
 }
 
-/// An example's binary, which stands beside the directory of this test's.
+/// The program of a package of the workspace, one directory above this test.
 ///
-/// `cargo test` builds both; `cargo test --test NAME` builds only the test.
-pub fn binary(example: &str) -> PathBuf {
-    const HOW: &str = "run `cargo build --all-features --examples`, with the profile of this test";
+/// `cargo test` builds that of the test's own package; the gateway's tests start the homeserver's,
+/// too, which `cargo test --workspace` builds.
+pub fn binary(package: &str) -> PathBuf {
+    let how = format!("run `cargo build -p {package}`, with the features and profile of this test");
 
     let test = std::env::current_exe().expect("the path of this test");
     let profile = test.ancestors().nth(2).expect("target/PROFILE/deps/TEST");
-    let name = format!("{example}{}", std::env::consts::EXE_SUFFIX);
-    let binary = profile.join("examples").join(name);
+    let name = format!("{package}{}", std::env::consts::EXE_SUFFIX);
+    let binary = profile.join(name);
     let Some(built) = modified(&binary) else {
-        panic!("{} is missing: {HOW}", binary.display());
+        panic!("{} is missing: {how}", binary.display());
     };
     // Beside the binary cargo writes what it was made from.
     let sources = fs::read_to_string(binary.with_extension("d")).unwrap_or_default();
     for source in sources.split_whitespace().skip(1).map(Path::new) {
         if modified(source).is_some_and(|changed| changed > built) {
             let (binary, source) = (binary.display(), source.display());
-            panic!("{binary} is older than {source}: {HOW}");
+            panic!("{binary} is older than {source}: {how}");
         }
     }
     binary

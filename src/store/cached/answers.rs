@@ -11,7 +11,7 @@ use super::{
 use crate::{
     account::{Account, AccountState, UserId},
     changes::Changes,
-    credential::{Credential, LoginToken, ThirdParty},
+    credential::{Credential, LoginToken, Logout, ThirdParty},
     store::{AccountStateStore, Answer, Peek, StoreError, ask},
 };
 
@@ -224,6 +224,12 @@ impl<S: AccountStateStore> AccountStateStore for CachedStore<S> {
     /// Not kept: it is asked only when a suspended account redacts.
     async fn event_sender(&self, room: &str, event: &str) -> Answer {
         self.store.event_sender(room, event).await
+    }
+
+    fn logged_out(&self, token: &str, logout: Logout) {
+        // What is behind a cache forgets first, or it would be asked while it still knows.
+        self.store.logged_out(token, logout);
+        self.tables().forget_logged_out(token, logout);
     }
 
     #[inline]

@@ -74,6 +74,14 @@ use crate::{
 /// [`announce`](Changes::announce) returns, the entry is gone and the news are on the cache's own
 /// hub. To announce on that hub does the same.
 ///
+/// # A token that was logged out
+///
+/// When the layer hands on a logout of a restricted account and it is answered with success, the
+/// cache [forgets](AccountStateStore::logged_out) whose the token was, so that the server then says
+/// that it is unknown. Until its [time](Self::with_owner_ttl) is over, a token is remembered as its
+/// former owner's that was revoked elsewhere: by another process, by an administrator, or before
+/// the account was restricted. While that account is restricted, its refusal is the answer.
+///
 /// # Cost to the store
 ///
 /// One look-up at a time for each token and each account, however many wait for it, and all of

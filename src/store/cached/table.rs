@@ -78,6 +78,11 @@ impl<V: Clone> Table<V> {
     pub(super) fn remove(&self, key: Key) {
         self.0.remove(&key);
     }
+
+    /// Keeps only the values that `keeps` says.
+    pub(super) fn retain(&self, keeps: impl Fn(&V) -> bool) {
+        self.0.retain(|_, entry| keeps(&entry.value));
+    }
 }
 
 /// A bounded table of what follows from its key, and so neither expires nor is invalidated.

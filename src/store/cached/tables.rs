@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     account::{Account, AccountState, UserId},
-    credential::Credential,
+    credential::{Credential, Logout},
     locks::AtomicU64,
     store::StoreError,
 };
@@ -307,6 +307,17 @@ impl Tables {
         if let Credential::AccessToken(token) | Credential::ApplicationService(token) = credential {
             self.forget_token(self.keys.access_token(token.expose()));
             self.forget_token(self.keys.application_service(token.expose()));
+        }
+    }
+
+    /// A token that was logged out, or all of its owner's. Of these, one whose look-up is under way
+    /// may be kept once more.
+    pub(super) fn forget_logged_out(&self, token: &str, logout: Logout) {
+        let key = self.keys.access_token(token.as_bytes());
+        let owner = self.owners.get(key, self.now());
+        self.forget_credential(Credential::AccessToken(token.into()));
+        if let (Logout::AllSessions, Some(owner)) = (logout, owner) {
+            self.owners.retain(|of| *of != owner);
         }
     }
 

@@ -1,0 +1,13 @@
+//! The other place where account states may live: a PostgreSQL that several processes share
+//! (`--states`). Without that option nothing here is used, and the states stand in the server's
+//! own tables (`store.rs`).
+
+#[cfg(feature = "postgres")]
+mod shared;
+#[cfg(not(feature = "postgres"))]
+mod unavailable;
+
+#[cfg(feature = "postgres")]
+pub(crate) use shared::States;
+#[cfg(not(feature = "postgres"))]
+pub(crate) use unavailable::States;

@@ -1,0 +1,28 @@
+//! What stands in for the states in PostgreSQL where the example was built without them.
+
+use std::{convert::Infallible, error::Error, sync::Arc};
+
+use axum::Router;
+use tower_account_status::UserId;
+
+use crate::homeserver::Homeserver;
+
+/// Cannot be had.
+#[derive(Clone)]
+pub(crate) enum States {}
+
+impl States {
+    pub(crate) async fn connect(_: &str) -> Result<Self, Box<dyn Error>> {
+        Err("`--states` needs the feature `postgres`: \
+             `cargo run -p homeserver --features postgres -- --states …`"
+            .into())
+    }
+
+    pub(crate) async fn deactivate(&self, _: &UserId) -> Result<(), Infallible> {
+        match *self {}
+    }
+
+    pub(crate) fn app(self, _: Arc<Homeserver>) -> Router {
+        match self {}
+    }
+}

@@ -1,0 +1,96 @@
+//! Two processes of the example homeserver on one PostgreSQL: what is set through one is enforced
+//! by the other, and what happens when the database, or the connection that news come on, is lost.
+
+#![allow(clippy::unwrap_used)] // a test fails by panicking
+
+#[path = "../../../../tests/support/homeserver.rs"]
+mod homeserver;
+mod lost_connections;
+mod one_for_both;
+#[path = "../../../../tests/support/postgres.rs"]
+mod postgres;
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use homeserver::{Answer, Homeserver};
+use http::StatusCode;
+use postgres::Cluster;
+use serde_json::json;
+use tokio::task::JoinHandle;
+
+const WHOAMI: &str = "/_matrix/client/v3/account/whoami";
+const SYNC: &str = "/_matrix/client/v3/sync";
+
+/// Two processes, `one` and `other`, and the administrator's token, which both know.
+struct TwoProcesses {
+    one: Arc<Homeserver>,
+    other: Arc<Homeserver>,
+    admin: String,
+    url: String,
+}
+
+impl TwoProcesses {
+    async fn start(cluster: &Cluster) -> Self {
+        let url = cluster.database().await;
+        // By this name PostgreSQL tells whose a connection is.
+        let states = |name: &str| format!("{url} application_name={name}");
+        let one = Homeserver::start_with(&["--states", &states("one")]).await;
+        let other = one.start_beside(&["--states", &states("other")]).await;
+        let admin = one.login_admin().await;
+        Self {
+            one: Arc::new(one),
+            other: Arc::new(other),
+            admin,
+            url,
+        }
+    }
+
+    /// Locks or unlocks `user` through `process`, in which that holds from then on.
+    async fn set_lock(&self, process: &Homeserver, user: &str, locked: bool) {
+        let path = format!("/_matrix/client/v1/admin/lock/@{user}:localhost");
+        let body = json!({ "locked": locked });
+        let answer = process.put(&path, &self.admin, body.clone()).await;
+        assert_eq!(answer.ok(), body);
+    }
+
+    /// Starts a sync of `token` at `process` that has nothing to say, and returns when it waits.
+    async fn wait_in_sync(process: &Arc<Homeserver>, token: &str) -> Waiting {
+        let since = process.get(SYNC, token).await.ok()["next_batch"].clone();
+        let path = format!("{SYNC}?timeout=30000&since={}", since.as_str().unwrap());
+        let (server, token) = (Arc::clone(process), token.to_owned());
+        let answer = tokio::spawn(async move {
+            let answer = server.get(&path, &token).await;
+            (answer, Instant::now())
+        });
+        // It has been sent when a later request of the same client is answered: long enough for
+        // the test to mean something, and whether it has begun to wait must not matter.
+        process.get(WHOAMI, ()).await.error(401, "M_MISSING_TOKEN");
+        Waiting(answer)
+    }
+}
+
+struct Waiting(JoinHandle<(Answer, Instant)>);
+
+impl Waiting {
+    /// The answer, and when it came.
+    async fn answer(self) -> (Answer, Instant) {
+        self.0.await.expect("the request is answered")
+    }
+}
+
+/// Asks until the answer has another status, and returns it. However soon the
+/// news come from one process to another, they take some time.
+async fn until_not(status: StatusCode, ask: impl AsyncFn() -> Answer) -> Answer {
+    let deadline = Instant::now() + homeserver::BOUND;
+    loop {
+        let answer = ask().await;
+        if answer.status != status {
+            return answer;
+        }
+        assert!(Instant::now() < deadline, "still {status}");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}

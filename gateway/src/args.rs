@@ -1,0 +1,244 @@
+//! The command line.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    str::FromStr,
+    sync::Arc,
+    time::Duration,
+};
+
+use clap::{Parser, Subcommand, builder::FalseyValueParser};
+use hyper::{Uri, http::uri::Authority};
+use ipnet::IpNet;
+use tower_account_status::UserId;
+use tracing_subscriber::filter::LevelFilter;
+
+use crate::{log, proxy, server};
+
+/// Locks and suspends accounts in front of a Matrix homeserver, whatever it is written in.
+///
+/// Requests go to the homeserver unchanged, but for those of accounts that are locked or
+/// suspended here. The administrators named with --admin lock and suspend with the endpoints of
+/// the Matrix specification: PUT /_matrix/client/v1/admin/lock/USER with {"locked":true}, and
+/// .../admin/suspend/USER with {"suspended":true}. It listens without TLS, and is meant to stand
+/// between the homeserver and the server that ends TLS.
+#[derive(Parser)]
+#[command(name = "account-status-gateway", version)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Runs the gateway until it is told to stop
+    Serve(Args),
+}
+
+// Each is taken from the environment where it is not given. Lists have spaces there, because user ids
+// and paths may have commas.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// The address to listen on; port 0 takes any free port
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        default_value = "127.0.0.1:8448",
+        env = "ACCOUNT_STATUS_LISTEN"
+    )]
+    pub(crate) listen: SocketAddr,
+
+    /// The homeserver behind, with neither a path nor TLS
+    #[arg(long, value_name = "http://HOST:PORT", value_parser = upstream, env = "ACCOUNT_STATUS_UPSTREAM")]
+    pub(crate) upstream: Authority,
+
+    /// The user id of somebody who may lock and suspend; may be given several times
+    #[arg(long, value_name = "USER", value_parser = administrator, env = "ACCOUNT_STATUS_ADMIN", value_delimiter = ' ')]
+    pub(crate) admin: Vec<UserId>,
+
+    /// The server name in the homeserver's user ids, to read localparts at a login with; by
+    /// default that of the administrators
+    #[arg(long, value_name = "NAME", env = "ACCOUNT_STATUS_SERVER_NAME")]
+    server_name: Option<String>,
+
+    /// Where restrictions are kept: a SQLite file, made if it is not there, or the URL of a
+    /// PostgreSQL database (postgres://...), for several gateways
+    #[arg(
+        long,
+        value_name = "FILE|URL",
+        default_value = "gateway.sqlite",
+        env = "ACCOUNT_STATUS_DATABASE",
+        hide_env_values = true
+    )]
+    pub(crate) database: String,
+
+    /// The address, or the network as in 10.0.0.0/8, of a server in front whose X-Forwarded headers
+    /// are believed, and added to; may be given several times. Those of everybody else are
+    /// replaced, because anyone can write them
+    #[arg(
+        long,
+        value_name = "ADDRESS|NETWORK",
+        value_parser = network,
+        env = "ACCOUNT_STATUS_TRUSTED_PROXY",
+        value_delimiter = ' '
+    )]
+    trusted_proxy: Vec<IpNet>,
+
+    /// Tell what would be refused, and refuse nothing
+    #[arg(long, env = "ACCOUNT_STATUS_REPORT_ONLY", value_parser = FalseyValueParser::new())]
+    pub(crate) report_only: bool,
+
+    /// Where GET /health and GET /metrics are answered; nowhere by default. Clients should not
+    /// reach it
+    #[arg(long, value_name = "ADDRESS", env = "ACCOUNT_STATUS_MONITOR")]
+    pub(crate) monitor: Option<SocketAddr>,
+
+    /// How the log is written, to the standard error output
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        default_value = "text",
+        env = "ACCOUNT_STATUS_LOG_FORMAT"
+    )]
+    pub(crate) log_format: log::Format,
+
+    /// What the log has at least: error, warn, info or debug; off for none
+    #[arg(
+        long,
+        value_name = "LEVEL",
+        default_value = "info",
+        env = "ACCOUNT_STATUS_LOG_LEVEL"
+    )]
+    pub(crate) log_level: LevelFilter,
+
+    /// Log each refusal at info, with the user, and not at debug
+    #[arg(long, env = "ACCOUNT_STATUS_LOG_REFUSALS", value_parser = FalseyValueParser::new())]
+    pub(crate) log_refusals: bool,
+
+    /// Let everything below this path pass unchecked, such as the homeserver's OAuth endpoints;
+    /// may be given several times
+    #[arg(long, value_name = "PATH", value_parser = excluded, env = "ACCOUNT_STATUS_EXCLUDE", value_delimiter = ' ')]
+    pub(crate) exclude: Vec<String>,
+
+    /// Let locked accounts ask for GET /_matrix/client/versions
+    #[arg(long, env = "ACCOUNT_STATUS_EXEMPT_VERSIONS", value_parser = FalseyValueParser::new())]
+    pub(crate) exempt_versions: bool,
+
+    /// The longest request body
+    #[arg(
+        long,
+        value_name = "MIB",
+        default_value = "1024",
+        env = "ACCOUNT_STATUS_MAX_BODY"
+    )]
+    max_body: u32,
+
+    /// How much of a body is read and thrown away, within ten seconds, when its request was refused
+    /// on its head: a client that goes on sending would find its connection reset, and no answer. 0
+    /// for nothing; nothing either of a body that is longer than this
+    #[arg(
+        long,
+        value_name = "MIB",
+        default_value = "32",
+        env = "ACCOUNT_STATUS_DRAIN"
+    )]
+    drain: u32,
+
+    /// How long a client may pause in a request body
+    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = seconds, env = "ACCOUNT_STATUS_BODY_TIMEOUT")]
+    body_timeout: Duration,
+
+    /// How many clients may be connected at once; others wait
+    #[arg(
+        long,
+        value_name = "CONNECTIONS",
+        default_value = "4096",
+        env = "ACCOUNT_STATUS_MAX_CONNECTIONS"
+    )]
+    max_connections: u16,
+
+    /// How long the homeserver may take until it begins to answer, long polls included
+    #[arg(long, value_name = "SECONDS", default_value = "600", value_parser = seconds, env = "ACCOUNT_STATUS_RESPONSE_TIMEOUT")]
+    response_timeout: Duration,
+
+    /// How long running requests have to end when the gateway stops
+    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds, env = "ACCOUNT_STATUS_GRACE")]
+    grace: Duration,
+}
+
+impl Args {
+    /// The server name that localparts belong to.
+    pub(crate) fn server_name(&self) -> Result<String, String> {
+        let mut names = self.admin.iter().filter_map(|admin| admin.server_name());
+        let name = self.server_name.as_deref().or_else(|| names.next());
+        let name = name.ok_or("give --admin or --server-name: whose users are these?")?;
+        match self
+            .admin
+            .iter()
+            .find(|admin| admin.server_name() != Some(name))
+        {
+            Some(admin) => Err(format!("the administrator {admin} is not a user of {name}")),
+            None => Ok(name.to_owned()),
+        }
+    }
+
+    pub(crate) fn proxy_limits(&self) -> proxy::Limits {
+        proxy::Limits {
+            body: usize::try_from(u64::from(self.max_body) << 20).unwrap_or(usize::MAX),
+            body_timeout: self.body_timeout,
+            response_timeout: self.response_timeout,
+        }
+    }
+
+    pub(crate) fn server_settings(&self) -> server::Settings {
+        server::Settings {
+            connections: self.max_connections.max(1).into(),
+            grace: self.grace,
+            drain: u64::from(self.drain) << 20,
+            trusted_proxies: Arc::from(&*self.trusted_proxy),
+        }
+    }
+}
+
+fn upstream(text: &str) -> Result<Authority, String> {
+    let uri = Uri::from_str(text).map_err(|error| error.to_string())?;
+    match uri.scheme_str() {
+        Some("http") => {}
+        Some("https") => return Err("TLS to the homeserver is not supported".to_owned()),
+        _ => return Err("expected http://HOST:PORT".to_owned()),
+    }
+    if uri.path() != "/" || uri.query().is_some() {
+        return Err("expected no path behind the host".to_owned());
+    }
+    match uri.authority() {
+        Some(authority) if !authority.as_str().contains('@') => Ok(authority.clone()),
+        _ => Err("expected http://HOST:PORT".to_owned()),
+    }
+}
+
+fn administrator(text: &str) -> Result<UserId, &'static str> {
+    let user = UserId::from(text);
+    match (user.localpart(), user.server_name()) {
+        (Some(localpart), Some(name)) if !localpart.is_empty() && !name.is_empty() => Ok(user),
+        _ => Err("expected a user id, as in @admin:example.org"),
+    }
+}
+
+fn excluded(text: &str) -> Result<String, &'static str> {
+    match text.starts_with('/') && text != "/" {
+        true => Ok(text.to_owned()),
+        false => Err("expected a path, as in /oauth2"),
+    }
+}
+
+/// A single address is a network of one.
+fn network(text: &str) -> Result<IpNet, &'static str> {
+    let address =
+        IpNet::from_str(text).or_else(|_| text.parse().map(|address: IpAddr| address.into()));
+    address.map_err(|_| "expected an address or a network, as in 10.0.0.0/8")
+}
+
+fn seconds(text: &str) -> Result<Duration, std::num::ParseIntError> {
+    text.parse::<u32>()
+        .map(|seconds| Duration::from_secs(seconds.into()))
+}

@@ -1,0 +1,59 @@
+//! Who may lock and suspend, and whom: the administrators that the command line names, and the
+//! users that the homeserver has.
+
+use std::{collections::HashSet, sync::Arc};
+
+use tower_account_status::{AccountDirectory, Authentication, UserId};
+
+use crate::{
+    asker::Asker,
+    log,
+    tokens::Tokens,
+    upstream::{Upstream, UpstreamError},
+    whoami::Whoami,
+};
+
+pub(crate) struct Directory {
+    pub(crate) upstream: Arc<Upstream>,
+    pub(crate) administrators: HashSet<UserId>,
+    pub(crate) server_name: String,
+    pub(crate) tokens: Arc<Tokens>,
+}
+
+impl AccountDirectory for Directory {
+    type Error = UpstreamError;
+
+    /// Asks each time: a token that was revoked gives nobody an administrator's powers.
+    async fn authenticate(&self, token: &str) -> Result<Authentication, UpstreamError> {
+        match self.upstream.whoami(token.into(), None).await? {
+            Whoami::User { user, .. } => Ok(Authentication::User(user)),
+            Whoami::Unknown { soft_logout: true } => Ok(Authentication::Expired),
+            Whoami::Unknown { soft_logout: false } => Ok(Authentication::Unknown),
+            // An administrator whom the homeserver has locked, for example: to say that the token
+            // is not known would make the client forget the session, keys and all.
+            Whoami::Restricted { errcode } | Whoami::Refused { errcode } => {
+                Err(UpstreamError::Refused(errcode))
+            }
+        }
+    }
+
+    async fn is_administrator(&self, user: &UserId) -> Result<bool, UpstreamError> {
+        Ok(self.administrators.contains(user))
+    }
+
+    fn is_local(&self, user: &UserId) -> bool {
+        user.server_name() == Some(&*self.server_name)
+    }
+
+    async fn exists(&self, user: &UserId) -> Result<bool, UpstreamError> {
+        // A name that the homeserver has called a token's owner is an account's.
+        if self.tokens.knows(user) {
+            return Ok(true);
+        }
+        let exists = self.upstream.exists(user, &Asker::current()).await;
+        if let Err(error) = &exists {
+            log::failure(format_args!("nobody can be restricted: {error}"));
+        }
+        exists
+    }
+}

@@ -1,0 +1,59 @@
+//! The log, on the standard error output: a line an event, with its time and level.
+//!
+//! No line holds a token, a path or a body.
+
+use std::{
+    fmt, io,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use clap::ValueEnum;
+use tracing_subscriber::filter::LevelFilter;
+
+/// How a line is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    Text,
+    Json,
+}
+
+/// Begins to write what is at least as urgent as `level`.
+pub(crate) fn start(format: Format, level: LevelFilter) {
+    let subscriber = tracing_subscriber::fmt()
+        .with_writer(io::stderr)
+        .with_ansi(false)
+        .with_target(false)
+        .with_max_level(level);
+    match format {
+        Format::Text => subscriber.init(),
+        Format::Json => subscriber.json().flatten_event(true).init(),
+    }
+    // Not what the panic says: it may quote a request.
+    std::panic::set_hook(Box::new(|panic| {
+        let location = panic.location().map(ToString::to_string);
+        tracing::error!(location, "a task panicked");
+    }));
+}
+
+/// Writes a failure to the log, one a second at most: while the homeserver is away each request
+/// has one.
+pub(crate) fn failure(what: fmt::Arguments<'_>) {
+    static LAST: Mutex<Option<Instant>> = Mutex::new(None);
+    static LEFT_OUT: AtomicU64 = AtomicU64::new(0);
+
+    let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
+    if last.is_some_and(|last| last.elapsed() < Duration::from_secs(1)) {
+        LEFT_OUT.fetch_add(1, Ordering::Relaxed);
+        return;
+    }
+    *last = Some(Instant::now());
+    drop(last);
+    match LEFT_OUT.swap(0, Ordering::Relaxed) {
+        0 => tracing::warn!("{what}"),
+        left_out => tracing::warn!(left_out, "{what}"),
+    }
+}

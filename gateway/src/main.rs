@@ -1,0 +1,109 @@
+//! A reverse proxy that sets account locking and suspension in front of any Matrix homeserver.
+//!
+//! The homeserver behind it may be written in any language and need not be changed: it is asked
+//! whose a token is (`whoami.rs`), and this process knows who is restricted. `README.md` has a
+//! walk-through.
+
+mod accounts;
+mod answer;
+mod app;
+mod args;
+mod asker;
+mod checks;
+mod content_type;
+mod directory;
+mod drain;
+mod events;
+mod headers;
+mod log;
+mod logouts;
+mod metrics;
+mod monitor;
+mod owner;
+mod proxy;
+mod restrictions;
+mod server;
+mod stop;
+#[cfg(test)]
+mod tests;
+mod tokens;
+mod upstream;
+mod waiting;
+mod whoami;
+
+use std::{error::Error, net::SocketAddr, sync::Arc};
+
+use clap::Parser;
+use tokio::net::TcpListener;
+use tower_account_status::RestrictionStore as _;
+
+use crate::{
+    args::{Args, Cli, Command},
+    metrics::Metrics,
+    monitor::Monitor,
+    restrictions::Restrictions,
+    stop::Stop,
+    upstream::Upstream,
+};
+
+#[tokio::main]
+async fn main() -> std::process::ExitCode {
+    let Command::Serve(args) = Cli::parse().command;
+    log::start(args.log_format, args.log_level);
+    match run(args).await {
+        Ok(()) => std::process::ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{}", answer::chain(&*error));
+            std::process::ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(args: Args) -> Result<(), Box<dyn Error + Send + Sync>> {
+    let server_name = args.server_name()?;
+    let stop = Stop::on_signal()?;
+    let listener = listen(args.listen).await?;
+    let monitor = match args.monitor {
+        Some(address) => Some(listen(address).await?),
+        None => None,
+    };
+    let restrictions = Arc::new(Restrictions::open(&args.database).await?);
+    let upstream = Arc::new(Upstream::new(args.upstream.clone()));
+    let (store, tokens) = app::remembered(&server_name, &upstream, &restrictions);
+
+    if let Some(listener) = monitor {
+        println!("Monitoring on http://{}", listener.local_addr()?);
+        let monitor = Monitor {
+            metrics: Metrics::install(store.handle(), restrictions.restriction_changes())?,
+            restrictions: Arc::clone(&restrictions),
+            upstream: Arc::clone(&upstream),
+            stop: stop.clone(),
+        };
+        tokio::spawn(monitor.serve(listener));
+    }
+    let app = app::app(
+        &args,
+        &server_name,
+        Arc::clone(&upstream),
+        restrictions,
+        (store, tokens),
+        stop.clone(),
+    );
+    let address = listener.local_addr()?;
+    let (version, report_only) = (env!("CARGO_PKG_VERSION"), args.report_only);
+    tracing::info!(version, %address, report_only, "started");
+    println!("Listening on http://{address}");
+    // It may come up later, and whoever waits for this process does not wait for it.
+    tokio::spawn(async move {
+        if let Err(error) = upstream.answers().await {
+            tracing::warn!("the upstream does not answer yet: {error}");
+        }
+    });
+    server::serve(listener, app, args.server_settings(), stop).await;
+    Ok(())
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener, String> {
+    let listener = TcpListener::bind(address).await;
+    listener.map_err(|error| format!("cannot listen on {address}: {error}"))
+}

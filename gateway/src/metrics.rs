@@ -1,0 +1,167 @@
+//! What is counted and measured, for Prometheus. No label holds a token, a user id or a path.
+
+use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use tower_account_status::{
+    Action, CacheHandle, Changes, Denial, DenialCause, Outcome, RestrictionKind,
+};
+
+use crate::{
+    answer::{BoxError, Problem},
+    upstream::UpstreamError,
+};
+
+const DECISIONS: &str = "account_status_decisions_total";
+const LOOKUP_TIME: &str = "account_status_lookup_seconds";
+const FAILURES: &str = "account_status_failures_total";
+const CONNECTIONS: &str = "account_status_connections";
+const WAITING: &str = "account_status_waiting_syncs";
+const NEWS_BELIEVED: &str = "account_status_news_believed";
+const NEWS_BELIEVED_FOR: &str = "account_status_news_believed_seconds";
+const CACHE_ENTRIES: &str = "account_status_cache_entries";
+
+/// Renders what has been recorded since it was installed.
+pub(crate) struct Metrics {
+    recorder: PrometheusHandle,
+    cache: CacheHandle,
+    news: Option<Changes>,
+}
+
+impl Metrics {
+    /// From now on what happens is recorded.
+    pub(crate) fn install(cache: CacheHandle, news: Option<Changes>) -> Result<Self, BoxError> {
+        let recorder = PrometheusBuilder::new()
+            .set_buckets(&[
+                0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0,
+            ])?
+            .install_recorder()?;
+        describe_counter!(DECISIONS, "What was decided on a request");
+        describe_histogram!(LOOKUP_TIME, "How long an awaited look-up took");
+        describe_counter!(FAILURES, "What failed, and why");
+        describe_gauge!(CONNECTIONS, "Connections of clients");
+        describe_gauge!(WAITING, "Syncs that wait for the homeserver's answer");
+        describe_gauge!(
+            NEWS_BELIEVED,
+            "1 while changes of restrictions are heard of"
+        );
+        describe_gauge!(
+            NEWS_BELIEVED_FOR,
+            "How much longer news are believed without another proof; below 0 since they are not"
+        );
+        describe_gauge!(CACHE_ENTRIES, "Entries in the cache");
+        Ok(Self {
+            recorder,
+            cache,
+            news,
+        })
+    }
+
+    /// The text that Prometheus reads.
+    pub(crate) fn render(&self) -> String {
+        let stats = self.cache.stats();
+        for (name, value) in [
+            ("account_status_cache_hits_total", stats.hits),
+            ("account_status_cache_misses_total", stats.misses),
+            ("account_status_cache_loads_total", stats.loads),
+            ("account_status_cache_failures_total", stats.failures),
+            ("account_status_cache_overloads_total", stats.overloads),
+            ("account_status_cache_last_known_total", stats.last_known),
+        ] {
+            counter!(name).absolute(value);
+        }
+        #[allow(clippy::cast_precision_loss, reason = "there are not so many")]
+        gauge!(CACHE_ENTRIES).set(stats.entries as f64);
+        if let Some(news) = &self.news {
+            gauge!(NEWS_BELIEVED).set(f64::from(u8::from(news.is_believed())));
+            if let Some(end) = news.believed_until() {
+                let now = std::time::Instant::now();
+                let left = end.saturating_duration_since(now).as_secs_f64();
+                let over = now.saturating_duration_since(end).as_secs_f64();
+                gauge!(NEWS_BELIEVED_FOR).set(left - over);
+            }
+        }
+        self.recorder.render()
+    }
+
+    /// Keeps what is recorded small; to be called now and then.
+    pub(crate) fn tidy(&self) {
+        self.recorder.run_upkeep();
+    }
+}
+
+/// A decision of the layer.
+pub(crate) fn decision(outcome: &Outcome<'_>) {
+    let denial = outcome.denial();
+    counter!(
+        DECISIONS,
+        "decision" => outcome.decision().as_str(),
+        "cause" => denial.map_or("none", |denial| cause(denial.cause())),
+        "action" => denial.and_then(Denial::action).map_or("none", Action::as_str),
+        "endpoint" => outcome.endpoint(),
+    )
+    .increment(1);
+    if let Some(time) = outcome.lookup_time() {
+        let answered = match outcome.store_error() {
+            None => "yes",
+            Some(_) => "no",
+        };
+        histogram!(LOOKUP_TIME, "answered" => answered).record(time);
+    }
+}
+
+/// The homeserver gave no answer to a question of the gateway's own.
+pub(crate) fn failed_question(error: &UpstreamError) {
+    let cause = match error {
+        UpstreamError::Failed(_) => "unreachable",
+        UpstreamError::Broken(_) => "broke_off",
+        UpstreamError::TimedOut => "timed_out",
+        UpstreamError::TooLong => "too_long",
+        UpstreamError::Unexpected(_) => "unexpected_answer",
+        UpstreamError::Refused(_) | UpstreamError::UnknownAccount => "not_told",
+    };
+    counter!(FAILURES, "of" => "question", "cause" => cause).increment(1);
+}
+
+/// The database of restrictions gave no answer.
+pub(crate) fn failed_restrictions() {
+    counter!(FAILURES, "of" => "restrictions", "cause" => "unavailable").increment(1);
+}
+
+/// A request that the homeserver did not answer.
+pub(crate) fn problem(problem: Problem) {
+    counter!(FAILURES, "of" => "request", "cause" => problem.name()).increment(1);
+}
+
+/// Something that there is as long as this.
+pub(crate) struct Present(&'static str);
+
+impl Present {
+    pub(crate) fn connection() -> Self {
+        Self::new(CONNECTIONS)
+    }
+
+    pub(crate) fn waiting_sync() -> Self {
+        Self::new(WAITING)
+    }
+
+    fn new(name: &'static str) -> Self {
+        gauge!(name).increment(1);
+        Self(name)
+    }
+}
+
+impl Drop for Present {
+    fn drop(&mut self) {
+        gauge!(self.0).decrement(1);
+    }
+}
+
+pub(crate) fn cause(cause: DenialCause) -> &'static str {
+    match cause {
+        DenialCause::Restricted(RestrictionKind::Locked) => "locked",
+        DenialCause::Restricted(RestrictionKind::Suspended) => "suspended",
+        DenialCause::Restricted(RestrictionKind::Deactivated) => "deactivated",
+        DenialCause::StoreFailed => "store_failed",
+        _ => "bad_request",
+    }
+}

@@ -1,0 +1,98 @@
+//! Where the restrictions stand: in a SQLite file, or in a PostgreSQL database.
+
+use tower_account_status::{
+    AccountState, Changes, RestrictionKind, RestrictionRecord, RestrictionStore, UserId,
+    store::{ChangeRecord, PostgresStore, SqliteStore, StoreError},
+};
+
+use crate::{answer::BoxError, metrics};
+
+type Accounts = Vec<(UserId, Vec<RestrictionRecord>)>;
+
+/// The store that the command line names.
+pub(crate) enum Restrictions {
+    Sqlite(SqliteStore),
+    Postgres(PostgresStore),
+}
+
+impl Restrictions {
+    pub(crate) async fn open(database: &str) -> Result<Self, BoxError> {
+        let is_url = |scheme| database.starts_with(scheme);
+        if is_url("postgres://") || is_url("postgresql://") {
+            // The URL may hold a password.
+            let store = PostgresStore::connect(database).await;
+            let store = store.map_err(|error| format!("cannot open the database: {error}"))?;
+            return Ok(Self::Postgres(store));
+        }
+        if database.contains("://") {
+            // Not named: it may hold a password all the same.
+            return Err("the database is neither a file nor a postgres:// URL".into());
+        }
+        let store = SqliteStore::open(database).await;
+        let store = store.map_err(|error| format!("cannot open {database}: {error}"))?;
+        Ok(Self::Sqlite(store))
+    }
+}
+
+/// Counts a failure of the database.
+fn failed<E: Into<StoreError>>(error: E) -> StoreError {
+    metrics::failed_restrictions();
+    error.into()
+}
+
+macro_rules! either {
+    ($store:expr, $inner:ident => $call:expr) => {
+        match $store {
+            Restrictions::Sqlite($inner) => $call.map_err(failed),
+            Restrictions::Postgres($inner) => $call.map_err(failed),
+        }
+    };
+}
+
+impl RestrictionStore for Restrictions {
+    type Error = StoreError;
+
+    async fn state_of(&self, user: &str) -> Result<AccountState, StoreError> {
+        either!(self, store => store.state_of(user).await)
+    }
+
+    async fn set_restriction(
+        &self,
+        user: &UserId,
+        record: RestrictionRecord,
+    ) -> Result<(), StoreError> {
+        either!(self, store => store.set_restriction(user, record).await)
+    }
+
+    async fn lift_restriction(
+        &self,
+        user: &UserId,
+        kind: RestrictionKind,
+        change: &ChangeRecord,
+    ) -> Result<bool, StoreError> {
+        either!(self, store => store.lift_restriction(user, kind, change).await)
+    }
+
+    async fn record(
+        &self,
+        user: &UserId,
+        kind: RestrictionKind,
+    ) -> Result<Option<RestrictionRecord>, StoreError> {
+        either!(self, store => store.record(user, kind).await)
+    }
+
+    async fn restricted(
+        &self,
+        after: Option<&UserId>,
+        limit: usize,
+    ) -> Result<Accounts, StoreError> {
+        either!(self, store => store.restricted(after, limit).await)
+    }
+
+    fn restriction_changes(&self) -> Option<Changes> {
+        match self {
+            Self::Sqlite(store) => store.restriction_changes(),
+            Self::Postgres(store) => store.restriction_changes(),
+        }
+    }
+}
