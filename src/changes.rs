@@ -104,7 +104,7 @@ impl Changes {
     pub fn relaying(sources: impl IntoIterator<Item = Self>) -> Self {
         Self(Arc::new_cyclic(|hub: &Weak<Hub>| {
             let relay = |source: Self| {
-                let hub = hub.clone();
+                let hub = Weak::clone(hub);
                 source.listen(move |announcement| {
                     if let Some(hub) = hub.upgrade() {
                         hub.announce(announcement);

@@ -96,7 +96,7 @@ impl Fault for tokio_postgres::Error {
 fn has_io_error(error: &tokio_postgres::Error) -> bool {
     error
         .source()
-        .is_some_and(|source| source.is::<std::io::Error>())
+        .is_some_and(<dyn Error>::is::<std::io::Error>)
 }
 
 /// What can be done about a failure of the server, where it says enough.
