@@ -139,7 +139,7 @@ pub(crate) struct Args {
     #[arg(
         long,
         value_name = "MIB",
-        default_value = "32",
+        default_value = "64",
         env = "ACCOUNT_STATUS_DRAIN"
     )]
     drain: u32,

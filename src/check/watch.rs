@@ -31,7 +31,7 @@ pub(crate) type Watch = Pin<Box<dyn Future<Output = Denial> + Send>>;
 
 /// How long a store that cannot say whether an account is restricted is left in peace. The request
 /// goes on waiting meanwhile. At most; many fail at the same moment.
-const RETRY: Duration = Duration::from_secs(2);
+const RETRY: Duration = Duration::from_secs(1);
 
 /// How often a request asks for itself while the news are not [believed](Changes::is_believed), at
 /// most. Spread over half of it, because many lose the news at the same moment.

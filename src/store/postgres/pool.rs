@@ -146,7 +146,8 @@ impl Pool {
         };
         let connection = match idle {
             Some(connection) => connection,
-            None => self.0.dialled().await?,
+            // Boxed: few look-ups come here, and the future of each has room for it.
+            None => Box::pin(self.0.dialled()).await?,
         };
         Ok(Lease {
             connection: Some(connection),
