@@ -92,7 +92,7 @@ pub trait AccountDirectory: Send + Sync + 'static {
     /// Whether there is an account of that name which has not been deactivated. Asked only on
     /// behalf of an administrator, and only about local users.
     ///
-    /// A deactivation that stands in the [`RestrictionStore`](crate::RestrictionStore) counts
+    /// A deactivation that is in the [`RestrictionStore`](crate::RestrictionStore) counts
     /// without being told here.
     fn exists(&self, user: &UserId) -> impl Future<Output = Result<bool, Self::Error>> + Send;
 }
