@@ -2,7 +2,7 @@
 //! the set of restricted accounts in memory costs.
 //!
 //! `cargo bench --bench stores --features postgres,sqlite`. It starts a PostgreSQL server of its
-//! own, and itself again as the other process.
+//! own, and itself again as the other process. With `-- hits` only what a hit in memory takes.
 
 #![allow(clippy::unwrap_used)] // it fails by panicking
 
@@ -39,8 +39,10 @@ async fn main() {
             let options = SqliteOptions::new().with_restricted_set_in_memory();
             return load("SQLite", async { options.open(path).await.unwrap() }).await;
         }
+        ["hits"] => return hits().await,
         _ => {}
     }
+    hits().await;
     let cluster = Cluster::start();
     let url = cluster.database().await;
     let store = PostgresStore::connect(&url).await.unwrap();
@@ -76,6 +78,29 @@ async fn main() {
         .unwrap();
 }
 
+/// What a hit on the set in memory takes: with news that never leave the process, and with news
+/// whose proof's age is compared with the clock.
+async fn hits() {
+    const HITS: u32 = 10_000_000;
+    let folder = tempfile::tempdir().unwrap();
+    let options = SqliteOptions::new().with_restricted_set_in_memory();
+    let path = folder.path().join("restrictions.db");
+    for (what, store) in [
+        ("no proof needed", options.clone().open_in_memory().await),
+        ("and one reading of the clock", options.open(path).await),
+    ] {
+        let (store, user) = (store.unwrap(), user(7));
+        let began = Instant::now();
+        for _ in 0..HITS {
+            black_box(store.peek_state_of(black_box(&user)));
+        }
+        println!(
+            "a hit on the set in memory, {what}: {:?}",
+            began.elapsed() / HITS
+        );
+    }
+}
+
 fn user(number: usize) -> UserId {
     format!("@somebody-{number:07}:example.org").into()
 }
@@ -98,7 +123,7 @@ async fn fill(cluster: &Cluster, url: &str, accounts: usize, reason: &str) {
              INSERT INTO account_status.restrictions (user_id, kind, reason)
              SELECT '@somebody-' || lpad(n::text, 7, '0') || ':example.org', 'locked', {reason}
              FROM generate_series(0, {accounts} - 1) n;
-             ALTER TABLE account_status.restrictions ENABLE TRIGGER notify_change;
+             ALTER TABLE account_status.restrictions ENABLE ALWAYS TRIGGER notify_change;
              ANALYZE account_status.restrictions"
         ))
         .await

@@ -7,12 +7,11 @@ use std::{
     time::Instant,
 };
 
-#[cfg(not(shuttle))]
-use std::panic;
-
 use tokio::sync::Notify;
 
 use crate::locks::{AtomicU64, Mutex, MutexGuard, lock};
+#[cfg(not(shuttle))]
+use crate::panics::unless_it_panics;
 
 use self::proof::Proof;
 
@@ -105,7 +104,7 @@ impl Changes {
     pub fn relaying(sources: impl IntoIterator<Item = Self>) -> Self {
         Self(Arc::new_cyclic(|hub: &Weak<Hub>| {
             let relay = |source: Self| {
-                let hub = hub.clone();
+                let hub = Weak::clone(hub);
                 source.listen(move |announcement| {
                     if let Some(hub) = hub.upgrade() {
                         hub.announce(announcement);
@@ -254,7 +253,7 @@ impl Hub {
             // The thread that announces is a store's own, and others wait for the news.
             let call = || callback(announcement);
             #[cfg(not(shuttle))]
-            if panic::catch_unwind(panic::AssertUnwindSafe(call)).is_err() {
+            if unless_it_panics(call).is_err() {
                 #[cfg(feature = "tracing")]
                 tracing::error!("a listener of account changes panicked");
             }

@@ -1,9 +1,16 @@
 //! What became of a request, for telemetry and audit logs.
 
-use std::{fmt, time::Duration};
+use std::{error::Error, fmt, time::Duration};
 
 use http::Method;
 
+#[cfg(feature = "tracing")]
+mod failures;
+
+#[cfg(feature = "tracing")]
+pub(crate) use self::failures::Failures;
+#[cfg(feature = "tracing")]
+use crate::store::chain;
 use crate::{account::UserId, denial::Denial, request::act::Act, suspension};
 
 /// What the layer did with a request.
@@ -52,20 +59,8 @@ pub struct Outcome<'a> {
     act: Act<'a>,
     pub(crate) account: Option<&'a UserId>,
     pub(crate) denial: Option<&'a Denial>,
-    pub(crate) store_error: Option<&'a dyn ErrorText>,
+    pub(crate) store_error: Option<&'a (dyn Error + 'static)>,
     pub(crate) lookup_time: Option<Duration>,
-}
-
-/// An error that can be shown.
-pub(crate) trait ErrorText: fmt::Display + fmt::Debug {
-    /// The same as a trait object of its supertrait, which the compiler makes by itself since 1.86.
-    fn as_display(&self) -> &dyn fmt::Display;
-}
-
-impl<T: fmt::Display + fmt::Debug> ErrorText for T {
-    fn as_display(&self) -> &dyn fmt::Display {
-        self
-    }
 }
 
 impl<'a> Outcome<'a> {
@@ -128,10 +123,11 @@ impl<'a> Outcome<'a> {
         self.denial
     }
 
-    /// Why the store gave no answer, where it gave none.
+    /// Why the store gave no answer, where it gave none. Its [sources](Error::source) lead down to
+    /// what the store's own driver said.
     #[must_use]
-    pub fn store_error(&self) -> Option<&'a (dyn fmt::Display + 'a)> {
-        self.store_error.map(ErrorText::as_display)
+    pub fn store_error(&self) -> Option<&'a (dyn Error + 'static)> {
+        self.store_error
     }
 
     /// How long the store took. `None` where it was not awaited.
@@ -141,14 +137,17 @@ impl<'a> Outcome<'a> {
     }
 
     /// Tells the log. A refusal is no news to an operator, and a locked client that polls makes
-    /// many of them; a store that fails is.
+    /// many of them; a store that fails is, the first time.
     #[cfg(feature = "tracing")]
-    pub(crate) fn trace(&self) {
+    pub(crate) fn trace(&self, failures: &Failures) {
         let account = self.account().map(UserId::as_str);
         let method = self.method().map(Method::as_str);
         if let Some(error) = self.store_error {
-            let decision = self.decision.as_str();
-            tracing::warn!(method, endpoint = self.endpoint(), decision, %error, "the account state store gave no answer");
+            let Some(untold) = failures.is_told(error) else {
+                return;
+            };
+            let (decision, error) = (self.decision.as_str(), chain(error));
+            tracing::warn!(method, endpoint = self.endpoint(), decision, untold, %error, "the account state store gave no answer");
             return;
         }
         let Some(denial) = self.denial else { return };

@@ -247,6 +247,13 @@ async fn rule_6_of_all_tokens_an_application_services_counts_on_login_and_regist
             ("", "Bearer as_token", locked()),
             ("?access_token=as_token", "", locked()),
             ("?user_id=ghost", "Bearer as_token", locked()),
+            // Nobody is asserted there: a server may read no `user_id`, and act for the service.
+            ("?user_id=%40bob%3Alocalhost", "Bearer as_token", locked()),
+            (
+                "?user_id=%40bob%3Alocalhost&access_token=as_token",
+                "",
+                locked(),
+            ),
             ("", "bearer  as_token", locked()),
             ("", "Bearer unknown", passed()),
             ("", &format!("Bearer {TOKEN}"), passed()),

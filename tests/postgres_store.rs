@@ -294,3 +294,13 @@ async fn rule_14_a_dropped_look_up_or_change_harms_no_other() {
 fn change() -> ChangeRecord {
     ChangeRecord::through(Channel::SERVER)
 }
+
+#[tokio::test]
+async fn the_future_of_a_look_up_is_small() {
+    let cluster = Cluster::shared();
+    let store = PostgresStore::connect(&cluster.database().await).await;
+    let store = store.unwrap();
+    let user = alice();
+    let size = size_of_val(&store.state_of(&user));
+    assert!(size <= 2048, "{size} bytes");
+}

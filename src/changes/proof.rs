@@ -61,7 +61,10 @@ impl Proof {
     }
 }
 
+#[inline]
 fn to_nanos(time: Instant) -> u64 {
     let span = time.saturating_duration_since(*ORIGIN);
-    u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
+    span.as_secs()
+        .saturating_mul(1_000_000_000)
+        .saturating_add(u64::from(span.subsec_nanos()))
 }

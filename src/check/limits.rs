@@ -38,6 +38,15 @@ impl fmt::Display for Failure {
     }
 }
 
+impl Error for Failure {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Error(error) => error.source(),
+            _ => None,
+        }
+    }
+}
+
 /// What `answer` says within `limit`.
 pub(crate) fn within_limits<F, T, E>(limit: Duration, answer: F) -> WithinLimits<F>
 where

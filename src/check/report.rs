@@ -56,7 +56,7 @@ impl<S> Shared<S> {
 
     fn tell(&self, outcome: &Outcome<'_>) {
         #[cfg(feature = "tracing")]
-        outcome.trace();
+        outcome.trace(&self.failures);
         let Some(observer) = &self.settings.observer else {
             return;
         };

@@ -3,10 +3,11 @@
 use std::{
     borrow::Cow,
     future::{Future, poll_fn},
+    hash::{BuildHasher as _, RandomState},
     pin::Pin,
     sync::Arc,
     task::Poll,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use http::Method;
@@ -29,8 +30,12 @@ mod model;
 pub(crate) type Watch = Pin<Box<dyn Future<Output = Denial> + Send>>;
 
 /// How long a store that cannot say whether an account is restricted is left in peace. The request
-/// goes on waiting meanwhile.
+/// goes on waiting meanwhile. At most; many fail at the same moment.
 const RETRY: Duration = Duration::from_secs(1);
+
+/// How often a request asks for itself while the news are not [believed](Changes::is_believed), at
+/// most. Spread over half of it, because many lose the news at the same moment.
+const UNPROVED: Duration = Duration::from_secs(10);
 
 /// A long poll as it came: what it is judged by when its account changes.
 #[derive(Clone)]
@@ -97,19 +102,25 @@ impl<S: AccountStateStore> Shared<S> {
                             shared.ended(&denial, request.act());
                             return denial;
                         }
-                        Err(_) => limit = Some(RETRY),
+                        Err(_) => limit = Some(spread(RETRY)),
                     }
                 }
-                may_have_changed = true;
+                let wait = limit.or_else(|| left_to_believe(&shared.changes));
                 let changed = watched.any_changed();
-                match limit {
-                    None => changed.await,
-                    // Boxed: a timer is large, and only a failing store needs one.
-                    Some(limit) => {
-                        let changed = Box::pin(tokio::time::timeout(limit, changed));
-                        changed.await.unwrap_or(());
+                may_have_changed = match wait {
+                    None => {
+                        changed.await;
+                        true
                     }
-                }
+                    // Boxed: a timer is large, and only a failing store and news from outside this
+                    // process need one.
+                    Some(wait) => {
+                        let changed = Box::pin(tokio::time::timeout(wait, changed));
+                        let has_changed = changed.await.is_ok();
+                        // A younger proof has come while this waited for the last one's end.
+                        has_changed || limit.is_some() || !shared.changes.is_believed()
+                    }
+                };
             }
         }))
     }
@@ -121,13 +132,37 @@ impl<S: AccountStateStore> Shared<S> {
         watched: &Watched,
     ) -> Result<Option<Denial>, Failure> {
         for user in watched.users() {
+            // The semaphore is never closed.
+            let place = self.asking_again.acquire().await;
             let account = Account::new(user.clone(), self.state_now(user).await?);
+            drop(place);
             if let Verdict::Refuse(refusal) = self.judge(request.class, request.act(), &account)? {
                 return Ok(Some(self.refuse(&account, refusal)));
             }
         }
         Ok(None)
     }
+}
+
+/// How long a request may wait without asking for itself: for ever on news that never leave the
+/// process.
+fn left_to_believe(changes: &Changes) -> Option<Duration> {
+    let left = changes
+        .believed_until()?
+        .saturating_duration_since(Instant::now());
+    // Past the end the bound is `UNPROVED`, and before it the end.
+    Some(match left.is_zero() {
+        true => spread(UNPROVED),
+        false => left,
+    })
+}
+
+/// Between a half and the whole of `span`, so that those who begin to wait at the same moment do not
+/// ask in step.
+fn spread(span: Duration) -> Duration {
+    let random = RandomState::new().hash_one(0) >> 32;
+    let half = f64::from(u32::try_from(random).unwrap_or_default()) / f64::from(u32::MAX) / 2.0;
+    span.mul_f64(0.5 + half)
 }
 
 /// The path, to be kept. As nearly every client spells it, it need not be copied.

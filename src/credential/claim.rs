@@ -9,12 +9,11 @@ pub(crate) struct Claim<'a> {
 }
 
 impl<'a> Claim<'a> {
-    /// The claim of a token that counts only if it is an application service's.
+    /// The claim of a token that counts only if it is an application service's. The service's own
+    /// account counts whatever is asserted, because nobody is asserted where such a token
+    /// authenticates the service: a server that reads no `user_id` there acts for the service.
     pub(crate) fn of_service(access: AccessToken<'a>) -> Self {
-        Self {
-            credential: Credential::ApplicationService(access.token()),
-            asserted_user: access.asserted_user(),
-        }
+        Credential::ApplicationService(access.token()).into()
     }
 
     /// Where the owner is looked for, in this order.

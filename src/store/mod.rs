@@ -37,6 +37,8 @@ pub use change_record::{ChangeRecord, Channel};
 pub use combined::Combined;
 pub use erased::DynAccountStateStore;
 pub use error::StoreError;
+#[cfg(feature = "tracing")]
+pub(crate) use error::chain;
 pub use memory::MemoryStore;
 #[cfg(feature = "postgres")]
 pub use postgres::PostgresStore;

@@ -23,7 +23,7 @@ use tokio_postgres::{
 
 use super::{
     error::{Cause, Fault as _},
-    line::random,
+    limits::random,
 };
 
 pub(super) type Dialled = (Client, Box<dyn Messages>);

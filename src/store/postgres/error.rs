@@ -16,7 +16,10 @@ pub struct PostgresStoreError(Box<Cause>);
 pub(super) enum Cause {
     /// In words of our own: the driver's may hold a piece of a password.
     ConnectionString(String),
-    SchemaName(String),
+    SchemaName {
+        name: String,
+        longest: usize,
+    },
     Postgres(tokio_postgres::Error),
     Connect(tokio_postgres::Error),
     HostSilent(Duration),
@@ -93,7 +96,7 @@ impl Fault for tokio_postgres::Error {
 fn has_io_error(error: &tokio_postgres::Error) -> bool {
     error
         .source()
-        .is_some_and(|source| source.is::<std::io::Error>())
+        .is_some_and(<dyn Error>::is::<std::io::Error>)
 }
 
 /// What can be done about a failure of the server, where it says enough.
@@ -146,10 +149,9 @@ impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Cause::ConnectionString(error) => f.write_str(error),
-            Cause::SchemaName(name) => write!(
+            Cause::SchemaName { name, longest } => write!(
                 f,
-                "{name:?} cannot be the schema's name: it has to have 1 to {} bytes and no U+0000",
-                super::schema::Schema::MAX_LEN
+                "{name:?} cannot be the schema's name: it has to have 1 to {longest} bytes and no U+0000",
             ),
             Cause::Postgres(error) => f.write_str(advice(error).unwrap_or("PostgreSQL failed")),
             Cause::Connect(error) => f.write_str(advice(error).unwrap_or(

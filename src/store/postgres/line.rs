@@ -1,11 +1,6 @@
 //! The two connections of the listener, and the proofs of life that go from one to the other.
 
-use std::{
-    future::Future,
-    hash::{BuildHasher as _, RandomState},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Instant};
 
 use tokio::{
     sync::{mpsc, watch},
@@ -14,16 +9,15 @@ use tokio::{
 use tokio_postgres::{AsyncMessage, Client, Notification};
 
 use super::{
-    dial::{EndOnDrop, drive},
+    dial::{EndOnDrop, Hosts, drive},
     error::Cause,
-    listener::Feed,
+    limits::{LIMIT, limited, random},
     schema::{Schema, TableIdentity, quoted},
 };
 
-type Result<T> = std::result::Result<T, Cause>;
+use crate::locks::{Mutex, lock};
 
-/// How long the server has for a statement of the listener's, and for a proof to come back.
-pub(super) const LIMIT: Duration = Duration::from_secs(5);
+type Result<T> = std::result::Result<T, Cause>;
 
 /// The connection that notifications come on.
 pub(super) struct Line {
@@ -36,8 +30,13 @@ pub(super) struct Line {
 impl Line {
     /// Subscribes first, and returns when a proof has come through: what is read after that misses
     /// nothing.
-    pub(super) async fn connect(feed: &Feed) -> Result<(Self, Arc<Reader>)> {
-        let (client, messages) = feed.hosts.dial().await?;
+    ///
+    /// Says, too, when that proof was sent.
+    pub(super) async fn connect(
+        hosts: &Hosts,
+        schema: &Schema,
+    ) -> Result<(Self, Arc<Reader>, Instant)> {
+        let (client, messages) = hosts.dial().await?;
         let (sender, notifications) = mpsc::unbounded_channel();
         let driver = EndOnDrop(tokio::spawn(drive(
             messages,
@@ -52,17 +51,16 @@ impl Line {
             client,
             _driver: driver,
         };
-        let (news, proofs) = (feed.schema.channel(), quoted(&line.proofs.channel));
+        let (news, proofs) = (schema.channel(), quoted(&line.proofs.channel));
         // Whoever only listens is idle.
         let sql = format!("SET idle_session_timeout = 0; LISTEN {news}; LISTEN {proofs}");
         let listened = async { Ok(line.client.batch_execute(&sql).await?) };
         limited("subscribing", LIMIT, listened).await?;
 
-        let reader = Arc::new(Reader::connect(feed).await?);
-        line.proofs.send(&reader.client, &feed.schema).await?;
+        let reader = Arc::new(Reader::connect(hosts, schema).await?);
+        line.proofs.send(&reader.client, schema).await?;
         let sent_at = line.first_proof().await?;
-        feed.changes.believe_until(sent_at + feed.trust_limit);
-        Ok((line, reader))
+        Ok((line, reader, sent_at))
     }
 
     async fn first_proof(&mut self) -> Result<Instant> {
@@ -93,12 +91,12 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    pub(super) async fn connect(feed: &Feed) -> Result<Self> {
-        let (client, messages) = feed.hosts.dial().await?;
+    pub(super) async fn connect(hosts: &Hosts, schema: &Schema) -> Result<Self> {
+        let (client, messages) = hosts.dial().await?;
         let driver = EndOnDrop(tokio::spawn(drive(messages, |_| true)));
         let table = async {
             client.batch_execute("SET idle_session_timeout = 0").await?;
-            feed.schema.identity(&client).await
+            schema.identity(&client).await
         };
         let table = limited("looking at the table", LIMIT, table).await?;
         Ok(Self {
@@ -161,23 +159,4 @@ impl Proofs {
             Err(_) => Err(Cause::NoNotifications(LIMIT)),
         }
     }
-}
-
-pub(super) async fn limited<T>(
-    what: &'static str,
-    limit: Duration,
-    answer: impl Future<Output = Result<T>>,
-) -> Result<T> {
-    match timeout(limit, answer).await {
-        Ok(answer) => answer,
-        Err(_) => Err(Cause::Timeout(what, limit)),
-    }
-}
-
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-pub(super) fn random() -> u64 {
-    RandomState::new().hash_one(0)
 }

@@ -6,7 +6,7 @@
 
 use std::{
     collections::HashSet,
-    sync::{Arc, Mutex},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -19,7 +19,8 @@ use tokio_postgres::Notification;
 use super::{
     dial::{EndOnDrop, Hosts},
     error::Cause,
-    line::{LIMIT, Line, Proofs, Reader, limited, lock, random},
+    limits::{LIMIT, limited, random_fraction},
+    line::{Line, Proofs, Reader},
     queries::Queries,
     race::first_to_end,
     schema::Schema,
@@ -27,6 +28,7 @@ use super::{
 use crate::{
     account::{AccountState, UserId},
     changes::Changes,
+    locks::{Mutex, lock},
     store::restricted_set::{RestrictedSet, Ticket},
 };
 
@@ -100,10 +102,12 @@ impl Feed {
     ) -> Cause {
         // Also where this task ends in the middle, by a panic or with its runtime.
         let _away = SayAway(self);
-        let (mut line, reader) = match Line::connect(self).await {
-            Ok(line) => line,
+        let connected = Line::connect(&self.hosts, &self.schema).await;
+        let (mut line, reader, sent_at) = match connected {
+            Ok(connected) => connected,
             Err(error) => return error,
         };
+        self.changes.believe_until(sent_at + self.trust_limit);
         let (work, queue) = mpsc::unbounded_channel();
         let work_of_proofs = work.clone();
         let line = &mut line;
@@ -255,7 +259,7 @@ impl Feed {
     /// Reads all accounts on a new connection, which leads to where a new process would come: to
     /// another server, if the one that is listened to is no longer the one that is written to.
     async fn reread(&self, reader: &Mutex<Arc<Reader>>) -> Result<()> {
-        let new = Arc::new(Reader::connect(self).await?);
+        let new = Arc::new(Reader::connect(&self.hosts, &self.schema).await?);
         *lock(reader) = Arc::clone(&new);
         // Those that changed without a notification are announced here.
         let changed = self.load(&new).await?;
@@ -317,9 +321,4 @@ impl Drop for SayAway<'_> {
         // What was wrong with this connection may be wrong with the others.
         self.0.queries.renew_connections();
     }
-}
-
-/// Between 0 and 1.
-fn random_fraction() -> f64 {
-    f64::from(u32::try_from(random() >> 32).unwrap_or_default()) / f64::from(u32::MAX)
 }

@@ -3,6 +3,7 @@
 mod connection_string;
 mod dial;
 mod error;
+mod limits;
 mod line;
 mod listener;
 mod micros;
@@ -14,7 +15,7 @@ mod schema;
 
 use std::{
     fmt,
-    sync::{Arc, Mutex},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -22,7 +23,7 @@ use tokio::{sync::watch, time::timeout};
 
 use self::{
     dial::EndOnDrop,
-    line::{LIMIT, limited, lock},
+    limits::{LIMIT, limited},
     listener::Feed,
     queries::Queries,
     schema::Schema,
@@ -32,6 +33,7 @@ use super::{ChangeRecord, RestrictionRecord, RestrictionStore, restricted_set::R
 use crate::{
     account::{AccountState, RestrictionKind, UserId},
     changes::Changes,
+    locks::{Mutex, lock},
 };
 
 /// Restrictions in PostgreSQL (15 or later), which any number of processes share.

@@ -1,8 +1,4 @@
-use std::{
-    fmt,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{fmt, sync::Arc, time::Duration};
 
 use tokio::sync::watch;
 use tokio_postgres::{
@@ -15,13 +11,13 @@ use super::{
     Inner, PostgresStore, connection_string,
     dial::{Dial, Hosts, Tls},
     error::PostgresStoreError,
-    line::limited,
+    limits::limited,
     listener::Feed,
     pool::Pool,
     queries::Queries,
     schema::Schema,
 };
-use crate::{changes::Changes, store::restricted_set::RestrictedSet};
+use crate::{changes::Changes, locks::Mutex, store::restricted_set::RestrictedSet};
 
 /// How to connect a [`PostgresStore`].
 #[derive(Clone)]

@@ -7,7 +7,7 @@
 use std::{
     collections::HashMap,
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -23,8 +23,9 @@ use tokio_postgres::{Client, Row, Statement, types::ToSql};
 use super::{
     dial::{EndOnDrop, Hosts, drive},
     error::Cause,
-    line::lock,
 };
+
+use crate::locks::{Mutex, lock};
 
 type Result<T> = std::result::Result<T, Cause>;
 type Arrivals = mpsc::UnboundedReceiver<(Instant, Result<Connection>)>;
@@ -145,7 +146,8 @@ impl Pool {
         };
         let connection = match idle {
             Some(connection) => connection,
-            None => self.0.dialled().await?,
+            // Boxed: few look-ups come here, and the future of each has room for it.
+            None => Box::pin(self.0.dialled()).await?,
         };
         Ok(Lease {
             connection: Some(connection),

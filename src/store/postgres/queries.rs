@@ -216,7 +216,7 @@ impl Queries {
                 Ok(Err(error)) => error.into(),
                 Err(_) => Cause::Timeout("a look-up", Self::LIMIT),
             };
-            lease = self.another(lease, attempt, error).await?;
+            lease = Box::pin(self.another(lease, attempt, error)).await?;
         }
         Err(Cause::ConnectionLost) // never reached
     }
@@ -251,7 +251,7 @@ impl Queries {
                     return Err(Cause::NotKnown(Box::new(error)));
                 }
             };
-            lease = self.another(lease, attempt, error).await?;
+            lease = Box::pin(self.another(lease, attempt, error)).await?;
         }
         Err(Cause::ConnectionLost) // never reached
     }

@@ -21,7 +21,8 @@ impl Schema {
 
     pub(super) fn new(name: &str) -> Result<Self, Cause> {
         if name.is_empty() || name.len() > Self::MAX_LEN || name.contains('\0') {
-            return Err(Cause::SchemaName(name.to_owned()));
+            let (name, longest) = (name.to_owned(), Self::MAX_LEN);
+            return Err(Cause::SchemaName { name, longest });
         }
         Ok(Self {
             quoted: quoted(name),

@@ -4,6 +4,7 @@ mod error;
 mod file;
 mod queries;
 mod schema;
+mod task;
 mod threads;
 mod writer;
 
@@ -22,8 +23,8 @@ use self::{
     error::Cause,
     file::{FileState, checked_path},
     schema::Location,
-    threads::Read,
-    writer::{Change, Shared, Task, Writer},
+    task::{Change, Read, Task},
+    writer::{Shared, Writer},
 };
 use super::{ChangeRecord, RestrictionRecord, RestrictionStore, restricted_set::RestrictedSet};
 use crate::{
@@ -176,7 +177,8 @@ impl SqliteOptions {
             changes: changes.clone(),
             file: Arc::clone(&file),
         };
-        threads::start_writer(move || Writer::open(shared), queue).await?;
+        let open = move || Writer::open(shared);
+        threads::start(open, move |writer| writer.run(&queue)).await?;
         let reads = match location {
             Location::Memory => None,
             Location::File(_) => {

@@ -13,11 +13,10 @@ use super::{
     error::Cause,
     file::FileState,
     schema::{self, Location},
-    writer::{Task, Writer},
+    task::Read,
 };
 
 type Result<T> = std::result::Result<T, Cause>;
-pub(super) type Read = Box<dyn FnOnce(Result<&Connection>) + Send>;
 
 /// Starts a thread that answers reads, next to others that share the queue. It ends with the
 /// queue.
@@ -53,17 +52,8 @@ pub(super) async fn start_reader(
     .await
 }
 
-/// Starts the thread that makes changes, and looks for those of other processes. It ends with the
-/// queue.
-pub(super) async fn start_writer(
-    open: impl FnOnce() -> Result<Writer> + Send + 'static,
-    tasks: mpsc::Receiver<Task>,
-) -> Result<()> {
-    start(open, move |writer| writer.run(&tasks)).await
-}
-
 /// Runs `open` on a new thread, says how it went, and runs `run` there then.
-async fn start<T: 'static>(
+pub(super) async fn start<T: 'static>(
     open: impl FnOnce() -> Result<T> + Send + 'static,
     run: impl FnOnce(T) + Send + 'static,
 ) -> Result<()> {

@@ -14,27 +14,11 @@ use super::{
     file::{FileState, OpenedFile},
     queries,
     schema::{self, BUSY_LIMIT, Location},
-    threads::Read,
+    task::{Change, Task},
 };
-use crate::{
-    account::{RestrictionKind, UserId},
-    changes::Changes,
-    store::{RestrictionRecord, restricted_set::RestrictedSet},
-};
+use crate::{account::UserId, changes::Changes, store::restricted_set::RestrictedSet};
 
 type Result<T> = std::result::Result<T, Cause>;
-
-/// What the writing thread is asked to do.
-pub(super) enum Task {
-    Change(UserId, Change, oneshot::Sender<Result<bool>>),
-    Read(Read),
-    Reopen(oneshot::Sender<Result<()>>),
-}
-
-pub(super) enum Change {
-    Restrict(RestrictionRecord),
-    Lift(RestrictionKind),
-}
 
 pub(super) struct Writer {
     shared: Shared,

@@ -1,0 +1,143 @@
+//! Rule 19 for requests that wait: they rest on news, and where the last proof that news arrive is
+//! too old they ask for themselves. And rule 12: what a failing store's cause tells to whom.
+
+#![allow(clippy::unwrap_used)] // a test fails by panicking
+
+use std::{
+    convert::Infallible,
+    error::Error,
+    fmt,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use http_body_util::Full;
+use tokio::time::timeout;
+use tower::{ServiceExt as _, service_fn};
+use tower_account_status::{
+    AccountState, AccountStateStore, AccountStatusLayer, CachedStore, Changes, MemoryStore,
+    RestrictionKind::Locked,
+    forward,
+    store::{Answer, StoreError},
+    without,
+};
+use tower_layer::Layer as _;
+
+const SOON: Duration = Duration::from_secs(30);
+const ALICE: &str = "@alice:localhost";
+
+fn sync() -> Request<Full<Bytes>> {
+    Request::get("/_matrix/client/v3/sync")
+        .header("authorization", "Bearer t")
+        .body(Full::default())
+        .unwrap()
+}
+
+async fn waits(_: Request<Full<Bytes>>) -> Result<Response<Full<Bytes>>, Infallible> {
+    std::future::pending().await
+}
+
+/// A store whose news come from elsewhere, and get lost.
+struct Remote {
+    memory: MemoryStore,
+    changes: Changes,
+    asked: Arc<AtomicUsize>,
+}
+
+impl AccountStateStore for Remote {
+    forward! {
+        memory => access_token, application_service, login_name, third_party, login_token,
+        refresh_token
+    }
+
+    async fn state(&self, user: &str) -> Result<AccountState, StoreError> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        AccountStateStore::state(&self.memory, user).await
+    }
+
+    fn changes(&self) -> Option<Changes> {
+        Some(self.changes.clone())
+    }
+}
+
+#[tokio::test]
+async fn rule_19_a_request_that_waits_asks_for_itself_when_the_last_proof_is_too_old() {
+    let (memory, changes) = (MemoryStore::new(), Changes::needing_proof());
+    memory.insert_access_token("t", ALICE);
+    let asked = Arc::<AtomicUsize>::default();
+    let store = Arc::new(Remote {
+        memory,
+        changes: changes.clone(),
+        asked: Arc::clone(&asked),
+    });
+    let layer = AccountStatusLayer::new(Arc::clone(&store));
+    let believe = |span| changes.believe_until(Instant::now() + span);
+    believe(Duration::from_millis(300));
+    let waiting = tokio::spawn(layer.layer(service_fn(waits)).oneshot(sync()));
+    while asked.load(Ordering::SeqCst) == 0 {
+        tokio::task::yield_now().await;
+    }
+    // A younger proof comes, and nobody asks although the first one's end passes.
+    believe(Duration::from_millis(1500));
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    assert_eq!(asked.load(Ordering::SeqCst), 1);
+    store.memory.restrict(ALICE, Locked);
+    let response = timeout(SOON, waiting).await.expect("it is ended");
+    assert_eq!(
+        response.unwrap().unwrap().status(),
+        StatusCode::UNAUTHORIZED
+    );
+    assert_eq!(asked.load(Ordering::SeqCst), 2);
+}
+
+/// What a driver says, below what the store says.
+#[derive(Debug)]
+struct Driver;
+
+impl fmt::Display for Driver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("relation \"restrictions\" does not exist")
+    }
+}
+
+impl Error for Driver {}
+
+struct Broken;
+
+impl AccountStateStore for Broken {
+    async fn access_token(&self, _: &str) -> Answer {
+        Err(StoreError::boxed(std::io::Error::other(Driver)))
+    }
+
+    without! {
+        application_service, login_name, third_party, login_token, refresh_token, state, changes
+    }
+}
+
+#[tokio::test]
+async fn rule_12_the_hook_finds_the_cause_at_the_bottom_with_a_cache_and_without_one() {
+    async fn causes<S: AccountStateStore>(store: S) -> Vec<String> {
+        let heard = Arc::<Mutex<Vec<String>>>::default();
+        let hears = Arc::clone(&heard);
+        let layer = AccountStatusLayer::new(store).with_observer(move |outcome| {
+            let mut cause = outcome.store_error().map(|error| error as &dyn Error);
+            while let Some(error) = cause {
+                hears.lock().unwrap().push(error.to_string());
+                cause = error.source();
+            }
+        });
+        let response = layer.layer(service_fn(waits)).oneshot(sync()).await;
+        assert_eq!(response.unwrap().status(), StatusCode::SERVICE_UNAVAILABLE);
+        std::mem::take(&mut *heard.lock().unwrap())
+    }
+    for causes in [causes(Broken).await, causes(CachedStore::new(Broken)).await] {
+        let driver = Driver.to_string();
+        assert!(causes[0].contains(&driver), "the whole chain: {causes:?}");
+        assert_eq!(causes.last(), Some(&driver), "{causes:?}");
+    }
+}
