@@ -5,7 +5,7 @@ use http::Method;
 
 use super::{
     act::Act,
-    endpoint::{self, CountedTokens, Naming},
+    endpoint::{self, CountedTokens, Naming, NamingEndpoint},
     exemptions::Exemptions,
     long_poll::{self, LongPoll},
 };
@@ -54,6 +54,14 @@ impl Class {
             long_poll: long_poll::long_poll(method, path),
             logout: None,
         }
+    }
+
+    /// Whether an application service may be here as itself, whomever it asserts to act for.
+    pub(crate) fn may_authenticate_service_itself(&self) -> bool {
+        self.naming.is_some_and(|naming| {
+            use NamingEndpoint::{GuestUpgrade, Login, Unclear};
+            matches!(naming.endpoint, Login | GuestUpgrade | Unclear)
+        })
     }
 
     /// Nearly every request: its tokens say whose it is, and nothing else does.
