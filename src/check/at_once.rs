@@ -6,11 +6,8 @@ use crate::{
     denial::{Denial, DenialCause},
     judge::Verdict,
     request::{
-        class::Class,
-        credentials::HeadCredentials,
-        endpoint::{CountedTokens, Naming},
-        few::TooMany,
-        head::Head,
+        class::Class, credentials::HeadCredentials, endpoint::CountedTokens, few::TooMany,
+        head::Head, naming::Naming,
     },
     settings::NamedAccountCheck,
     shared::Shared,

@@ -19,10 +19,11 @@ use crate::{
     judge::Verdict,
     request::{
         class::Class,
-        endpoint::{CountedTokens, Naming, NamingEndpoint},
+        endpoint::CountedTokens,
         few::Few,
         head::Head,
         named_account,
+        naming::{Naming, NamingEndpoint},
     },
     shared::Shared,
     store::AccountStateStore,

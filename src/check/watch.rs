@@ -248,7 +248,7 @@ mod tests {
         check::Findings,
         request::{class::Class, few::Few, head::Head},
         shared::Shared,
-        store::MemoryStore,
+        store::memory::MemoryStore,
     };
 
     /// What a waiting request costs beside its future, which there may be a hundred thousand of.

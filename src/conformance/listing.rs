@@ -2,7 +2,7 @@
 
 use super::{
     Promise,
-    records::{Run, state_of},
+    record_run::{Run, state_of},
     wait,
 };
 use crate::{

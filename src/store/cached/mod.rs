@@ -27,6 +27,7 @@ mod key;
 mod lookups;
 #[cfg(all(test, shuttle))]
 mod model;
+mod setters;
 mod settings;
 mod stats;
 mod table;

@@ -1,6 +1,7 @@
 //! Accounts, tokens and states in memory.
 
 mod records;
+mod restrictions;
 mod tables;
 
 use std::{

@@ -39,7 +39,7 @@ use crate::{
 /// Restrictions in PostgreSQL (15 or later), which any number of processes share.
 ///
 /// ```no_run
-/// # async fn example() -> Result<(), tower_account_status::store::postgres::PostgresStoreError> {
+/// # async fn example() -> Result<(), tower_account_status::store::PostgresStoreError> {
 /// use tower_account_status::{Combined, store::PostgresStore};
 ///
 /// let restrictions = PostgresStore::connect("postgres://homeserver@localhost/matrix").await?;

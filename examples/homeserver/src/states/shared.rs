@@ -10,7 +10,7 @@ use tower::{Layer, Service};
 use tower_account_status::{
     AccountDirectory, AccountModerationLayer, AccountStateStore, AccountStatusLayer,
     Authentication, CachedStore, Combined, RestrictionKind, RestrictionStore, UserId, forward,
-    store::{PostgresStore, postgres::PostgresStoreError},
+    store::{PostgresStore, PostgresStoreError},
     without,
 };
 
