@@ -304,6 +304,37 @@ async fn rule_16_any_of_several_accounts_ends_it() {
     );
 }
 
+/// Nobody keeps a lock from being seen by sending another token, for whose account the store fails.
+#[tokio::test(start_paused = true)]
+async fn rule_16_a_failure_for_one_of_several_accounts_saves_none_of_the_others() {
+    /// Fails for one account, from some moment on.
+    struct Fails(MemoryStore, Mutex<bool>);
+    impl AccountStateStore for Fails {
+        forward! {
+            0 => access_token, application_service, login_name, third_party, login_token,
+            refresh_token, changes
+        }
+        async fn state(&self, user: &str) -> Result<AccountState, StoreError> {
+            match user == ALICE && *self.1.lock().unwrap() {
+                true => Err(StoreError::msg("a broken record")),
+                false => self.0.state(user).await,
+            }
+        }
+    }
+    let store = MemoryStore::new();
+    store.insert_access_token("t", ALICE);
+    store.insert_access_token("u", "@bob:localhost");
+    let store = Arc::new(Fails(store, Mutex::new(false)));
+    let service = AccountStatusLayer::new(Arc::clone(&store)).layer(Waits::default().service());
+    let path = "/_matrix/client/v3/sync?access_token=u";
+    let response = tokio::spawn(service.oneshot(request(Method::GET, path)));
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    *store.1.lock().unwrap() = true;
+    store.0.restrict("@bob:localhost", Locked);
+    let response = response.await.unwrap().unwrap();
+    assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
+}
+
 #[tokio::test]
 async fn rule_9_a_long_poll_of_nobody_is_the_inner_services() {
     let store = MemoryStore::new();

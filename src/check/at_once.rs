@@ -5,7 +5,10 @@ use crate::{
     credential::Claim,
     denial::{Denial, DenialCause},
     judge::Verdict,
-    request::{class::Class, endpoint::CountedTokens, head::Head, naming::Naming},
+    request::{
+        class::Class, credentials::HeadCredentials, endpoint::CountedTokens, few::TooMany,
+        head::Head, naming::Naming,
+    },
     settings::NamedAccountCheck,
     shared::Shared,
     store::{AccountStateStore, Peek, ask::Known},
@@ -28,7 +31,7 @@ impl<S: AccountStateStore> Shared<S> {
         glanced: Option<Peek>,
         found: &mut Findings,
     ) -> AtOnce {
-        let peeked = self.peek_all(head, CountedTokens::All, glanced, found);
+        let peeked = self.peek_all(head.credentials(), CountedTokens::All, glanced, found);
         // The usual case first: nobody is restricted, and no other class would change that.
         let needs_class =
             Class::may_be_special(head.method, &head.path) || head.may_name_accounts_unseen();
@@ -60,17 +63,18 @@ impl<S: AccountStateStore> Shared<S> {
             self.failed(Failure::UriPanicked, found)?;
             return Ok(AtOnce::Pass(None));
         }
-        let has_to_wait = match class.tokens {
-            CountedTokens::All => self.judge_peeked(class, head, peeked, found)?,
-            CountedTokens::OfServices => {
+        let has_to_wait = if class.tokens == CountedTokens::None {
+            *found = Findings::new();
+            false
+        } else {
+            let mut peeked = peeked;
+            // Before the class was known, others were asked for.
+            if class.may_authenticate_service_itself() {
                 *found = Findings::new();
-                let peeked = self.peek_all(head, class.tokens, None, found);
-                self.judge_peeked(class, head, peeked, found)?
+                let credentials = head.credentials_for(class);
+                peeked = self.peek_all(credentials, class.tokens, None, found);
             }
-            CountedTokens::None => {
-                *found = Findings::new();
-                false
-            }
+            self.judge_peeked(class, head, peeked, found)?
         };
         if has_to_wait {
             return Ok(AtOnce::Await(class));
@@ -108,12 +112,12 @@ impl<S: AccountStateStore> Shared<S> {
     /// What the store says at once of all the credentials in a head that count.
     fn peek_all(
         &self,
-        head: &Head<'_>,
+        credentials: Result<HeadCredentials<'_>, TooMany>,
         tokens: CountedTokens,
         glanced: Option<Peek>,
         found: &mut Findings,
     ) -> Peeked {
-        let Ok(credentials) = head.credentials() else {
+        let Ok(credentials) = credentials else {
             return Peeked::TooMany;
         };
         let mut glanced = glanced.filter(|_| credentials.is_only());

@@ -118,7 +118,7 @@ impl<S: AccountStateStore> Shared<S> {
         head: &Head<'_>,
         found: &mut Findings,
     ) -> Result<Option<Failure>, Denial> {
-        let Ok(credentials) = head.credentials() else {
+        let Ok(credentials) = head.credentials_for(class) else {
             return Err(self.denial(DenialCause::TooManyCredentials));
         };
         let claim = |turn| {

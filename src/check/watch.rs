@@ -126,22 +126,33 @@ impl<S: AccountStateStore> Shared<S> {
         }))
     }
 
-    /// Asks the judge again, as if the request came now.
+    /// Asks the judge again, as if the request came now: for each account, whatever became of the
+    /// others.
     async fn first_refused(
         &self,
         request: &ToBeWatched,
         watched: &Watched,
     ) -> Result<Option<Denial>, Failure> {
+        let mut failure = None;
         for user in watched.users() {
             // The semaphore is never closed.
             let place = self.asking_again.acquire().await;
-            let account = Account::new(user.clone(), self.state_now(user).await?);
+            let state = self.state_now(user).await;
             drop(place);
-            if let Verdict::Refuse(refusal) = self.judge(request.class, request.act(), &account)? {
-                return Ok(Some(self.refuse(&account, refusal)));
+            let verdict = state.and_then(|state| {
+                let account = Account::new(user.clone(), state);
+                let verdict = self.judge(request.class, request.act(), &account)?;
+                Ok((account, verdict))
+            });
+            match verdict {
+                Ok((account, Verdict::Refuse(refusal))) => {
+                    return Ok(Some(self.refuse(&account, refusal)));
+                }
+                Ok(_) => {}
+                Err(failed) => failure = Some(failed),
             }
         }
-        Ok(None)
+        failure.map_or(Ok(None), Err)
     }
 }
 

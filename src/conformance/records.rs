@@ -110,7 +110,7 @@ async fn ends<R: RestrictionStore>(run: &mut Run<'_, R>) {
             run.round_trip(promise, &user, restriction.into()).await;
             if let Ok(state) = wait::answer(run.store.state_of(&user)).await {
                 let question =
-                    format_args!("whether {kind} is in force, with its end {seconds} s from now");
+                    format!("whether {kind} is in force, with its end {seconds} s from now");
                 let in_force = state
                     .restriction(kind)
                     .is_some_and(|restriction| restriction.is_in_force(SystemTime::now()));

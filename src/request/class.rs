@@ -8,7 +8,7 @@ use super::{
     endpoint::{self, CountedTokens},
     exemptions::Exemptions,
     long_poll::{self, LongPoll},
-    naming::{self, Naming},
+    naming::{self, Naming, NamingEndpoint},
 };
 use crate::{action::Action, credential::Logout};
 
@@ -55,6 +55,14 @@ impl Class {
             long_poll: long_poll::long_poll(method, path),
             logout: None,
         }
+    }
+
+    /// Whether an application service may be here as itself, whomever it asserts to act for.
+    pub(crate) fn may_authenticate_service_itself(&self) -> bool {
+        self.naming.is_some_and(|naming| {
+            use NamingEndpoint::{GuestUpgrade, Login, Unclear};
+            matches!(naming.endpoint, Login | GuestUpgrade | Unclear)
+        })
     }
 
     /// Nearly every request: its tokens say whose it is, and nothing else does.

@@ -38,6 +38,15 @@ impl<'a> HeadCredentials<'a> {
         }
     }
 
+    /// Each token alone as well, whatever it asserts.
+    pub(crate) fn and_alone(mut self) -> Result<Self, TooMany> {
+        if let Self::Collected(found) = &mut self {
+            found.may_assert_nobody = true;
+            found.check_number()?;
+        }
+        Ok(self)
+    }
+
     /// Every token with every asserted user, and alone where some server may see none.
     pub(crate) fn iter(&self) -> impl Iterator<Item = AccessToken<'_>> {
         let (only, collected) = match self {
@@ -96,10 +105,15 @@ impl<'a> Collected<'a> {
             })?;
             found.may_assert_nobody = !query::asserts_one_user_plainly(query);
         }
-        if found.tokens.len() * found.assertions() > MAX_PER_REQUEST {
-            return Err(TooMany);
-        }
+        found.check_number()?;
         Ok(found)
+    }
+
+    fn check_number(&self) -> Result<(), TooMany> {
+        match self.tokens.len() * self.assertions() > MAX_PER_REQUEST {
+            true => Err(TooMany),
+            false => Ok(()),
+        }
     }
 
     /// With how many asserted users, or none, each token may have been sent.

@@ -6,6 +6,7 @@ use http::{HeaderMap, Method, Request, Uri, request::Parts};
 
 use super::{
     act::Act,
+    class::Class,
     credentials::HeadCredentials,
     few::TooMany,
     request_path::{FoundPath, RequestPath},
@@ -58,6 +59,18 @@ impl<'a> Head<'a> {
 
     pub(crate) fn credentials(&self) -> Result<HeadCredentials<'a>, TooMany> {
         HeadCredentials::read(self.headers, self.uri)
+    }
+
+    /// Those that count in a request of this class.
+    ///
+    /// No server goes by an assertion where an application service logs in or registers, so that
+    /// its own account's state counts there, whomever it asserts to act for.
+    pub(crate) fn credentials_for(&self, class: Class) -> Result<HeadCredentials<'a>, TooMany> {
+        let credentials = self.credentials()?;
+        match class.may_authenticate_service_itself() {
+            true => credentials.and_alone(),
+            false => Ok(credentials),
+        }
     }
 
     /// Whether its one access token is such that every server goes by it.
