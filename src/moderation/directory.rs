@@ -111,7 +111,7 @@ pub enum Authentication {
     Expired,
 }
 
-/// Nobody's token is [unknown](Authentication::Unknown).
+/// A token without an owner is [unknown](Authentication::Unknown).
 impl From<Option<UserId>> for Authentication {
     fn from(user: Option<UserId>) -> Self {
         user.map_or(Self::Unknown, Self::User)
