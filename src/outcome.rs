@@ -97,7 +97,7 @@ impl<'a> Outcome<'a> {
     /// [policy's table](crate::SuspensionPolicy#endpoint-by-endpoint), such as
     /// `rooms/{roomId}/leave`. Else the area: `/_matrix/client`, `/_matrix/media` and so on, or
     /// `other`. Where the server's own code asked the [guard](crate::AccountGuard) about an
-    /// action, the [action's name](Action::as_str).
+    /// action, the [action's name](crate::Action::as_str).
     #[must_use]
     pub fn endpoint(&self) -> &'static str {
         match self.act {

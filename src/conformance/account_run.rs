@@ -11,7 +11,10 @@ use super::{
 use crate::{
     account::{Account, AccountState, Restriction, UserId},
     credential::Credential,
-    store::{AccountStateStore, Peek, StoreError, account_state::owner, ask},
+    store::{
+        AccountStateStore, Peek, StoreError,
+        account_state::{account, owner},
+    },
 };
 
 /// One run of the checks.
@@ -192,7 +195,7 @@ impl<'a, F: Fixture> Run<'a, F> {
         if let Credential::AccessToken(_) = credential {
             let method = "access_token_and_state";
             let joint = self
-                .answered(promise, method, what, || ask::account(store, credential))
+                .answered(promise, method, what, || account(store, credential))
                 .await;
             if let Some(joint) = joint {
                 let question = format!("`{method}` of {what}");

@@ -5,7 +5,7 @@
 //! ([server administration](https://spec.matrix.org/latest/client-server-api/#server-administration),
 //! since version 1.18), and the same under `/_matrix/client/unstable/uk.timedout.msc4323/`
 //! ([MSC4323](https://github.com/matrix-org/matrix-spec-proposals/pull/4323)), on any
-//! [`RestrictionStore`](crate::RestrictionStore). See [`AccountModerationLayer`].
+//! [`RestrictionStore`](crate::RestrictionStore). See [`AccountModerationLayer`](crate::AccountModerationLayer).
 
 mod answer;
 mod body;

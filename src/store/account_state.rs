@@ -132,7 +132,7 @@ use crate::{
 /// # A store that wraps another
 ///
 /// [`forward!`](crate::forward) passes the rest on, announcements of changes included. Where a store adds
-/// restrictions of its own to another's, [`Combined`](super::Combined) does that already.
+/// restrictions of its own to another's, [`Combined`](crate::Combined) does that already.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not say whose a credential is and in which state an account is",
     label = "needs an `AccountStateStore`",
@@ -269,7 +269,7 @@ pub trait AccountStateStore: Send + Sync + 'static {
     /// What [`peek`](Self::peek) says, or `None` where that is an account without a restriction.
     ///
     /// The question that every healthy request asks, for stores that can answer it without making
-    /// a [`UserId`].
+    /// a [`UserId`](crate::UserId).
     #[inline]
     fn glance(&self, credential: Credential<'_>) -> Option<Peek> {
         match self.peek(credential) {
@@ -307,7 +307,7 @@ pub(crate) async fn owner<S: AccountStateStore + ?Sized>(
 }
 
 /// Whose `credential` is and in which state that account is, by the awaited methods alone.
-async fn account<S: AccountStateStore + ?Sized>(
+pub(crate) async fn account<S: AccountStateStore + ?Sized>(
     store: &S,
     credential: Credential<'_>,
 ) -> Result<Option<Account>, StoreError> {

@@ -165,28 +165,3 @@ pub(crate) async fn state<S: AccountStateStore + ?Sized>(
         }
     }
 }
-
-/// Whose `credential` is and in which state that account is, awaited.
-pub(crate) async fn account<S: AccountStateStore + ?Sized>(
-    store: &S,
-    credential: Credential<'_>,
-) -> Result<Option<Account>, StoreError> {
-    if let Credential::AccessToken(token) = credential {
-        return match token.expose_str() {
-            Some(token) => store.access_token_and_state(token).await,
-            None => Ok(None),
-        };
-    }
-    match owner(store, credential).await? {
-        Some(user) => account_in_state(store, user).await.map(Some),
-        None => Ok(None),
-    }
-}
-
-async fn account_in_state<S: AccountStateStore + ?Sized>(
-    store: &S,
-    user: UserId,
-) -> Result<Account, StoreError> {
-    let state = state(store, &user).await?;
-    Ok(Account { user, state })
-}

@@ -97,10 +97,10 @@ impl<R: Into<Restriction>> From<R> for RestrictionRecord {
 
 /// The restrictions of accounts by user id, readable and writable.
 ///
-/// [`MemoryStore`](super::MemoryStore) is one, and so are `SqliteStore` and `PostgresStore` under
+/// [`MemoryStore`](crate::MemoryStore) is one, and so are `SqliteStore` and `PostgresStore` under
 /// the features of their names. Together with a server's own answer to "whose is this credential?"
 /// it becomes an [`AccountStateStore`](super::AccountStateStore): see
-/// [`Combined`](super::Combined).
+/// [`Combined`](crate::Combined).
 ///
 /// # What a store promises
 ///
