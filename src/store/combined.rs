@@ -169,7 +169,8 @@ mod tests {
         account::{AccountState, Flags, RestrictionKind::*, UserId},
         changes::Changes,
         credential::Credential,
-        store::{AccountStateStore, Answer, MemoryStore, Peek, StoreError},
+        store::memory::MemoryStore,
+        store::{AccountStateStore, Answer, Peek, StoreError},
     };
 
     /// A server with a deactivation of its own, which answers from memory.
