@@ -25,8 +25,8 @@ use crate::{
 
 /// The answer to a request that is not handed on, and why it was not.
 ///
-/// It stands in the extensions of the response that it became, for logs and for a server that
-/// wants to write its own:
+/// It is in the extensions of the response that it became, for logs and for a server that wants
+/// to write its own:
 ///
 /// ```
 /// use tower_account_status::{Denial, DenialCause};

@@ -323,3 +323,25 @@ fn nothing_is_imported_through_the_root() {
     }
     assert_eq!(wrong, [""; 0]);
 }
+
+#[test]
+fn the_table_of_the_house_is_what_is_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let text = fs::read_to_string(root.join("CONTRIBUTING.md")).expect("a text");
+    // The names in the first column.
+    let listed: BTreeSet<String> = text
+        .lines()
+        .skip_while(|line| *line != "| module | concern |")
+        .skip(2)
+        .take_while(|line| line.starts_with('|'))
+        .flat_map(|row| row.split('|').nth(1).unwrap_or_default().split(','))
+        .map(|name| name.trim().trim_matches('`').to_owned())
+        .collect();
+    let there: BTreeSet<String> = sources()
+        .keys()
+        .filter_map(|module| module.split("::").next())
+        .filter(|room| !["", "lib"].contains(room))
+        .map(str::to_owned)
+        .collect();
+    assert_eq!(listed, there);
+}

@@ -33,8 +33,9 @@ pub(crate) type Watch = Pin<Box<dyn Future<Output = Denial> + Send>>;
 /// goes on waiting meanwhile. At most; many fail at the same moment.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// How often a request asks for itself while the news are not [believed](Changes::is_believed), at
-/// most. Spread over half of it, because many lose the news at the same moment.
+/// How often a request asks for itself while announcements are not
+/// [believed](Changes::is_believed), at most. Spread over half of it, because many stop believing at
+/// the same moment.
 const UNPROVED: Duration = Duration::from_secs(10);
 
 /// A long poll as it came: what it is judged by when its account changes.

@@ -51,7 +51,7 @@ impl<D: AccountDirectory, R: RestrictionStore> Shared<D, R> {
         }
     }
 
-    /// Whether the restriction stands in the end. The body is read only for whoever may change
+    /// Whether the restriction is set in the end. The body is read only for whoever may change
     /// something.
     async fn state_after<B: Body>(
         &self,

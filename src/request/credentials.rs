@@ -3,7 +3,7 @@
 //! Servers differ in which token they take when there are several, and in how they read one. So
 //! all of them count, in every reading that a server is likely to have: whichever the server
 //! behind would pick, a restricted account does not pass with it. A reading that no server shares
-//! costs a look-up of a token that is nobody's.
+//! costs a look-up of an unknown token.
 
 use std::{borrow::Cow, fmt};
 
@@ -146,7 +146,7 @@ impl<'a> Collected<'a> {
     }
 }
 
-/// What separates the pieces of a token: nothing that stands in one, whatever server made it up.
+/// What separates the pieces of a token: nothing that is in one, whatever server made it up.
 fn is_separator(byte: &u8) -> bool {
     !byte.is_ascii_graphic() || matches!(byte, b',' | b';' | b'"')
 }

@@ -131,7 +131,7 @@ use crate::{
 ///
 /// # A store that wraps another
 ///
-/// [`forward!`](crate::forward) passes the rest on, the news of changes included. Where a store adds
+/// [`forward!`](crate::forward) passes the rest on, announcements of changes included. Where a store adds
 /// restrictions of its own to another's, [`Combined`](super::Combined) does that already.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not say whose a credential is and in which state an account is",
@@ -230,8 +230,8 @@ pub trait AccountStateStore: Send + Sync + 'static {
         async { Ok(None) }
     }
 
-    /// The server has answered a logout with success, so that this access token is no one's any
-    /// more; nor is any other of its owner, after [`Logout::AllSessions`].
+    /// The server has answered a logout with success, so that this access token is unknown from
+    /// now on, and so is any other of its owner, after [`Logout::AllSessions`].
     ///
     /// For stores that remember whose a token is: they forget it. The default does nothing. A
     /// wrapper passes it on, as [`forward!`](crate::forward) does along with `access_token`. It must

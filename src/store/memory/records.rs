@@ -63,7 +63,7 @@ impl Records {
 }
 
 impl AccountRecords {
-    /// Makes the records those of `state`. A restriction that stands in both keeps its record.
+    /// Makes the records those of `state`. A restriction that is in both keeps its record.
     pub(super) fn follow(&mut self, state: &AccountState, now: SystemTime) {
         for &kind in RestrictionKind::ALL {
             let record = &mut self.0[kind.index()];

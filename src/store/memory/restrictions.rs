@@ -92,7 +92,7 @@ mod tests {
         let kinds: Vec<_> = listed[0].1.iter().map(RestrictionRecord::kind).collect();
         assert_eq!(kinds, [Locked, Suspended]);
 
-        // The lock stands in both states, so who set it is still known.
+        // The lock is in both states, so who set it is still known.
         store.set_state(
             "@alice:localhost",
             AccountState::from(Locked).with(Restriction::new(Deactivated)),

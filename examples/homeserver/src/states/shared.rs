@@ -64,7 +64,7 @@ impl AccountStateStore for Owner {
         0 => access_token, application_service, login_name, third_party, login_token,
         refresh_token, event_sender
     }
-    // The states of this server stand in the shared store.
+    // The states of this server are in the shared store.
     without! { state, changes }
 }
 
