@@ -104,7 +104,7 @@ pub type Answer = Result<Option<UserId>, StoreError>;
 /// 5. **A name is folded as the login handler folds it.*** Case, white space, which server name a
 ///    localpart belongs to, the canonical form of an e-mail address or a phone number: if the
 ///    look-up folds otherwise than the handler, the check is dodged by spelling.
-/// 6. **`login_type` says how to read a login token.** The same text may be an `m.login.token` of
+/// 6. **`login_type` says how to read a login token.*** The same text may be an `m.login.token` of
 ///    one account and a JSON Web Token of another.
 /// 7. **Deactivated comes from a flag of its own**, never from a missing password: the users of
 ///    application services, and the system's own, have none either. And a user without a row is
