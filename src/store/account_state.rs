@@ -146,8 +146,8 @@ pub trait AccountStateStore: Send + Sync + 'static {
     /// Which application service's token this is: the answer is the service's **own** account, the
     /// one of its `sender_localpart`.
     ///
-    /// It is asked about every token that is no user's, and first about a token that comes with a
-    /// `?user_id=`
+    /// It is asked about every token that is no user's, so that an unknown token costs two look-ups;
+    /// and first about a token that comes with a `?user_id=`
     /// ([identity assertion](https://spec.matrix.org/latest/application-service-api/#identity-assertion)).
     /// The crate makes the assertion itself: where this answers, the asserted user's state counts.
     /// Nobody can assert anything beside a token that this does not know. Look into the
