@@ -103,7 +103,6 @@ impl<S: Clone, Store: AccountStateStore, Req, Res> AccountStatus<S, Store, Req, 
         // path has asked for no long poll.)
         let announcements = self.shared.changes.announcements();
         let head = Head::of(&request, &self.shared.settings.path);
-        let form = AnswerForm::of(head.method, &head.path);
         let mut found = Findings::new();
         let class = match self.shared.check_at_once(&head, glanced, &mut found) {
             AtOnce::Pass(class) => {
@@ -115,15 +114,17 @@ impl<S: Clone, Store: AccountStateStore, Req, Res> AccountStatus<S, Store, Req, 
                 Err(denial) => {
                     // Whatever the inner service reserved in becoming ready, it gives back.
                     drop(self.take_ready());
+                    let form = AnswerForm::of(head.method, &head.path);
                     return ResponseFuture::deny(denial, form);
                 }
             },
             AtOnce::Await(class) => {
+                let form = AnswerForm::of(head.method, &head.path);
                 let check = check_awaited::<_, B, Req, _>(
                     Arc::clone(&self.shared),
                     request,
                     class,
-                    found.answers,
+                    found,
                     announcements,
                     Shared::hand_on,
                 );

@@ -24,7 +24,7 @@ mod own_code;
 mod report;
 mod watch;
 
-pub(crate) use ask::{Answers, FastPath};
+pub(crate) use ask::FastPath;
 pub(crate) use at_once::AtOnce;
 pub(crate) use awaited::{Awaited, check_awaited};
 pub(crate) use findings::Findings;
