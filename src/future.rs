@@ -106,10 +106,13 @@ impl<F: Future> Future for Waiting<F> {
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         // The restriction first: what became ready at the same time is not delivered.
-        if let Poll::Ready(denial) = this.watch.as_mut().poll(context) {
+        if let Poll::Ready(denial) = this.watch.poll(context) {
             return Poll::Ready(Err(denial));
         }
-        this.inner.poll(context).map(Ok)
+        match this.inner.poll(context) {
+            Poll::Ready(answer) => Poll::Ready(Ok(answer)),
+            Poll::Pending => this.watch.begin(context).map(Err),
+        }
     }
 }
 
