@@ -11,8 +11,7 @@ use crate::account::AccountState;
 
 /// Checks the promises of an [`AccountStateStore`](crate::AccountStateStore).
 ///
-/// What it cannot find: a look-up that folds names otherwise than the login handler, one that
-/// ignores the login type, a broken record that is answered with `None`, a
+/// What it cannot find: a look-up that folds names otherwise than the login handler, a broken record that is answered with `None`, a
 /// [`without!`](crate::without) that is not true, and a store that blocks its thread for ever (the
 /// test then hangs, too).
 ///

@@ -105,7 +105,7 @@ use crate::{
 /// 5. **A name is folded as the login handler folds it.*** Case, white space, which server name a
 ///    localpart belongs to, the canonical form of an e-mail address or a phone number: if the
 ///    look-up folds otherwise than the handler, the check is dodged by spelling.
-/// 6. **`login_type` says how to read a login token.** The same text may be an `m.login.token` of
+/// 6. **`login_type` says how to read a login token.*** The same text may be an `m.login.token` of
 ///    one account and a JSON Web Token of another.
 /// 7. **Deactivated comes from a flag of its own**, never from a missing password: the users of
 ///    application services, and the system's own, have none either. And a user without a row is
@@ -147,8 +147,8 @@ pub trait AccountStateStore: Send + Sync + 'static {
     /// Which application service's token this is: the answer is the service's **own** account, the
     /// one of its `sender_localpart`.
     ///
-    /// It is asked about every token that is no user's, and first about a token that comes with a
-    /// `?user_id=`
+    /// It is asked about every token that is no user's, so that an unknown token costs two look-ups;
+    /// and first about a token that comes with a `?user_id=`
     /// ([identity assertion](https://spec.matrix.org/latest/application-service-api/#identity-assertion)).
     /// The crate makes the assertion itself: where this answers, the asserted user's state counts.
     /// Nobody can assert anything beside a token that this does not know. Look into the
