@@ -20,7 +20,7 @@ use support::{
 };
 use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_account_status::{
-    AccountStateStore, AccountStatusLayer, Action, LongPoll, MemoryStore, RequestPath,
+    AccountStateStore, AccountStatusLayer, Action, Denial, LongPoll, MemoryStore, RequestPath,
     RestrictionKind::{self, Locked, Suspended},
     SuspensionPolicy,
 };
@@ -223,7 +223,7 @@ fn heard<S: AccountStateStore>(
     let lines = Arc::new(Mutex::new(Vec::new()));
     let heard = Arc::clone(&lines);
     let layer = layer.with_observer(move |outcome| {
-        let cause = outcome.denial().map(|denial| denial.cause());
+        let cause = outcome.denial().map(Denial::cause);
         let line = format!("{} {} {cause:?}", outcome.decision(), outcome.endpoint());
         heard.lock().expect("not poisoned").push(line);
     });

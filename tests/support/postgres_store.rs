@@ -8,10 +8,7 @@ use std::{error::Error as _, time::Duration};
 use tokio::time::timeout;
 use tower_account_status::{
     AccountState, RestrictionStore as _, UserId,
-    store::{
-        ChangeRecord, Channel, PostgresStore,
-        postgres::{PostgresOptions, PostgresStoreError},
-    },
+    store::{ChangeRecord, Channel, PostgresOptions, PostgresStore, PostgresStoreError},
 };
 
 /// Far more than the store promises: a machine may be busy.

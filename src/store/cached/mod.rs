@@ -27,6 +27,7 @@ mod key;
 mod lookups;
 #[cfg(all(test, shuttle))]
 mod model;
+mod setters;
 mod settings;
 mod stats;
 mod table;
@@ -71,8 +72,8 @@ use crate::{
 ///
 /// If the inner store has [`changes`](AccountStateStore::changes), the cache listens there, and
 /// nothing needs to be called: by the time that the inner store's
-/// [`announce`](Changes::announce) returns, the entry is gone and the news are on the cache's own
-/// hub. To announce on that hub does the same.
+/// [`announce`](Changes::announce) returns, the entry is gone and the change is announced on the
+/// cache's own hub. To announce on that hub does the same.
 ///
 /// # A token that was logged out
 ///
