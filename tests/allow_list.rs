@@ -182,6 +182,28 @@ fn rule_6_a_prefix_that_would_exclude_everything_is_a_mistake() {
     }
 }
 
+/// What would never match is told when it is set.
+#[test]
+fn rule_5_a_place_or_an_exemption_that_never_matches_is_a_mistake() {
+    let layer = || AccountStatusLayer::new(MemoryStore::new());
+    let exempt = |path: &'static str| drop(layer().add_exempt(Method::POST, path));
+    let nested = |path: &'static str| drop(RequestPath::nested_at(path));
+    let below = |path: &'static str| drop(RequestPath::below(path));
+    let sets: [(&dyn Fn(&'static str), &[&str]); 3] = [
+        (&exempt, &["", "x", "/x?y=z", "/x#y"]),
+        (&nested, &["", "/", "/a/", "a", "/a?b", "/a#b"]),
+        (&below, &["", "/", "/hs/", "hs", "/hs?x", "/hs#x"]),
+    ];
+    for (set, mistakes) in sets {
+        for mistake in mistakes {
+            let set = std::panic::AssertUnwindSafe(|| set(mistake));
+            let panic = std::panic::catch_unwind(set).expect_err(mistake);
+            let message = panic.downcast_ref::<String>().expect("a message");
+            assert!(message.contains(mistake), "{mistake}: {message}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn rule_6_inside_a_nested_router_a_layer_enforces_and_is_told_where_logout_is() {
     let inner = || Router::new().route("/{*rest}", any(|| async { HANDLED }));

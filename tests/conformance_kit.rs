@@ -53,6 +53,13 @@ async fn a_store_without_a_fault_breaks_nothing() {
     conformance::check_restrictions(&store).await.unwrap();
 }
 
+/// A change may be announced by two ways, of which one is late.
+#[tokio::test]
+async fn one_announcement_too_many_breaks_nothing() {
+    let store = Broken::new(Fault::AnnouncesTwice);
+    conformance::check(&store).await.unwrap();
+}
+
 /// Hearing nothing is noticed after a time, which need not be waited for.
 #[tokio::test(start_paused = true)]
 async fn every_promise_of_an_account_state_store_is_checked() {

@@ -67,6 +67,9 @@ impl Heard {
                 !format!("{outcome:?} {line}").contains("s3cret"),
                 "{outcome:?}"
             );
+            // A panic here is caught, and then the line is missing.
+            let account = format!("account: {:?},", outcome.account());
+            assert!(format!("{outcome:?}").contains(&account), "{outcome:?}");
             heard.lock().expect("not poisoned").push(line);
         })
     }

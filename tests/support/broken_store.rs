@@ -41,6 +41,7 @@ pub enum Fault {
     JointQuestionForgetsState,
     PeekSaysActive,
     NothingIsAnnounced,
+    AnnouncesTwice,
     ChangesInParts,
     SetByIsForgotten,
     LiftAlwaysSaysYes,
@@ -64,7 +65,7 @@ pub enum Fault {
 pub struct Broken {
     inner: MemoryStore,
     fault: Fault,
-    /// Announces nothing.
+    /// Announces nothing, but for what is announced too early.
     silent: Changes,
     asked: Mutex<BTreeSet<Vec<u8>>>,
     before: Mutex<Vec<(UserId, AccountState)>>,
@@ -262,7 +263,7 @@ impl AccountStateStore for Broken {
 
     fn changes(&self) -> Option<Changes> {
         match self.fault {
-            Fault::NothingIsAnnounced => Some(self.silent.clone()),
+            Fault::NothingIsAnnounced | Fault::AnnouncesTooEarly => Some(self.silent.clone()),
             _ => self.inner.changes(),
         }
     }
@@ -436,6 +437,11 @@ impl Fixture for Broken {
             }
         }
         if self.has(Fault::AnnouncesTooEarly) {
+            self.silent.announce(user);
+            tokio::task::yield_now().await;
+        }
+        if self.has(Fault::AnnouncesTwice) {
+            // The second news of the change before come late, as they do over a network.
             self.inner.changes().unwrap().announce(user);
             tokio::task::yield_now().await;
         }
