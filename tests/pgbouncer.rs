@@ -10,10 +10,16 @@ mod postgres;
 #[path = "support/postgres_store.rs"]
 mod postgres_store;
 
-use std::{fs, net::TcpListener, path::Path, process::Child, time::Duration};
+use std::{
+    fs,
+    net::TcpListener,
+    path::Path,
+    process::Child,
+    time::{Duration, Instant},
+};
 
 use postgres::Cluster;
-use postgres_store::{SOON, alice, chain, until_peeked};
+use postgres_store::{SOON, alice, chain, until_peeked, within};
 use tokio::time::timeout;
 use tower_account_status::{
     RestrictionKind::Locked,
@@ -119,6 +125,12 @@ async fn rule_19_behind_a_pooler_that_shares_connections_by_the_session_all_news
     let lock = "INSERT INTO account_status.restrictions(user_id, kind) \
                 VALUES ('@alice:example.org', 'locked')";
     client.batch_execute(lock).await.unwrap();
+    let since = Instant::now();
     until_peeked(&store, &alice(), &Locked.into()).await;
+    within(Duration::ZERO, since);
     assert_eq!(store.state_of(&alice()).await.unwrap(), Locked.into());
+    store
+        .set_restriction(&"@bob:example.org".into(), Locked.into())
+        .await
+        .unwrap();
 }

@@ -13,7 +13,7 @@ mod proxy;
 use std::time::{Duration, Instant};
 
 use postgres::Cluster;
-use postgres_store::{SOON, alice, chain, change, until_peeked};
+use postgres_store::{SOON, alice, chain, change, until_peeked, within};
 use proxy::Proxy;
 use tokio::{net::TcpListener, task::JoinSet, time::timeout};
 use tower_account_status::{
@@ -44,7 +44,7 @@ async fn rule_20_a_host_that_accepts_and_says_nothing_is_passed_over() {
     let since = Instant::now();
     let store = PostgresStore::connect(&both).await.unwrap();
     // Three connections, each of which passes the mute host.
-    assert!(since.elapsed() < Duration::from_secs(20), "{since:?}");
+    within(Duration::from_secs(3), since);
     store
         .set_restriction(&alice(), Locked.into())
         .await
@@ -66,8 +66,10 @@ async fn rule_20_a_migration_does_not_wait_for_another_without_end() {
     let client = cluster.client(&url).await;
     let hangs = "SELECT pg_advisory_lock(hashtext('tower-account-status'))";
     client.batch_execute(hangs).await.unwrap();
+    let since = Instant::now();
     let error = timeout(SOON, PostgresStore::connect(&url)).await;
     let error = error.expect("it has a limit").unwrap_err();
+    within(Duration::from_secs(10), since);
     assert!(
         error.to_string().contains("lock of the migration"),
         "{}",
@@ -102,7 +104,7 @@ async fn rule_21_a_change_that_the_server_does_not_answer_is_not_known() {
         let error = changed.unwrap_err();
         assert!(error.to_string().contains("not known"), "{}", chain(&error));
     }
-    assert!(since.elapsed() < SOON, "{:?}", since.elapsed());
+    within(2 * Duration::from_secs(2), since);
     proxy.go_on();
     store
         .set_restriction(&alice(), Locked.into())
@@ -146,6 +148,11 @@ async fn rule_20_a_primary_that_hangs_is_left_for_the_other_host() {
     let store = options.connect().await.unwrap();
     assert!(store.state_of(&alice()).await.unwrap().is_active());
     hung.pause();
+    let since = Instant::now();
+    // Whoever looks now waits for the one that hangs, and then for the other.
+    let changed = store.set_restriction(&alice(), Suspended.into()).await;
+    let error = changed.unwrap_err();
+    assert!(error.to_string().contains("not known"), "{}", chain(&error));
     let answered = timeout(SOON, async {
         loop {
             match store.state_of(&alice()).await {
@@ -155,6 +162,8 @@ async fn rule_20_a_primary_that_hangs_is_left_for_the_other_host() {
         }
     });
     assert_eq!(answered.await.expect("it recovers"), Locked.into());
+    // The change, a look-up on the other of the two connections, and passing the host that hangs.
+    within(Duration::from_secs(2 + 2 + 1), since);
     until_peeked(&store, &alice(), &Locked.into()).await;
     store
         .lift_restriction(&alice(), Locked, &change())
@@ -261,6 +270,7 @@ async fn rule_20_a_server_that_becomes_read_only_is_left_and_found_again() {
         .await
         .unwrap();
     read_only("on").await;
+    assert_eq!(store.state_of(&alice()).await.unwrap(), Locked.into());
     timeout(SOON, async {
         while store
             .set_restriction(&alice(), Suspended.into())
@@ -270,6 +280,10 @@ async fn rule_20_a_server_that_becomes_read_only_is_left_and_found_again() {
     })
     .await
     .expect("it fails");
+    store
+        .state_of(&alice())
+        .await
+        .expect_err("it had to connect");
     read_only("off").await;
     timeout(SOON, async {
         while store

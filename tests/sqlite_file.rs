@@ -7,7 +7,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tempfile::TempDir;
@@ -21,6 +21,19 @@ use tower_account_status::{
 
 /// Far more than the store promises: a machine may be busy.
 const SOON: Duration = Duration::from_secs(20);
+
+const POLL: Duration = Duration::from_millis(10);
+
+/// What `docs/stores.md` states, with the settings of the test, and room for a busy machine.
+#[track_caller]
+fn within(bound: Duration, since: Instant) {
+    let elapsed = since.elapsed();
+    let busy = Duration::from_secs(6);
+    assert!(
+        elapsed < bound + busy,
+        "{elapsed:?}, the bound is {bound:?}"
+    );
+}
 
 struct Place {
     folder: TempDir,
@@ -40,7 +53,7 @@ fn alice() -> UserId {
 async fn open(path: &Path) -> SqliteStore {
     SqliteOptions::new()
         .with_restricted_set_in_memory()
-        .with_poll_interval(Duration::from_millis(10))
+        .with_poll_interval(POLL)
         .open(path)
         .await
         .unwrap()
@@ -74,10 +87,12 @@ async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
 
 /// Nothing is answered and nothing changed, and the error says what to do.
 async fn fails(store: &SqliteStore) {
+    let since = Instant::now();
     until("it is noticed", async || {
         store.peek_state_of(&alice()).is_none()
     })
     .await;
+    within(POLL, since);
     for error in [
         store.state_of(&alice()).await.unwrap_err(),
         store
@@ -221,10 +236,12 @@ async fn rule_19_a_callback_that_panics_does_not_end_the_thread() {
             .lift_restriction(&alice(), Locked, &change())
             .await
             .unwrap();
+        let since = Instant::now();
         until("another's change is heard", async || {
             store.peek_state_of(&alice()) == Some(AccountState::ACTIVE)
         })
         .await;
+        within(POLL, since);
     }
 }
 
@@ -251,16 +268,29 @@ async fn rule_19_the_set_is_not_believed_while_the_thread_stands_still() {
         .set_restriction(&alice(), Locked.into())
         .await
         .unwrap();
+    let since = Instant::now();
     until("the set is not believed", async || {
         store.peek_state_of(&alice()).is_none()
     })
     .await;
+    within(2 * POLL + Duration::from_secs(1), since);
     assert_eq!(store.state_of(&alice()).await.unwrap(), Locked.into());
+    let carol = "@carol:x".into();
+    let change = store.set_restriction(&carol, Locked.into());
+    timeout(Duration::from_millis(200), change)
+        .await
+        .expect_err("it waits for the thread");
     drop(go_on);
     until("it is again", async || {
         store.peek_state_of(&alice()) == Some(Locked.into())
     })
     .await;
+    // Behind it in the queue.
+    store
+        .set_restriction(&"@dave:x".into(), Locked.into())
+        .await
+        .unwrap();
+    assert!(store.state_of(&carol).await.unwrap().is_active());
     drop(holds);
 }
 
@@ -291,9 +321,12 @@ async fn rule_21_a_change_that_another_writer_keeps_from_being_made_fails_and_is
     let raw = rusqlite::Connection::open(&place.path).unwrap();
     raw.execute_batch("BEGIN IMMEDIATE").unwrap();
     let user = alice();
+    let since = Instant::now();
     let change = timeout(SOON, store.set_restriction(&user, Locked.into()));
     let error = change.await.expect("it has a limit").unwrap_err();
     assert!(error.to_string().contains("another process"), "{error}");
+    within(Duration::from_secs(3), since);
+    assert!(store.state_of(&alice()).await.unwrap().is_active());
     raw.execute_batch("COMMIT").unwrap();
     store
         .set_restriction(&"@bob:x".into(), Locked.into())

@@ -206,6 +206,10 @@ async fn what_cannot_be_read_is_an_error_and_never_an_active_account() {
     distrusted
         .await
         .expect("the set in memory is no longer trusted");
+    let bob = UserId::from("@bob:x");
+    assert!(store.state_of(&bob).await.unwrap().is_active());
+    store.set_restriction(&bob, Locked.into()).await.unwrap();
+    assert_eq!(store.state_of(&bob).await.unwrap(), Locked.into());
 
     raw.execute_batch("DELETE FROM restrictions").unwrap();
     until_peeked(&store, &alice(), &AccountState::ACTIVE).await;

@@ -3,7 +3,10 @@
 #![allow(dead_code, unreachable_pub)] // not every test needs everything
 #![allow(clippy::unwrap_used)] // a test fails by panicking
 
-use std::{error::Error as _, time::Duration};
+use std::{
+    error::Error as _,
+    time::{Duration, Instant},
+};
 
 use tokio::time::timeout;
 use tower_account_status::{
@@ -13,6 +16,19 @@ use tower_account_status::{
 
 /// Far more than the store promises: a machine may be busy.
 pub const SOON: Duration = Duration::from_secs(30);
+
+/// How much later than its bound something may happen on a busy machine.
+pub const BUSY: Duration = Duration::from_secs(8);
+
+/// What `docs/stores.md` states, with the settings of the test.
+#[track_caller]
+pub fn within(bound: Duration, since: Instant) {
+    let elapsed = since.elapsed();
+    assert!(
+        elapsed < bound + BUSY,
+        "{elapsed:?}, the bound is {bound:?}"
+    );
+}
 
 pub fn alice() -> UserId {
     "@alice:example.org".into()

@@ -3,7 +3,10 @@
 #![allow(dead_code, unreachable_pub)] // not every test needs everything
 #![allow(clippy::unwrap_used)] // a test fails by panicking
 
-use std::sync::{Arc, Mutex};
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicBool, Ordering::SeqCst},
+};
 
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -20,6 +23,8 @@ struct Shared {
     /// What a connection may send before it stalls: anything, or anything but this text.
     stall_at: watch::Sender<Option<&'static str>>,
     stalled: watch::Sender<usize>,
+    /// Nothing reaches those who listen, and nobody is told.
+    keeps_news: watch::Sender<bool>,
 }
 
 impl Proxy {
@@ -30,6 +35,7 @@ impl Proxy {
             target: Mutex::new(target),
             stall_at: watch::Sender::new(None),
             stalled: watch::Sender::new(0),
+            keeps_news: watch::Sender::new(false),
         }));
         let shared = proxy.clone();
         tokio::spawn(async move {
@@ -42,8 +48,13 @@ impl Proxy {
                 };
                 let (from_client, to_client) = client.into_split();
                 let (from_server, to_server) = server.into_split();
-                tokio::spawn(shared.clone().forward(from_client, to_server, true));
-                tokio::spawn(shared.clone().forward(from_server, to_client, false));
+                let listens = Arc::<AtomicBool>::default();
+                tokio::spawn(
+                    shared
+                        .clone()
+                        .requests(from_client, to_server, Arc::clone(&listens)),
+                );
+                tokio::spawn(shared.clone().answers(from_server, to_client, listens));
             }
         });
         proxy
@@ -68,20 +79,30 @@ impl Proxy {
         self.0.stall_at.send_replace(None);
     }
 
+    /// From now on, or no longer, nothing reaches a connection whose client has sent `LISTEN`.
+    pub fn keep_news(&self, keeps: bool) {
+        self.0.keeps_news.send_replace(keeps);
+    }
+
     pub async fn until_one_stalls(&self) {
         let mut stalled = self.0.stalled.subscribe();
         stalled.wait_for(|stalled| *stalled > 0).await.unwrap();
     }
 
-    async fn forward(self, mut from: OwnedReadHalf, mut to: OwnedWriteHalf, is_client: bool) {
+    async fn requests(
+        self,
+        mut from: OwnedReadHalf,
+        mut to: OwnedWriteHalf,
+        listens: Arc<AtomicBool>,
+    ) {
         let mut buffer = vec![0; 64 * 1024];
         while let Ok(read @ 1..) = from.read(&mut buffer).await {
             let sent = &buffer[..read];
+            if holds(sent, "LISTEN") {
+                listens.store(true, SeqCst);
+            }
             let text = *self.0.stall_at.borrow();
-            let stalls = text.is_some_and(|text| {
-                is_client && sent.windows(text.len()).any(|part| part == text.as_bytes())
-            });
-            if stalls {
+            if text.is_some_and(|text| holds(sent, text)) {
                 self.0.stalled.send_modify(|stalled| *stalled += 1);
                 let mut ends = self.0.stall_at.subscribe();
                 let _ = ends.wait_for(Option::is_none).await;
@@ -91,4 +112,26 @@ impl Proxy {
             }
         }
     }
+
+    async fn answers(
+        self,
+        mut from: OwnedReadHalf,
+        mut to: OwnedWriteHalf,
+        listens: Arc<AtomicBool>,
+    ) {
+        let mut buffer = vec![0; 64 * 1024];
+        while let Ok(read @ 1..) = from.read(&mut buffer).await {
+            if listens.load(SeqCst) {
+                let mut ends = self.0.keeps_news.subscribe();
+                let _ = ends.wait_for(|keeps| !*keeps).await;
+            }
+            if to.write_all(&buffer[..read]).await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+fn holds(sent: &[u8], text: &str) -> bool {
+    sent.windows(text.len()).any(|part| part == text.as_bytes())
 }

@@ -141,7 +141,8 @@ impl PostgresOptions {
     /// seconds by default: rows may have changed without a notification. At least 10 milliseconds
     /// and at most an hour.
     ///
-    /// It is read on a new connection, so that a server which is no longer the primary is left.
+    /// It is read on a new connection, so that a server which is no longer the primary is left. For
+    /// the same reason a connection of the pool is used for this long, and at most for 60 seconds.
     /// Ten thousand restricted accounts take tens of milliseconds, a million seconds; answers are
     /// given meanwhile.
     pub fn with_reread_interval(mut self, interval: Duration) -> Self {
@@ -176,7 +177,7 @@ impl PostgresOptions {
         let limit_of_host = self.config.get_connect_timeout().copied();
         let limit_of_host = limit_of_host.unwrap_or(Self::HOST_LIMIT);
         let hosts = Arc::new(Hosts::new(self.dial, &self.config, limit_of_host));
-        let pool = Pool::new(Arc::clone(&hosts), self.pool_size);
+        let pool = Pool::new(Arc::clone(&hosts), self.pool_size, self.reread_interval);
         let lease = pool.get().await?;
         let migrated = schema.migrate(lease.connection()?.client());
         limited("migrating the schema", Self::MIGRATION_LIMIT, migrated).await?;

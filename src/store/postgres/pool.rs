@@ -34,8 +34,9 @@ type Arrivals = mpsc::UnboundedReceiver<(Instant, Result<Connection>)>;
 const PLACE_LIMIT: Duration = Duration::from_secs(2);
 /// How long a connection has to show that it is well after somebody has left in the middle.
 const CLEAN_UP_LIMIT: Duration = Duration::from_secs(2);
-/// A connection is used for this long. So a server that is no longer the one which new connections
-/// lead to is left, although it goes on answering.
+/// A connection is used for this long, or for as long as the interval at which the set is read anew
+/// where that is shorter. So a server that is no longer the one which new connections lead to is
+/// left, although it goes on answering.
 const MAX_AGE: Duration = Duration::from_secs(60);
 
 #[derive(Clone)]
@@ -43,6 +44,7 @@ pub(super) struct Pool(Arc<Shared>);
 
 struct Shared {
     hosts: Arc<Hosts>,
+    max_age: Duration,
     places: Arc<Semaphore>,
     idle: Mutex<Vec<Connection>>,
     /// Connections of an earlier one are not used again.
@@ -102,10 +104,11 @@ impl Connection {
 }
 
 impl Pool {
-    pub(super) fn new(hosts: Arc<Hosts>, size: usize) -> Self {
+    pub(super) fn new(hosts: Arc<Hosts>, size: usize, reread_interval: Duration) -> Self {
         let (arrive, arrivals) = mpsc::unbounded_channel();
         Self(Arc::new(Shared {
             hosts,
+            max_age: reread_interval.min(MAX_AGE),
             places: Arc::new(Semaphore::new(size.min(Semaphore::MAX_PERMITS))),
             idle: Mutex::default(),
             generation: AtomicU64::new(0),
@@ -160,7 +163,7 @@ impl Pool {
 impl Shared {
     fn is_usable(&self, connection: &Connection) -> bool {
         !connection.client.is_closed()
-            && connection.made_at.elapsed() < MAX_AGE
+            && connection.made_at.elapsed() < self.max_age
             && connection.generation == self.generation.load(Ordering::SeqCst)
     }
 

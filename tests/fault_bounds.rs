@@ -1,0 +1,332 @@
+//! Rules 19 to 21: what `docs/stores.md` says of each fault of PostgreSQL, where no other test
+//! measures it: how late a lock is, with settings that make the bound short, and what happens to
+//! requests and to changes meanwhile.
+
+#![allow(clippy::unwrap_used)] // a test fails by panicking
+
+#[path = "support/postgres.rs"]
+mod postgres;
+#[path = "support/postgres_store.rs"]
+mod postgres_store;
+#[path = "support/proxy.rs"]
+mod proxy;
+
+use std::{
+    sync::mpsc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use postgres::Cluster;
+use postgres_store::{BUSY, SOON, alice, chain, change, until_peeked, within};
+use proxy::Proxy;
+use tokio::{runtime, time::timeout};
+use tower_account_status::{
+    AccountState,
+    RestrictionKind::{Locked, Suspended},
+    RestrictionStore as _, UserId,
+    store::{PostgresStore, postgres::PostgresOptions},
+};
+
+const HOUR: Duration = Duration::from_secs(3600);
+/// The limit of one look-up or change.
+const ANSWER: Duration = Duration::from_secs(2);
+/// The longest wait between two attempts to listen.
+const RECONNECTION: Duration = Duration::from_secs(10);
+
+fn with_set(url: &str) -> PostgresOptions {
+    PostgresOptions::new(url)
+        .unwrap()
+        .with_restricted_set_in_memory()
+}
+
+fn through(url: &str, cluster: &Cluster, proxy: &Proxy) -> String {
+    url.replace(
+        &format!("port={}", cluster.port()),
+        &format!("port={}", proxy.port()),
+    )
+}
+
+fn bob() -> UserId {
+    "@bob:example.org".into()
+}
+
+/// Waits until what a request would see is no longer that the account is active.
+async fn until_it_counts(store: &PostgresStore, user: &UserId) {
+    let counts = timeout(SOON, async {
+        while store.peek_state_of(user) == Some(AccountState::ACTIVE) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    });
+    counts.await.expect("a lock counts some day");
+}
+
+async fn lock(store: &PostgresStore, user: &UserId) {
+    store.set_restriction(user, Locked.into()).await.unwrap();
+}
+
+/// Both kinds of a change are made and acknowledged.
+async fn changes_as_ever(store: &PostgresStore) {
+    lock(store, &bob()).await;
+    assert!(
+        store
+            .lift_restriction(&bob(), Locked, &change())
+            .await
+            .unwrap()
+    );
+}
+
+#[tokio::test]
+async fn rule_19_a_silent_listening_connection_is_believed_for_the_trust_limit() {
+    let trust = Duration::from_secs(1);
+    let cluster = Cluster::shared();
+    let url = cluster.database().await;
+    let proxy = Proxy::to(cluster.port()).await;
+    let store = with_set(&through(&url, &cluster, &proxy))
+        .with_heartbeat(Duration::from_millis(100))
+        .with_trust_limit(trust)
+        .connect()
+        .await
+        .unwrap();
+    let other = PostgresStore::connect(&url).await.unwrap();
+    proxy.keep_news(true);
+    lock(&other, &alice()).await;
+    let since = Instant::now();
+    until_it_counts(&store, &alice()).await;
+    within(trust, since);
+    assert_eq!(store.state_of(&alice()).await.unwrap(), Locked.into());
+    changes_as_ever(&store).await;
+    proxy.keep_news(false);
+    until_peeked(&store, &alice(), &Locked.into()).await;
+}
+
+#[tokio::test]
+async fn rule_19_beside_a_runtime_that_stands_still_requests_and_changes_go_on() {
+    let trust = Duration::from_secs(1);
+    let cluster = Cluster::shared();
+    let url = cluster.database().await;
+    let other = PostgresStore::connect(&url).await.unwrap();
+    let (give, take) = mpsc::channel();
+    let options = with_set(&url)
+        .with_heartbeat(Duration::from_millis(100))
+        .with_trust_limit(trust);
+    thread::spawn(move || {
+        let mut runtime = runtime::Builder::new_current_thread();
+        let runtime = runtime.enable_all().build().unwrap();
+        let store = runtime.block_on(options.connect()).unwrap();
+        give.send((store, runtime)).unwrap();
+    });
+    let taken = tokio::task::spawn_blocking(move || take.recv().unwrap());
+    let (store, runtime) = taken.await.unwrap();
+    lock(&other, &alice()).await;
+    let since = Instant::now();
+    until_it_counts(&store, &alice()).await;
+    within(trust, since);
+    // The pool's connections stand still with it: one of them is waited for, and no more.
+    let since = Instant::now();
+    assert_eq!(store.state_of(&alice()).await.unwrap(), Locked.into());
+    within(ANSWER, since);
+    changes_as_ever(&store).await;
+    within(ANSWER, since);
+    runtime.shutdown_background();
+}
+
+#[tokio::test]
+async fn rule_20_a_change_on_a_runtime_that_stands_still_fails_once_and_is_not_known() {
+    let cluster = Cluster::shared();
+    let url = cluster.database().await;
+    let (give, take) = mpsc::channel();
+    thread::spawn(move || {
+        let mut runtime = runtime::Builder::new_current_thread();
+        let runtime = runtime.enable_all().build().unwrap();
+        let store = runtime.block_on(async {
+            let store = with_set(&url).connect().await.unwrap();
+            lock(&store, &alice()).await;
+            store
+        });
+        give.send((store, runtime)).unwrap();
+    });
+    let taken = tokio::task::spawn_blocking(move || take.recv().unwrap());
+    let (store, runtime) = taken.await.unwrap();
+    let since = Instant::now();
+    let changed = store.set_restriction(&bob(), Locked.into()).await;
+    within(ANSWER, since);
+    let error = changed.unwrap_err();
+    assert!(error.to_string().contains("not known"), "{}", chain(&error));
+    changes_as_ever(&store).await;
+    runtime.shutdown_background();
+}
+
+#[tokio::test]
+async fn rule_20_changes_are_made_when_the_runtime_was_dropped() {
+    let cluster = Cluster::shared();
+    let url = cluster.database().await;
+    let options = with_set(&url).with_heartbeat(HOUR);
+    let connects = thread::spawn(move || {
+        let runtime = runtime::Runtime::new().unwrap();
+        let store = runtime.block_on(options.connect()).unwrap();
+        runtime.shutdown_timeout(SOON);
+        store
+    });
+    let joined = tokio::task::spawn_blocking(|| connects.join().unwrap());
+    let store = joined.await.unwrap();
+    changes_as_ever(&store).await;
+}
+
+#[tokio::test]
+async fn rule_19_while_its_triggers_are_disabled_a_lock_is_late_by_the_trust_limit() {
+    let trust = Duration::from_secs(1);
+    let cluster = Cluster::shared();
+    let url = cluster.database().await;
+    let store = with_set(&url)
+        .with_heartbeat(Duration::from_millis(100))
+        .with_trust_limit(trust)
+        .with_reread_interval(HOUR)
+        .connect()
+        .await
+        .unwrap();
+    let other = PostgresStore::connect(&url).await.unwrap();
+    let client = cluster.client(&url).await;
+    let disable = "ALTER TABLE account_status.restrictions DISABLE TRIGGER notify_change";
+    client.batch_execute(disable).await.unwrap();
+    lock(&other, &alice()).await;
+    let since = Instant::now();
+    until_it_counts(&store, &alice()).await;
+    within(trust, since);
+    assert_eq!(store.state_of(&alice()).await.unwrap(), Locked.into());
+    changes_as_ever(&store).await;
+}
+
+#[tokio::test]
+async fn rule_19_a_lock_that_no_trigger_told_of_is_late_by_the_reread_interval() {
+    let interval = Duration::from_millis(500);
+    let cluster = Cluster::shared();
+    let url = cluster.database().await;
+    let store = with_set(&url)
+        .with_heartbeat(HOUR)
+        .with_reread_interval(interval)
+        .connect()
+        .await
+        .unwrap();
+    let client = cluster.client(&url).await;
+    let table = "ALTER TABLE account_status.restrictions";
+    let silently = format!(
+        "BEGIN; {table} DISABLE TRIGGER notify_change; \
+         INSERT INTO account_status.restrictions (user_id, kind) \
+         VALUES ('@alice:example.org', 'locked'); \
+         {table} ENABLE ALWAYS TRIGGER notify_change; COMMIT"
+    );
+    client.batch_execute(&silently).await.unwrap();
+    let since = Instant::now();
+    until_it_counts(&store, &alice()).await;
+    within(interval, since);
+    changes_as_ever(&store).await;
+}
+
+#[tokio::test]
+async fn rule_19_a_table_under_the_same_name_is_read_with_the_next_proof() {
+    let heartbeat = Duration::from_millis(500);
+    let cluster = Cluster::shared();
+    let url = cluster.database().await;
+    let store = with_set(&url)
+        .with_heartbeat(heartbeat)
+        .with_reread_interval(HOUR)
+        .connect()
+        .await
+        .unwrap();
+    let client = cluster.client(&url).await;
+    // As a restored table comes: its rows first, and then its triggers.
+    let definitions = "SELECT string_agg(pg_get_triggerdef(oid), ';') FROM pg_trigger \
+                       WHERE tgname IN ('notify_change', 'notify_truncate')";
+    let triggers: String = client.query_one(definitions, &[]).await.unwrap().get(0);
+    let table = "account_status.restrictions";
+    let replaced = format!(
+        "BEGIN; ALTER TABLE {table} RENAME TO before; \
+         CREATE TABLE {table} (LIKE account_status.before INCLUDING ALL); \
+         INSERT INTO {table} (user_id, kind) VALUES ('@alice:example.org', 'locked'); {triggers}; \
+         ALTER TABLE {table} ENABLE ALWAYS TRIGGER notify_change, \
+         ENABLE ALWAYS TRIGGER notify_truncate; DROP TABLE account_status.before; COMMIT"
+    );
+    client.batch_execute(&replaced).await.unwrap();
+    let since = Instant::now();
+    until_it_counts(&store, &alice()).await;
+    within(heartbeat, since);
+    until_peeked(&store, &alice(), &Locked.into()).await;
+    changes_as_ever(&store).await;
+}
+
+#[tokio::test]
+async fn rule_20_a_connection_of_the_pool_is_used_for_the_reread_interval() {
+    let interval = Duration::from_millis(500);
+    let (old, new) = (Cluster::start(), Cluster::start());
+    let (old_url, new_url) = (old.database().await, new.database().await);
+    let name = |url: &str| url.rsplit_once("dbname=").unwrap().1.to_owned();
+    assert_eq!(name(&old_url), name(&new_url));
+    let proxy = Proxy::to(old.port()).await;
+    // Without a set in memory every look-up goes by the pool.
+    let store = PostgresOptions::new(&through(&old_url, &old, &proxy))
+        .unwrap()
+        .with_heartbeat(HOUR)
+        .with_reread_interval(interval)
+        .connect()
+        .await
+        .unwrap();
+    assert!(store.state_of(&alice()).await.unwrap().is_active());
+    let on_new = PostgresStore::connect(&new_url).await.unwrap();
+    lock(&on_new, &alice()).await;
+    // The old one goes on answering on the connections that lead to it.
+    proxy.lead_to(new.port());
+    let since = Instant::now();
+    while store.state_of(&alice()).await.unwrap().is_active() {
+        within(interval, since);
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    lock(&store, &bob()).await;
+    assert_eq!(on_new.state_of(&bob()).await.unwrap(), Locked.into());
+}
+
+#[tokio::test]
+async fn rule_20_connections_that_are_closed_make_no_lock_late() {
+    let cluster = Cluster::shared();
+    let url = cluster.database().await;
+    let store = with_set(&url).connect().await.unwrap();
+    let client = cluster.client(&url).await;
+    let both = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+                WHERE datname = current_database() AND pid <> pg_backend_pid(); \
+                INSERT INTO account_status.restrictions (user_id, kind) \
+                VALUES ('@alice:example.org', 'locked')";
+    client.batch_execute(both).await.unwrap();
+    let since = Instant::now();
+    until_it_counts(&store, &alice()).await;
+    within(Duration::ZERO, since);
+    assert_eq!(store.state_of(&alice()).await.unwrap(), Locked.into());
+    changes_as_ever(&store).await;
+    timeout(RECONNECTION + BUSY, store.until_listening(true))
+        .await
+        .expect("it listens again");
+    until_peeked(&store, &alice(), &Locked.into()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rule_20_a_server_that_is_killed_fails_everything_until_it_is_back() {
+    let cluster = Cluster::start();
+    let url = cluster.database().await;
+    let store = with_set(&url).connect().await.unwrap();
+    lock(&store, &alice()).await;
+    tokio::task::block_in_place(|| cluster.kill());
+    let since = Instant::now();
+    timeout(SOON, store.until_listening(false)).await.unwrap();
+    within(Duration::ZERO, since);
+    assert_eq!(store.peek_state_of(&alice()), None);
+    store.state_of(&alice()).await.unwrap_err();
+    let changed = store.set_restriction(&alice(), Suspended.into()).await;
+    changed.unwrap_err();
+    tokio::task::block_in_place(|| cluster.launch());
+    let since = Instant::now();
+    assert_eq!(store.state_of(&alice()).await.unwrap(), Locked.into());
+    changes_as_ever(&store).await;
+    timeout(RECONNECTION + BUSY, store.until_listening(true))
+        .await
+        .expect("it listens again");
+    within(RECONNECTION, since);
+}
