@@ -189,7 +189,8 @@ fn rule_5_a_place_or_an_exemption_that_never_matches_is_a_mistake() {
     let exempt = |path: &'static str| drop(layer().add_exempt(Method::POST, path));
     let nested = |path: &'static str| drop(RequestPath::nested_at(path));
     let below = |path: &'static str| drop(RequestPath::below(path));
-    let sets: [(&dyn Fn(&'static str), &[&str]); 3] = [
+    type Set<'a> = &'a dyn Fn(&'static str);
+    let sets: [(Set<'_>, &[&str]); 3] = [
         (&exempt, &["", "x", "/x?y=z", "/x#y"]),
         (&nested, &["", "/", "/a/", "a", "/a?b", "/a#b"]),
         (&below, &["", "/", "/hs/", "hs", "/hs?x", "/hs#x"]),

@@ -3,7 +3,7 @@
 #![allow(unreachable_pub, clippy::unwrap_used)] // a test fails by panicking
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Mutex,
         atomic::{AtomicUsize, Ordering},
@@ -74,7 +74,7 @@ pub struct Broken {
     tokens: AtomicUsize,
     events: Mutex<Vec<(String, UserId)>>,
     /// JSON Web Tokens, and whose they are.
-    signed: Mutex<Vec<(String, UserId)>>,
+    signed: Mutex<BTreeMap<String, UserId>>,
 }
 
 impl Broken {
@@ -185,10 +185,8 @@ impl Broken {
             (fault, Credential::LoginToken(login))
                 if fault != Fault::LoginTypeIsIgnored && login.login_type() == Some(JWT) =>
             {
-                let token = login.token().expose_str();
-                let signed = self.signed.lock().unwrap();
-                let found = signed.iter().find(|(known, _)| Some(&**known) == token);
-                return Ok(found.map(|(_, user)| user.clone()));
+                let token = login.token().expose_str().unwrap_or_default();
+                return Ok(self.signed.lock().unwrap().get(token).cloned());
             }
             (Fault::LookUpMakesASuccessor, Credential::RefreshToken(_)) => {
                 self.tokens.fetch_add(1, Ordering::Relaxed);
@@ -421,7 +419,7 @@ impl Fixture for Broken {
     ) -> Result<Option<(String, String)>, StoreError> {
         let token = format!("signed for {user}");
         let mut signed = self.signed.lock().unwrap();
-        signed.push((token.clone(), user.clone()));
+        signed.insert(token.clone(), user.clone());
         Ok(Some((JWT.to_owned(), token)))
     }
 
