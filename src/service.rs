@@ -23,7 +23,7 @@ use crate::{
     guard::AccountGuard,
     request::head::Head,
     shared::Shared,
-    store::{AccountStateStore, Peek},
+    store::AccountStateStore,
 };
 
 /// Refuses what restricted accounts may not do, and hands everything else to the inner service
@@ -78,8 +78,7 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         match self.shared.fast_path(&request) {
             FastPath::Passes => ResponseFuture::pass(Req::call(&mut self.inner, request)),
-            FastPath::Unclear => self.examine(request, None),
-            FastPath::Glanced(peek) => self.examine(request, Some(peek)),
+            unclear => self.examine(request, unclear),
         }
     }
 }
@@ -89,7 +88,7 @@ impl<S: Clone, Store: AccountStateStore, Req, Res> AccountStatus<S, Store, Req, 
     fn examine<B, ResB>(
         &mut self,
         mut request: Request<B>,
-        glanced: Option<Peek>,
+        seen: FastPath,
     ) -> ResponseFuture<S, Req::Body, Res>
     where
         S: Service<Request<Req::Body>, Response = Response<ResB>>,
@@ -102,7 +101,7 @@ impl<S: Clone, Store: AccountStateStore, Req, Res> AccountStatus<S, Store, Req, 
         let announcements = self.shared.changes.announcements();
         let head = Head::of(&request, &self.shared.settings.path);
         let mut found = Findings::new();
-        let class = match self.shared.check_at_once(&head, glanced, &mut found) {
+        let class = match self.shared.check_at_once(&head, seen, &mut found) {
             AtOnce::Pass(class) => {
                 self.shared.passed(&found, head.act());
                 class

@@ -11,7 +11,7 @@ use crate::{
     account::{Account, AccountState, UserId},
     credential::{Claim, Credential, Secret},
     panics::unless_it_panics,
-    request::few::MAX_PER_REQUEST,
+    request::{credentials, few::MAX_PER_REQUEST},
     shared::Shared,
     store::{
         AccountStateStore, Peek,
@@ -23,10 +23,13 @@ use crate::{
 pub(crate) enum FastPath {
     /// It passes, and there is nothing else to do for it.
     Passes,
+    /// Its path leaves it open that it is anything but ordinary ([`Class::may_be_special`]).
+    MayBeSpecial,
     /// Nothing for certain.
     Unclear,
     /// What the store says at once of the only token in the head, which is not that it is an
-    /// unrestricted account's. It is not asked that again.
+    /// unrestricted account's. It is not asked that again, and the head has nothing else that
+    /// counts.
     Glanced(Peek),
 }
 
@@ -68,7 +71,7 @@ impl<S: AccountStateStore> Shared<S> {
         let credential = Credential::AccessToken(Secret::from(token));
         match unless_it_panics(|| self.store.glance(credential)) {
             Ok(None) => FastPath::Passes,
-            Ok(Some(peek)) => FastPath::Glanced(peek),
+            Ok(Some(peek)) => seen(token, peek),
             Err(_) => FastPath::Unclear,
         }
     }
@@ -115,5 +118,15 @@ impl<S: AccountStateStore> Shared<S> {
         within_limits(self.settings.store_timeout, async move {
             self.store.event_sender(room, event).await
         })
+    }
+}
+
+/// What a glance at the token of the only header has shown. Where the token is in several pieces,
+/// each of them counts.
+#[cold]
+fn seen(token: &[u8], peek: Peek) -> FastPath {
+    match credentials::is_in_one_piece(token) {
+        true => FastPath::Glanced(peek),
+        false => FastPath::Unclear,
     }
 }

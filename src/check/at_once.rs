@@ -2,7 +2,7 @@
 
 use super::{
     Findings,
-    ask::{Answers, Said},
+    ask::{Answers, FastPath, Said},
     limits::Failure,
 };
 use crate::{
@@ -15,7 +15,10 @@ use crate::{
     },
     settings::NamedAccountCheck,
     shared::Shared,
-    store::{AccountStateStore, Peek, ask::Known},
+    store::{
+        AccountStateStore, Peek,
+        ask::{Known, Rest},
+    },
 };
 
 /// What is known of a request without waiting.
@@ -28,18 +31,25 @@ pub(crate) enum AtOnce {
 }
 
 impl<S: AccountStateStore> Shared<S> {
-    /// `glanced` is what the store has said of the only token in the head.
+    /// `seen` is what the fast path has found, which is not found again.
     pub(crate) fn check_at_once(
         &self,
         head: &Head<'_>,
-        glanced: Option<Peek>,
+        seen: FastPath,
         found: &mut Findings,
     ) -> AtOnce {
-        let peeked = self.peek_all(head.credentials(), CountedTokens::All, glanced, found);
+        let may_be_special = matches!(seen, FastPath::MayBeSpecial);
+        let peeked = match seen {
+            FastPath::Glanced(peek) => self.glanced(head, peek, found),
+            _ => self.peek_all(head.credentials(), CountedTokens::All, None, found),
+        };
         // The usual case first: nobody is restricted, and no other class would change that.
-        let may_be_special =
-            || Class::may_be_special(head.method, &head.path) || head.may_name_accounts_unseen();
-        if matches!(peeked, Peeked::Active) && !may_be_special() {
+        let needs_class = || {
+            may_be_special
+                || Class::may_be_special(head.method, &head.path)
+                || head.may_name_accounts_unseen()
+        };
+        if matches!(peeked, Peeked::Active) && !needs_class() {
             return AtOnce::Pass(None);
         }
         let class = Class::of(head.act(), &self.settings.exemptions);
@@ -113,21 +123,53 @@ impl<S: AccountStateStore> Shared<S> {
         }
     }
 
-    /// What the store says at once of all the credentials in a head that count.
+    /// What the store has said of the only token in the head.
+    fn glanced(&self, head: &Head<'_>, peek: Peek, found: &mut Findings) -> Peeked {
+        match peek {
+            Peek::Account(account) => {
+                let is_active = account.state().is_active();
+                // It is the first.
+                found.accounts.push(account).unwrap_or_default();
+                match is_active {
+                    true => Peeked::Active,
+                    false => Peeked::Other {
+                        has_to_ask: false,
+                        failure: None,
+                    },
+                }
+            }
+            Peek::Ask => {
+                let mut answers = Answers::none();
+                answers.keep(0, Said::Await(Rest::All));
+                found.answers = Some(answers);
+                Peeked::Other {
+                    has_to_ask: true,
+                    failure: None,
+                }
+            }
+            // It may be known in a second place.
+            Peek::Unknown => {
+                self.peek_all(head.credentials(), CountedTokens::All, Some(peek), found)
+            }
+        }
+    }
+
+    /// What the store says at once of all the credentials in a head that count. `glanced` is what
+    /// it has said of the first of them.
     fn peek_all(
         &self,
         credentials: Result<HeadCredentials<'_>, TooMany>,
         tokens: CountedTokens,
-        glanced: Option<Peek>,
+        mut glanced: Option<Peek>,
         found: &mut Findings,
     ) -> Peeked {
         let Ok(credentials) = credentials else {
             return Peeked::TooMany;
         };
-        let mut glanced = glanced.filter(|_| credentials.is_only());
         let (mut is_active, mut has_to_ask, mut failure) = (true, false, None);
         let mut answers = Answers::none();
-        for (turn, access) in credentials.iter().enumerate() {
+        // Not a loop: handed over one by one, each kind of credentials is read in its own way.
+        credentials.iter().enumerate().for_each(|(turn, access)| {
             let claim = match tokens {
                 CountedTokens::OfServices => Claim::of_service(access),
                 CountedTokens::All | CountedTokens::None => access.into(),
@@ -145,11 +187,11 @@ impl<S: AccountStateStore> Shared<S> {
                 }
                 Err(failed) => {
                     failure = Some(failed);
-                    continue;
+                    return;
                 }
             };
             answers.keep(turn, said);
-        }
+        });
         found.answers = has_to_ask.then_some(answers);
         match is_active && !has_to_ask && failure.is_none() {
             true => Peeked::Active,
@@ -168,7 +210,7 @@ impl<S: AccountStateStore> Shared<S> {
         found: &mut Findings,
     ) -> Result<bool, Denial> {
         let (mut has_to_wait, mut failure) = (false, None);
-        for account in &found.accounts {
+        for account in found.accounts.iter() {
             match self.judge(class, head.act(), account) {
                 Ok(Verdict::Pass) => {}
                 Ok(Verdict::LeaveToHandler) => found.hands_on_guard = true,

@@ -30,11 +30,11 @@ impl<S: AccountStateStore> Shared<S> {
                 Some(_) => path_and_query.path(),
             };
             if long_poll::may_be_long_poll(path) {
-                return FastPath::Unclear;
+                return FastPath::MayBeSpecial;
             }
         }
         if *request.method() == Method::POST && self.may_name_accounts(request) {
-            return FastPath::Unclear;
+            return FastPath::MayBeSpecial;
         }
         let headers = request.headers();
         let Some(header) = headers.get(AUTHORIZATION) else {

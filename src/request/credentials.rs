@@ -75,11 +75,6 @@ impl<'a> HeadCredentials<'a> {
             .chain(collected.into_iter().flat_map(Collected::iter))
     }
 
-    /// Whether there is nothing but one token in one plain header.
-    pub(crate) fn is_only(&self) -> bool {
-        matches!(self, Self::Only(_))
-    }
-
     /// Whether there is one token, which no server overlooks: a single `Bearer` header as the
     /// specification spells it. (Servers differ in whether they take a token from the query.)
     pub(crate) fn is_unmistakable(&self) -> bool {
@@ -170,7 +165,8 @@ fn is_separator(byte: &u8) -> bool {
     !byte.is_ascii_graphic() || matches!(byte, b',' | b';' | b'"')
 }
 
-fn is_in_one_piece(token: &[u8]) -> bool {
+/// Whether a token in a header counts as a whole and nothing else.
+pub(crate) fn is_in_one_piece(token: &[u8]) -> bool {
     // Not `any`: looking at all of them at once is faster than stopping early.
     !token
         .iter()

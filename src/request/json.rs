@@ -222,14 +222,18 @@ impl<'b> Json<'b> {
         let start = self.at;
         let (mut is_escaped, mut is_cut) = (false, false);
         loop {
-            match self.byte().ok_or(JsonError::NotJson)? {
+            let rest = &self.text.as_bytes()[self.at..];
+            let is_plain = |byte: &u8| !matches!(byte, b'"' | b'\\' | 0..0x20);
+            let end = rest.iter().position(|byte| !is_plain(byte));
+            let end = end.ok_or(JsonError::NotJson)?;
+            self.at += end;
+            match rest[end] {
                 b'"' => break,
                 b'\\' => {
                     is_escaped = true;
                     is_cut |= self.escape()?;
                 }
-                0..0x20 => return Err(JsonError::NotJson),
-                _ => self.at += 1,
+                _ => return Err(JsonError::NotJson),
             }
         }
         let raw = &self.text[start..self.at];
@@ -274,7 +278,10 @@ impl<'b> Text<'b> {
 
     /// Whether it says `text`.
     pub(crate) fn says(self, text: &str) -> bool {
-        !self.is_cut && self.chars().eq(text.chars())
+        match self.plain() {
+            Some(plain) => plain == text,
+            None => !self.is_cut && self.chars().eq(text.chars()),
+        }
     }
 
     /// Whether it says the same as another.
@@ -284,7 +291,14 @@ impl<'b> Text<'b> {
 
     /// Whether it is this key to some parser. `name` is in lower case.
     pub(crate) fn is_key(self, name: &str) -> bool {
-        json_key::is(self.chars(), name)
+        match self.plain() {
+            // A letter beyond ASCII has more bytes than the one that it is folded to, so that a
+            // key with such a letter is longer than the name.
+            Some(plain) if plain.len() <= name.len() || plain.is_ascii() => {
+                plain.eq_ignore_ascii_case(name)
+            }
+            _ => json_key::is(self.chars(), name),
+        }
     }
 
     /// Whether it holds a NUL, at which some parsers end a text.
@@ -300,7 +314,11 @@ impl<'b> Text<'b> {
     /// program copies that. And a key with a NUL in it ends there in a program that is written
     /// in C. Nothing in a body that is read here has a key like these.
     fn changes_meaning(self) -> bool {
-        self.chars().next() == Some('$') || self.says("__proto__") || self.has_nul()
+        let begins_with_dollar = match self.plain() {
+            Some(plain) => plain.starts_with('$'),
+            None => self.chars().next() == Some('$'),
+        };
+        begins_with_dollar || self.says("__proto__") || self.has_nul()
     }
 
     fn chars(self) -> impl Iterator<Item = char> + 'b {

@@ -49,6 +49,12 @@ pub(crate) fn naming(method: &Method, path: &str) -> Option<Naming> {
     if method != Method::POST {
         return None;
     }
+    if let Some(endpoint) = naming_exactly(path) {
+        return Some(Naming {
+            endpoint,
+            is_matrix: true,
+        });
+    }
     match may_name_accounts(path) {
         true => naming_path(path),
         false => None,
@@ -64,12 +70,6 @@ pub(crate) fn may_name_accounts(path: &str) -> bool {
 }
 
 fn naming_path(path: &str) -> Option<Naming> {
-    if let Some(endpoint) = naming_exactly(path) {
-        return Some(Naming {
-            endpoint,
-            is_matrix: true,
-        });
-    }
     // Wherever a router ends it, none of its segments is one of these.
     if !has_hidden_structure(path) && !path.split('/').any(is_naming_name) {
         return None;
@@ -137,14 +137,17 @@ fn naming_somewhere(path: &Forgiving<'_>) -> Option<Naming> {
 
 /// Whether it is the last segment of a path whose body may name an account.
 fn is_naming_name(segment: &str) -> bool {
-    // Nearly all others begin with another letter; `%` is one that is encoded.
-    let Some(b'l' | b'r' | b'p' | b'd' | b'%') = segment.as_bytes().first().map(|byte| byte | 0x20)
-    else {
-        return false;
+    // By the first letter nearly all others are told apart, and no two names need be compared.
+    let names: &[&str] = match segment.as_bytes().first().map(|byte| byte | 0x20) {
+        Some(b'l') => &["login"],
+        Some(b'r') => &["refresh", "register"],
+        Some(b'p') => &["password"],
+        Some(b'd') => &["deactivate"],
+        // It is encoded.
+        Some(b'%') => &["login", "refresh", "register", "password", "deactivate"],
+        _ => return false,
     };
-    ["login", "refresh", "register", "password", "deactivate"]
-        .iter()
-        .any(|name| segment_is(segment, name))
+    names.iter().any(|name| segment_is(segment, name))
 }
 
 #[cfg(test)]

@@ -270,6 +270,10 @@ impl<'p> Forgiving<'p> {
 /// Whether a raw segment, its matrix parameters apart, decodes to `literal`, in any case of its
 /// letters.
 pub(crate) fn segment_is(segment: &str, literal: &str) -> bool {
+    if segment.len() <= literal.len() {
+        // No literal has anything that is cut off.
+        return segment.eq_ignore_ascii_case(literal);
+    }
     let name = name_of(segment.as_bytes());
     if name.len() <= literal.len() {
         // An encoded one is longer.

@@ -174,9 +174,7 @@ impl<'b> Texts<'b> {
 
     /// Everyone whom these texts can name in any combination.
     pub(super) fn name_accounts(self, found: &mut Found<'b>) {
-        for user in self.users {
-            found.push(NamedAccount::User(user));
-        }
+        each(self.users, found, NamedAccount::User);
         combine(&self.mediums, self.addresses, found, |medium, address| {
             let medium = medium.unwrap_or(Name::EMPTY);
             NamedAccount::ThirdParty { medium, address }
@@ -188,12 +186,21 @@ impl<'b> Texts<'b> {
         combine(&self.types, self.tokens, found, |login_type, token| {
             NamedAccount::LoginToken { token, login_type }
         });
-        for token in self.refresh_tokens {
-            found.push(NamedAccount::RefreshToken(token));
-        }
-        for token in self.guest_tokens {
-            found.push(NamedAccount::GuestToken(token));
-        }
+        each(self.refresh_tokens, found, NamedAccount::RefreshToken);
+        each(self.guest_tokens, found, NamedAccount::GuestToken);
+    }
+}
+
+fn each<'b>(
+    values: FewTexts<'b>,
+    found: &mut Found<'b>,
+    account: impl Fn(Name<'b>) -> NamedAccount<'b>,
+) {
+    // Most have none, and that is told faster than by going through them.
+    if !values.is_empty() {
+        values
+            .into_iter()
+            .for_each(|value| found.push(account(value)));
     }
 }
 
@@ -205,6 +212,9 @@ fn combine<'b>(
     found: &mut Found<'b>,
     account: impl Fn(Option<Name<'b>>, Name<'b>) -> NamedAccount<'b>,
 ) {
+    if values.is_empty() {
+        return;
+    }
     if kinds.len() * values.len() > MAX_PER_REQUEST {
         return found.too_many(TooMany);
     }

@@ -94,7 +94,7 @@ async fn every_endpoint_but_the_exempt_ones_answers_a_locked_account_the_401() {
 }
 
 #[tokio::test]
-async fn what_no_server_knows_is_refused_too_and_the_other_apis_are_not() {
+async fn rule_6_what_no_server_knows_is_refused_and_so_are_the_other_apis() {
     let Scene { server, alice, .. } = &Scene::locked().await;
     for path in [
         "/",
@@ -114,9 +114,12 @@ async fn what_no_server_knows_is_refused_too_and_the_other_apis_are_not() {
         let logout = "/_matrix/client/v3/logout";
         assert_locked(&server.request(method, logout, alice, "").await);
     }
+    // No access token belongs there; some servers take one all the same.
     let federation = "/_matrix/federation/v1/version";
-    assert!(server.get(federation, alice).await.ok()["server"].is_object());
-    let key = server.get("/_matrix/key/v2/server", alice).await;
+    assert!(server.get(federation, ()).await.ok()["server"].is_object());
+    assert_locked(&server.get(federation, alice).await);
+    assert_locked(&server.get("/_matrix/key/v2/server", alice).await);
+    let key = server.get("/_matrix/key/v2/server", ()).await;
     key.error(404, "M_UNRECOGNIZED");
 }
 
