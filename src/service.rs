@@ -78,7 +78,10 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         match self.shared.fast_path(&request) {
             FastPath::Passes => ResponseFuture::pass(Req::call(&mut self.inner, request)),
-            unclear => self.examine(request, unclear),
+            // One by one: handed on as it is, it would have the request copied in some stacks.
+            FastPath::Unclear => self.examine(request, FastPath::Unclear),
+            FastPath::MayBeSpecial => self.examine(request, FastPath::MayBeSpecial),
+            FastPath::Glanced(peek) => self.examine(request, FastPath::Glanced(peek)),
         }
     }
 }
