@@ -22,6 +22,7 @@ mod findings;
 mod limits;
 mod own_code;
 mod report;
+mod together;
 mod watch;
 
 pub(crate) use ask::{Answers, FastPath};

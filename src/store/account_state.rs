@@ -180,6 +180,26 @@ pub trait AccountStateStore: Send + Sync + 'static {
     /// [active](AccountState::ACTIVE).
     fn state(&self, user: &str) -> impl Future<Output = Result<AccountState, StoreError>> + Send;
 
+    /// The states of some users, one for each in their order: override it where one query answers
+    /// for many.
+    ///
+    /// Many waiting requests ask at the same moment when [everything](Changes::announce_all) may
+    /// have changed; they are asked for at most 256 at a time. It has to say what
+    /// [`state`](Self::state) says. The default asks for one after the other. A failure that
+    /// concerns one account is that account's alone.
+    fn states(
+        &self,
+        users: &[UserId],
+    ) -> impl Future<Output = Vec<Result<AccountState, StoreError>>> + Send {
+        async move {
+            let mut states = Vec::with_capacity(users.len());
+            for user in users {
+                states.push(ask::state(self, user).await);
+            }
+            states
+        }
+    }
+
     /// Where this store announces that an account's state has changed, if it does.
     ///
     /// The layer listens there to end long polls, and a cache to forget. Without one the layer
