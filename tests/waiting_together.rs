@@ -7,7 +7,7 @@ use std::{
     convert::Infallible,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst},
     },
     time::Duration,
 };
@@ -42,15 +42,17 @@ struct Inner {
     is_locked: AtomicBool,
     /// A query for `@bad:localhost` does not end well.
     panics: AtomicBool,
-    hangs: AtomicBool,
+    /// How many milliseconds each account takes.
+    slowness: AtomicU64,
     changes: Changes,
 }
 
 impl Database {
     async fn query(&self, user: &str) -> Result<AccountState, StoreError> {
         assert!(!(self.0.panics.load(SeqCst) && user == "@bad:localhost"));
-        if self.0.hangs.load(SeqCst) {
-            sleep(Duration::from_secs(3)).await;
+        let slowness = self.0.slowness.load(SeqCst);
+        if slowness > 0 {
+            sleep(Duration::from_millis(slowness)).await;
         }
         Ok(match self.0.is_locked.load(SeqCst) {
             true => Locked.into(),
@@ -95,6 +97,14 @@ type Polls = JoinSet<Result<Response<Full<Bytes>>, Infallible>>;
 
 async fn waiting(database: &Database, tokens: impl Iterator<Item = String>) -> Polls {
     let layer = AccountStatusLayer::new(database.clone());
+    more_waiting(&layer, database, tokens).await
+}
+
+async fn more_waiting(
+    layer: &AccountStatusLayer<Database>,
+    database: &Database,
+    tokens: impl Iterator<Item = String>,
+) -> Polls {
     let mut polls = JoinSet::new();
     let waits = service_fn(async |_: Request<Full<Bytes>>| std::future::pending().await);
     for token in tokens {
@@ -152,14 +162,18 @@ async fn rule_20_an_account_with_many_polls_is_asked_for_once() {
 #[tokio::test(start_paused = true)]
 async fn rule_14_whoever_asks_for_others_may_go_away() {
     let database = Database::default();
-    let mut leaving = waiting(&database, (0..50).map(|number| format!("leaving{number}"))).await;
-    let mut polls = waiting(&database, numbers()).await;
+    let layer = AccountStatusLayer::new(database.clone());
+    // As many as stay, so that among those that ask at any time are some.
+    let first = (0..MANY).map(|number| format!("leaving{number}"));
+    let mut leaving = more_waiting(&layer, &database, first).await;
+    let mut polls = more_waiting(&layer, &database, numbers()).await;
     database.0.is_locked.store(true, SeqCst);
-    database.0.hangs.store(true, SeqCst);
+    database.0.slowness.store(100, SeqCst);
     database.0.changes.announce_all();
-    sleep(Duration::from_millis(100)).await;
+    // The first have asked for themselves, and others ask for many.
+    sleep(Duration::from_millis(200)).await;
     assert!(database.queries() > 0, "some ask");
-    database.0.hangs.store(false, SeqCst);
+    database.0.slowness.store(0, SeqCst);
     leaving.shutdown().await;
     ended(&mut polls, MANY).await;
 }
@@ -182,7 +196,7 @@ async fn rule_20_a_store_that_is_slow_for_many_is_asked_for_few() {
     let mut polls = waiting(&database, (0..64).map(|number| number.to_string())).await;
     database.0.is_locked.store(true, SeqCst);
     // Three seconds an account: two together are beyond the limit of five.
-    database.0.hangs.store(true, SeqCst);
+    database.0.slowness.store(3000, SeqCst);
     database.0.changes.announce_all();
     ended(&mut polls, 64).await;
 }
