@@ -31,7 +31,10 @@ const MANY: usize = 1_000_000;
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() {
-    let arguments: Vec<String> = env::args().skip(1).collect();
+    let arguments: Vec<String> = env::args()
+        .skip(1)
+        .filter(|word| word != "--bench") // which cargo adds
+        .collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["listen", url, set] => return listen(url, set == "set").await,
         ["load-postgres", url] => return load("PostgreSQL", with_set(url)).await,

@@ -1,25 +1,21 @@
 //! What the layer, its services, their futures and the guards have in common.
 
+mod together;
+
 use std::{fmt, sync::Arc};
 
-use tokio::sync::Semaphore;
-
+pub(crate) use self::together::{Answer, Next, Together, Unanswered};
 #[cfg(feature = "tracing")]
 use crate::outcome::Failures;
 use crate::{changes::Changes, settings::Settings, store::AccountStateStore};
-
-/// How many waiting requests ask the store at a time whether their account was restricted: half of
-/// what a pool of connections usually has, so that all of them at once leave room for requests that
-/// come now.
-const ASKING_AGAIN: usize = 4;
 
 /// Made once, by the layer's constructor: axum makes a service per route, and one per request.
 pub(crate) struct Shared<S> {
     pub(crate) store: Arc<S>,
     pub(crate) settings: Settings,
     pub(crate) changes: Changes,
-    /// The places for waiting requests that ask again.
-    pub(crate) asking_again: Arc<Semaphore>,
+    /// The waiting requests that ask again.
+    pub(crate) together: Arc<Together>,
     #[cfg(feature = "tracing")]
     pub(crate) failures: Arc<Failures>,
     /// What this was made of by changing a setting, where a guard holds that weakly: the guard
@@ -33,7 +29,7 @@ impl<S: AccountStateStore> Shared<S> {
             changes: store.changes().unwrap_or_default(),
             store: Arc::new(store),
             settings: Settings::default(),
-            asking_again: Arc::new(Semaphore::new(ASKING_AGAIN)),
+            together: Arc::new(Together::new()),
             #[cfg(feature = "tracing")]
             failures: Arc::default(),
             _before: None,
@@ -51,7 +47,7 @@ impl<S> Shared<S> {
                 store: Arc::clone(&before.store),
                 settings: before.settings.clone(),
                 changes: before.changes.clone(),
-                asking_again: Arc::clone(&before.asking_again),
+                together: Arc::clone(&before.together),
                 #[cfg(feature = "tracing")]
                 failures: Arc::clone(&before.failures),
                 _before: Some(before),

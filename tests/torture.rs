@@ -27,7 +27,11 @@ use http::{Request, Response};
 use http_body_util::Full;
 use postgres::Cluster;
 use proxy::Proxy;
-use tokio::{task::JoinSet, time::timeout};
+use tokio::{
+    runtime::{self, Runtime},
+    task::JoinSet,
+    time::timeout,
+};
 use tower::{ServiceExt as _, service_fn};
 use tower_account_status::{
     AccountStateStore, AccountStatusLayer, Combined, UserId,
@@ -45,6 +49,8 @@ const BOUND: Duration = Duration::from_secs(8);
 /// How long recovery may take once the fault has ended: the longest wait between two attempts, and
 /// room for a busy machine.
 const RECOVERY: Duration = Duration::from_secs(40);
+
+const FAULTS: usize = 8;
 
 /// Every token is the name of its owner.
 struct Names;
@@ -175,7 +181,25 @@ impl Random {
     }
 }
 
-async fn fault(kind: u64, length: Duration, cluster: &Cluster, proxy: &Proxy, url: &str) {
+/// A store whose tasks run on a runtime of their own.
+async fn elsewhere(options: PostgresOptions) -> (PostgresStore, Runtime) {
+    let runtime = runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .unwrap();
+    let connected = runtime.spawn(options.connect()).await;
+    (connected.unwrap().unwrap(), runtime)
+}
+
+async fn fault(
+    kind: u64,
+    length: Duration,
+    cluster: &Cluster,
+    proxy: &Proxy,
+    url: &str,
+    runtimes: &mut Vec<Runtime>,
+) {
     match kind {
         0 => tokio::task::block_in_place(|| {
             cluster.kill();
@@ -203,10 +227,20 @@ async fn fault(kind: u64, length: Duration, cluster: &Cluster, proxy: &Proxy, ur
             tokio::time::sleep(length).await;
             proxy.go_on();
         }
-        _ => {
+        5 => {
             proxy.stall_at("NOTIFY");
             tokio::time::sleep(length).await;
             proxy.go_on();
+        }
+        6 => {
+            proxy.keep_news(true);
+            tokio::time::sleep(length).await;
+            proxy.keep_news(false);
+        }
+        // With all the tasks of a store; one that has lost its runtime lives on this one.
+        _ => {
+            let runtime = runtimes.pop();
+            runtime.into_iter().for_each(Runtime::shutdown_background);
         }
     }
 }
@@ -232,9 +266,10 @@ async fn rules_19_to_21_hold_under_faults_at_random() {
         .with_heartbeat(HEARTBEAT)
         .with_trust_limit(TRUST)
         .with_reread_interval(REREAD);
-    let mut layers = Vec::new();
+    let (mut layers, mut runtimes) = (Vec::new(), Vec::new());
     for options in [options.clone(), options.with_restricted_set_in_memory()] {
-        let store = options.connect().await.unwrap();
+        let (store, runtime) = elsewhere(options).await;
+        runtimes.push(runtime);
         layers.push(Layer::new(Combined::new(Names, store)));
     }
 
@@ -246,12 +281,12 @@ async fn rules_19_to_21_hold_under_faults_at_random() {
     }
     tasks.spawn(lock(Arc::clone(&world), url.clone()));
 
-    let (began, mut faults, mut slowest) = (Instant::now(), [0; 6], Duration::ZERO);
+    let (began, mut faults, mut slowest) = (Instant::now(), [0; FAULTS], Duration::ZERO);
     while began.elapsed() < Duration::from_secs(seconds) {
-        let kind = random.below(6);
+        let kind = random.below(FAULTS as u64);
         let length = Duration::from_millis(random.below(4000));
         faults[usize::try_from(kind).unwrap()] += 1;
-        fault(kind, length, &cluster, &proxy, &url).await;
+        fault(kind, length, &cluster, &proxy, &url, &mut runtimes).await;
         let ended = Instant::now();
         for layer in &layers {
             let recovers = timeout(RECOVERY, async {
@@ -282,4 +317,5 @@ async fn rules_19_to_21_hold_under_faults_at_random() {
         world.answers.lock().unwrap()
     );
     assert!(locked > 10, "{locked}");
+    runtimes.into_iter().for_each(Runtime::shutdown_background);
 }

@@ -107,11 +107,27 @@ impl fmt::Display for Driver {
 
 impl Error for Driver {}
 
+/// What the store says, which does not say what the driver does.
+#[derive(Debug)]
+struct Query(Driver);
+
+impl fmt::Display for Query {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the query failed")
+    }
+}
+
+impl Error for Query {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&self.0)
+    }
+}
+
 struct Broken;
 
 impl AccountStateStore for Broken {
     async fn access_token(&self, _: &str) -> Answer {
-        Err(StoreError::boxed(std::io::Error::other(Driver)))
+        Err(StoreError::boxed(Query(Driver)))
     }
 
     without! {

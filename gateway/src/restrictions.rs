@@ -56,6 +56,15 @@ impl RestrictionStore for Restrictions {
         either!(self, store => store.state_of(user).await)
     }
 
+    async fn states_of(&self, users: &[UserId]) -> Vec<Result<AccountState, StoreError>> {
+        let states = match self {
+            Self::Sqlite(store) => store.states_of(users).await,
+            Self::Postgres(store) => store.states_of(users).await,
+        };
+        let count_failure = |state: Result<AccountState, StoreError>| state.map_err(failed);
+        states.into_iter().map(count_failure).collect()
+    }
+
     async fn set_restriction(
         &self,
         user: &UserId,

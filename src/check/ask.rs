@@ -14,7 +14,7 @@ use crate::{
     request::{credentials, few::MAX_PER_REQUEST},
     shared::Shared,
     store::{
-        AccountStateStore, Peek,
+        AccountStateStore, Peek, StoreError,
         ask::{self, Known, Rest},
     },
 };
@@ -107,6 +107,16 @@ impl<S: AccountStateStore> Shared<S> {
         user: &UserId,
     ) -> impl Future<Output = Result<AccountState, Failure>> + Send {
         within_limits(self.settings.store_timeout, ask::state(&*self.store, user))
+    }
+
+    /// The states of `users` now, in their order.
+    pub(super) fn states_now(
+        &self,
+        users: &[UserId],
+    ) -> impl Future<Output = Result<Vec<Result<AccountState, StoreError>>, Failure>> + Send {
+        within_limits(self.settings.store_timeout, async move {
+            Ok::<_, StoreError>(self.store.states(users).await)
+        })
     }
 
     /// Who has sent the event, if the store knows.

@@ -24,6 +24,7 @@ mod limits;
 mod logout;
 mod own_code;
 mod report;
+mod together;
 mod watch;
 
 pub(crate) use ask::FastPath;

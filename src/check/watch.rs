@@ -165,10 +165,7 @@ impl<S: AccountStateStore> Shared<S> {
     ) -> Result<Option<Denial>, Failure> {
         let mut failure = None;
         for user in watched.users() {
-            // The semaphore is never closed.
-            let place = self.asking_again.acquire().await;
-            let state = self.state_now(user).await;
-            drop(place);
+            let state = self.state_for_waiting(user).await;
             let verdict = state.and_then(|state| {
                 let account = Account::new(user.clone(), state);
                 let verdict = self.judge(request.class, request.act(), &account)?;

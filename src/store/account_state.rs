@@ -8,7 +8,7 @@ use std::{
 
 use super::{Answer, Peek, StoreError};
 use crate::{
-    account::{Account, AccountState},
+    account::{Account, AccountState, UserId},
     changes::Changes,
     credential::{Credential, Logout, ThirdParty},
 };
@@ -180,6 +180,33 @@ pub trait AccountStateStore: Send + Sync + 'static {
     /// In which state the account of `user` is. A user who is not known is
     /// [active](AccountState::ACTIVE).
     fn state(&self, user: &str) -> impl Future<Output = Result<AccountState, StoreError>> + Send;
+
+    /// The states of some users, one for each in their order: override it where one query answers
+    /// for many.
+    ///
+    /// Many waiting requests ask at the same moment when [everything](Changes::announce_all) may
+    /// have changed; they are asked for at most 256 at a time. It has to say what
+    /// [`state`](Self::state) says. The default asks for one after the other. A failure that
+    /// concerns one account is that account's alone.
+    fn states(
+        &self,
+        users: &[UserId],
+    ) -> impl Future<Output = Vec<Result<AccountState, StoreError>>> + Send {
+        async move {
+            let mut states = Vec::with_capacity(users.len());
+            for user in users {
+                let state = match self.peek_state(user) {
+                    Some(state) => Ok(state),
+                    None => {
+                        let state = self.state(user).await;
+                        state.map_err(|error| error.with_account(user))
+                    }
+                };
+                states.push(state);
+            }
+            states
+        }
+    }
 
     /// Where this store announces that an account's state has changed, if it does.
     ///

@@ -5,7 +5,7 @@ use std::fmt;
 
 use super::{AccountStateStore, Peek, RestrictionStore, StoreError, ask};
 use crate::{
-    account::{Account, AccountState},
+    account::{Account, AccountState, UserId},
     changes::Changes,
     credential::Credential,
 };
@@ -107,6 +107,32 @@ impl<O: AccountStateStore, R: RestrictionStore> AccountStateStore for Combined<O
     async fn state(&self, user: &str) -> Result<AccountState, StoreError> {
         let own = ask::state(&self.own, user).await?;
         Ok(own.merged_with(&self.restrictions_of(user).await?))
+    }
+
+    async fn states(&self, users: &[UserId]) -> Vec<Result<AccountState, StoreError>> {
+        let own = self.own.states(users).await;
+        let peek = |user: &UserId| self.restrictions.peek_state_of(user);
+        let mut peeked: Vec<Option<AccountState>> = users.iter().map(peek).collect();
+        let unknown = users
+            .iter()
+            .zip(&peeked)
+            .filter(|(_, peeked)| peeked.is_none());
+        let unknown: Vec<UserId> = unknown.map(|(user, _)| user.clone()).collect();
+        let mut asked = match unknown.is_empty() {
+            true => Vec::new(),
+            false => self.restrictions.states_of(&unknown).await,
+        }
+        .into_iter();
+        let merge =
+            |(own, peeked): (Result<AccountState, StoreError>, &mut Option<AccountState>)| {
+                let restrictions = match peeked.take() {
+                    Some(state) => Some(Ok(state)),
+                    None => asked.next(),
+                };
+                // Where one of the halves has answered for too few, so does this.
+                Some(restrictions?.and_then(|state| Ok(own?.merged_with(&state))))
+            };
+        own.into_iter().zip(&mut peeked).map_while(merge).collect()
     }
 
     async fn access_token_and_state(&self, token: &str) -> Result<Option<Account>, StoreError> {

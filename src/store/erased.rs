@@ -10,6 +10,7 @@ use crate::{
 };
 
 type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
+type States<'a> = Pin<Box<dyn Future<Output = Vec<Result<AccountState, StoreError>>> + Send + 'a>>;
 
 /// Any [`AccountStateStore`], for servers that choose theirs at run time.
 ///
@@ -72,6 +73,10 @@ impl AccountStateStore for DynAccountStateStore {
         self.0.state_boxed(user).await
     }
 
+    async fn states(&self, users: &[UserId]) -> Vec<Result<AccountState, StoreError>> {
+        self.0.states_boxed(users).await
+    }
+
     fn changes(&self) -> Option<Changes> {
         self.0.changes_erased()
     }
@@ -105,6 +110,7 @@ impl AccountStateStore for DynAccountStateStore {
 trait ErasedStore: Send + Sync {
     fn owner_boxed<'a>(&'a self, credential: Credential<'a>) -> BoxFuture<'a, Option<UserId>>;
     fn state_boxed<'a>(&'a self, user: &'a str) -> BoxFuture<'a, AccountState>;
+    fn states_boxed<'a>(&'a self, users: &'a [UserId]) -> States<'a>;
     fn access_token_and_state_boxed<'a>(&'a self, token: &'a str)
     -> BoxFuture<'a, Option<Account>>;
     fn event_sender_boxed<'a>(
@@ -126,6 +132,10 @@ impl<S: AccountStateStore> ErasedStore for S {
 
     fn state_boxed<'a>(&'a self, user: &'a str) -> BoxFuture<'a, AccountState> {
         Box::pin(self.state(user))
+    }
+
+    fn states_boxed<'a>(&'a self, users: &'a [UserId]) -> States<'a> {
+        Box::pin(self.states(users))
     }
 
     fn access_token_and_state_boxed<'a>(

@@ -54,6 +54,13 @@ macro_rules! forward_store {
                 S::state(self, user)
             }
 
+            fn states(
+                &self,
+                users: &[UserId],
+            ) -> impl Future<Output = Vec<Result<AccountState, StoreError>>> + Send {
+                S::states(self, users)
+            }
+
             fn changes(&self) -> Option<Changes> {
                 S::changes(self)
             }
@@ -133,6 +140,13 @@ impl<S: AccountStateStore> AccountStateStore for Weak<S> {
         alive(self)?.state(user).await
     }
 
+    async fn states(&self, users: &[UserId]) -> Vec<Result<AccountState, StoreError>> {
+        match alive(self) {
+            Ok(store) => store.states(users).await,
+            Err(gone) => users.iter().map(|_| Err(gone.clone())).collect(),
+        }
+    }
+
     fn changes(&self) -> Option<Changes> {
         self.upgrade()?.changes()
     }
@@ -183,6 +197,13 @@ macro_rules! forward_restrictions {
                 user: &str,
             ) -> impl Future<Output = Result<AccountState, Self::Error>> + Send {
                 R::state_of(self, user)
+            }
+
+            fn states_of(
+                &self,
+                users: &[UserId],
+            ) -> impl Future<Output = Vec<Result<AccountState, StoreError>>> + Send {
+                R::states_of(self, users)
             }
 
             fn set_restriction(

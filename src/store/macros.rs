@@ -115,7 +115,8 @@ macro_rules! without {
 /// }
 /// ```
 ///
-/// What answers at once or jointly (`peek`, `glance`, `peek_state`, `access_token_and_state`) cannot
+/// What answers at once or jointly (`peek`, `glance`, `peek_state`, `access_token_and_state`,
+/// `states`) cannot
 /// be named: forwarded beside a method of the wrapper's own, it would answer past it. A wrapper
 /// that changes no answer forwards everything with `forward! { inner => all }`.
 #[macro_export]
@@ -136,6 +137,17 @@ macro_rules! forward {
             >,
         > + ::core::marker::Send {
             $crate::AccountStateStore::access_token_and_state(&self.$field, token)
+        }
+
+        fn states(
+            &self,
+            users: &[$crate::UserId],
+        ) -> impl ::core::future::Future<
+            Output = ::std::vec::Vec<
+                ::core::result::Result<$crate::AccountState, $crate::store::StoreError>,
+            >,
+        > + ::core::marker::Send {
+            $crate::AccountStateStore::states(&self.$field, users)
         }
 
         #[inline]

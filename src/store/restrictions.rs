@@ -174,6 +174,22 @@ pub trait RestrictionStore: Send + Sync + 'static {
         limit: usize,
     ) -> impl Future<Output = Result<Vec<(UserId, Vec<RestrictionRecord>)>, Self::Error>> + Send;
 
+    /// The states of some users, one for each in their order: override it where one query answers
+    /// for many. It has to say what [`state_of`](Self::state_of) says. The default asks for one
+    /// after the other. A failure that concerns one account is that account's alone.
+    fn states_of(
+        &self,
+        users: &[UserId],
+    ) -> impl Future<Output = Vec<Result<AccountState, StoreError>>> + Send {
+        async move {
+            let mut states = Vec::with_capacity(users.len());
+            for user in users {
+                states.push(self.state_of(user).await.map_err(Into::into));
+            }
+            states
+        }
+    }
+
     /// The state of `user`, answered at once or, with `None`, not at all. It must not block. The
     /// default never answers.
     fn peek_state_of(&self, user: &str) -> Option<AccountState> {

@@ -29,7 +29,9 @@ use self::{
     schema::Schema,
 };
 pub use self::{error::PostgresStoreError, options::PostgresOptions};
-use super::{ChangeRecord, RestrictionRecord, RestrictionStore, restricted_set::RestrictedSet};
+use super::{
+    ChangeRecord, RestrictionRecord, RestrictionStore, StoreError, restricted_set::RestrictedSet,
+};
 use crate::{
     account::{AccountState, RestrictionKind, UserId},
     changes::Changes,
@@ -184,6 +186,17 @@ impl RestrictionStore for PostgresStore {
     async fn state_of(&self, user: &str) -> Result<AccountState, PostgresStoreError> {
         self.heal();
         Ok(self.0.queries.state(user).await?)
+    }
+
+    async fn states_of(&self, users: &[UserId]) -> Vec<Result<AccountState, StoreError>> {
+        self.heal();
+        match self.0.queries.states(users).await {
+            Ok(states) => states,
+            Err(cause) => {
+                let error = StoreError::from(PostgresStoreError::from(cause));
+                users.iter().map(|_| Err(error.clone())).collect()
+            }
+        }
     }
 
     async fn set_restriction(

@@ -9,7 +9,7 @@ use tokio_postgres::{
 };
 
 use super::{
-    error::{Cause, Fault},
+    error::{Cause, Fault, PostgresStoreError},
     micros::Micros,
     pool::{Lease, Pool},
     schema::Schema,
@@ -17,12 +17,14 @@ use super::{
 use crate::{
     account::{AccountState, Restriction, RestrictionKind, UserId},
     store::{
-        RestrictionRecord,
+        RestrictionRecord, StoreError,
         stored::{self, Row},
     },
 };
 
 type Result<T> = std::result::Result<T, Cause>;
+/// Of one account among many.
+type OneState = std::result::Result<AccountState, StoreError>;
 type Parameters<'a> = &'a [&'a (dyn ToSql + Sync)];
 
 pub(super) struct Queries {
@@ -86,6 +88,31 @@ impl Queries {
         let rows = self.rows(&self.state, &[&user]).await?;
         let restrictions = rows.iter().map(|row| read_restriction(row, 0));
         restrictions.collect::<Result<_>>()
+    }
+
+    /// Of each user what [`state`](Self::state) says, by one statement.
+    pub(super) async fn states(&self, users: &[UserId]) -> Result<Vec<OneState>> {
+        // Who has a U+0000 cannot have been restricted.
+        let names = users.iter().map(UserId::as_str);
+        let names: Vec<&str> = names.filter(|user| !has_nul(user)).collect();
+        let mut states = HashMap::<String, OneState>::new();
+        for row in self.rows(&self.states_of, &[&names]).await? {
+            let state = states
+                .entry(row.try_get(0)?)
+                .or_insert(Ok(AccountState::ACTIVE));
+            match read_restriction(&row, 1) {
+                Err(cause) => *state = Err(PostgresStoreError::from(cause).into()),
+                Ok(restriction) => {
+                    if let Ok(state) = state {
+                        *state = std::mem::take(state).with(restriction);
+                    }
+                }
+            }
+        }
+        // A user may be among them twice.
+        let state = |user: &UserId| states.get(user.as_str()).cloned();
+        let state = |user| state(user).unwrap_or(Ok(AccountState::ACTIVE));
+        Ok(users.iter().map(state).collect())
     }
 
     pub(super) async fn record(

@@ -26,7 +26,9 @@ use self::{
     task::{Change, Read, Task},
     writer::{Shared, Writer},
 };
-use super::{ChangeRecord, RestrictionRecord, RestrictionStore, restricted_set::RestrictedSet};
+use super::{
+    ChangeRecord, RestrictionRecord, RestrictionStore, StoreError, restricted_set::RestrictedSet,
+};
 use crate::{
     account::{AccountState, RestrictionKind, UserId},
     changes::Changes,
@@ -268,6 +270,22 @@ impl RestrictionStore for SqliteStore {
         let user = UserId::from(user);
         self.read(move |connection| queries::state(connection, &user))
             .await
+    }
+
+    async fn states_of(&self, users: &[UserId]) -> Vec<Result<AccountState, StoreError>> {
+        let (count, users) = (users.len(), users.to_vec());
+        // One task of a reading thread, where each statement takes microseconds.
+        let read = move |connection: &Connection| {
+            let state = |user| queries::state(connection, user);
+            Ok(users.iter().map(state).collect::<Vec<_>>())
+        };
+        match self.read(read).await {
+            Ok(states) => states
+                .into_iter()
+                .map(|state| state.map_err(|cause| SqliteStoreError::from(cause).into()))
+                .collect(),
+            Err(error) => vec![Err(StoreError::from(error)); count],
+        }
     }
 
     async fn set_restriction(
