@@ -23,7 +23,7 @@ use tower_account_status::{
     Restriction,
     RestrictionKind::Locked,
     RestrictionStore, UserId,
-    store::{PostgresStore, SqliteStore, postgres::PostgresOptions, sqlite::SqliteOptions},
+    store::{PostgresOptions, PostgresStore, SqliteOptions, SqliteStore},
 };
 
 const ACCOUNTS: usize = 10_000;

@@ -12,7 +12,7 @@ macro_rules! actions {
         /// What a request would do.
         ///
         /// The vocabulary of a [`SuspensionPolicy`](crate::SuspensionPolicy), and what the refusal of a
-        /// suspended account's request names. Which endpoint is which action stands in the
+        /// suspended account's request names. Which endpoint is which action is listed in the
         /// [policy's table](crate::SuspensionPolicy#endpoint-by-endpoint).
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
         #[non_exhaustive]

@@ -1,4 +1,4 @@
-//! News that an account's state may have changed, for the requests that wait.
+//! Announcements that an account's state may have changed, for the requests that wait.
 
 use std::{
     fmt,
@@ -250,7 +250,7 @@ impl Hub {
         // Called without the lock, so that a listener may itself listen or stop listening.
         let callbacks = self.listeners().callbacks.clone();
         for (_, callback) in callbacks {
-            // The thread that announces is a store's own, and others wait for the news.
+            // The thread that announces is a store's own, and others wait for the announcement.
             let call = || callback(announcement);
             #[cfg(not(shuttle))]
             if unless_it_panics(call).is_err() {

@@ -1,174 +1,32 @@
 //! What the layer answers in place of the inner service.
 
-use std::{error::Error, fmt, sync::LazyLock, time::SystemTime};
+mod answer;
+mod cause;
+pub(crate) mod headers;
+
+use std::{error::Error, fmt, time::SystemTime};
 
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderValue, Method, Response, StatusCode,
-    header::{
-        ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-        ACCESS_CONTROL_EXPOSE_HEADERS, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER,
-    },
+    HeaderValue, Method, Response, StatusCode,
+    header::{CONTENT_LENGTH, CONTENT_TYPE},
 };
 
+pub use cause::DenialCause;
+
+use self::{
+    answer::Answer,
+    headers::{RETRY_AFTER_STORE_FAILURE, insert_retry_after, response_of},
+};
 use crate::{
     account::{AccountState, Restriction, RestrictionKind, UserId},
     action::Action,
 };
 
-/// Why a request was not handed on.
-///
-/// The answer is a Matrix error. On `/refresh` only a restriction is answered so, and everything else
-/// as plain text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum DenialCause {
-    /// The account may not do this: 401 `M_USER_LOCKED`, 403 `M_USER_DEACTIVATED` or 403
-    /// `M_USER_SUSPENDED`.
-    Restricted(RestrictionKind),
-    /// The store failed, panicked, or took too long: 503 `M_UNKNOWN`.
-    StoreFailed,
-    /// A guard was asked after its layer and all of the layer's services were gone: 503
-    /// `M_UNKNOWN`.
-    LayerGone,
-    /// The request has more distinct credentials, or names more accounts, than are looked up: 400
-    /// `M_INVALID_PARAM`.
-    TooManyCredentials,
-    /// The body that names an account is larger than the limit: 413 `M_TOO_LARGE`.
-    BodyTooLarge,
-    /// The body that names an account is not JSON: 400 `M_NOT_JSON`.
-    BodyNotJson,
-    /// The body that names an account has a `Content-Encoding`, so that nothing in it can be read:
-    /// 415 `M_UNKNOWN`.
-    BodyEncoded,
-    /// The body that names an account is JSON, and not an object: 400 `M_BAD_JSON`.
-    BodyNotObject,
-    /// The body names an account by something other than a string: 400 `M_BAD_JSON`.
-    BodyBadJson,
-    /// Some parser, or a server that merges bodies, may read the body that names an account otherwise
-    /// than it says: 400 `M_BAD_JSON`.
-    BodyUnclear,
-    /// The body failed while it was read: 400 `M_UNKNOWN`.
-    BodyFailed,
-    /// The body did not end within the time limit: 408 `M_UNKNOWN`.
-    BodyTimedOut,
-}
-
-/// The constant parts of an answer.
-struct Answer {
-    status: StatusCode,
-    errcode: &'static str,
-    error: &'static str,
-    body: &'static str,
-    /// The headers without and with those for CORS. A map that is there already is cloned in two
-    /// allocations, and for a fifth of what it costs to fill one.
-    headers: &'static LazyLock<[HeaderMap; 2]>,
-}
-
-/// A macro, so that the body's length is a constant too.
-macro_rules! answer {
-    ($status:ident, $errcode:literal, $error:literal $(, $more:literal)?) => {{
-        const BODY: &str = concat!("{\"errcode\":\"", $errcode, "\",\"error\":\"", $error, "\"" $(, $more)?, "}");
-        const DIGITS: [u8; 3] = {
-            let len = BODY.len();
-            assert!(len >= 10 && len < 100, "two digits");
-            #[expect(clippy::cast_possible_truncation, reason = "each is less than ten")]
-            [b'0' + (len / 10) as u8, b'0' + (len % 10) as u8, 0]
-        };
-        const LENGTH: &str = match std::str::from_utf8(DIGITS.split_at(2).0) {
-            Ok(length) => length,
-            Err(_) => panic!("digits are text"),
-        };
-        static HEADERS: LazyLock<[HeaderMap; 2]> =
-            LazyLock::new(|| [false, true].map(|cors| headers_of(HeaderValue::from_static(LENGTH), cors)));
-        // No constant, which compilers before 1.87 refuse to let refer to a lock.
-        static ANSWER: Answer = Answer {
-            status: StatusCode::$status,
-            errcode: $errcode,
-            error: $error,
-            body: BODY,
-            headers: &HEADERS,
-        };
-        &ANSWER
-    }};
-}
-
-impl DenialCause {
-    fn answer(self) -> &'static Answer {
-        match self {
-            Self::Restricted(RestrictionKind::Locked) => answer!(
-                UNAUTHORIZED,
-                "M_USER_LOCKED",
-                "This account has been locked",
-                ",\"soft_logout\":true"
-            ),
-            Self::Restricted(RestrictionKind::Deactivated) => answer!(
-                FORBIDDEN,
-                "M_USER_DEACTIVATED",
-                "This account has been deactivated"
-            ),
-            Self::Restricted(RestrictionKind::Suspended) => answer!(
-                FORBIDDEN,
-                "M_USER_SUSPENDED",
-                "Not possible while this account is suspended"
-            ),
-            Self::StoreFailed => answer!(
-                SERVICE_UNAVAILABLE,
-                "M_UNKNOWN",
-                "The account's state is not available at the moment"
-            ),
-            Self::LayerGone => answer!(
-                SERVICE_UNAVAILABLE,
-                "M_UNKNOWN",
-                "The account's state is no longer available"
-            ),
-            Self::TooManyCredentials => answer!(
-                BAD_REQUEST,
-                "M_INVALID_PARAM",
-                "Too many accounts in one request"
-            ),
-            Self::BodyTooLarge => {
-                answer!(PAYLOAD_TOO_LARGE, "M_TOO_LARGE", "Request body too large")
-            }
-            Self::BodyNotJson => answer!(BAD_REQUEST, "M_NOT_JSON", "Request body is not JSON"),
-            Self::BodyEncoded => answer!(
-                UNSUPPORTED_MEDIA_TYPE,
-                "M_UNKNOWN",
-                "Request body has to be sent without an encoding"
-            ),
-            Self::BodyNotObject => answer!(
-                BAD_REQUEST,
-                "M_BAD_JSON",
-                "Request body is not a JSON object"
-            ),
-            Self::BodyUnclear => answer!(
-                BAD_REQUEST,
-                "M_BAD_JSON",
-                "Request body can be read in more than one way"
-            ),
-            Self::BodyBadJson => answer!(
-                BAD_REQUEST,
-                "M_BAD_JSON",
-                "Request body does not say plainly which account it means"
-            ),
-            Self::BodyFailed => answer!(
-                BAD_REQUEST,
-                "M_UNKNOWN",
-                "Request body could not be read to its end"
-            ),
-            Self::BodyTimedOut => answer!(
-                REQUEST_TIMEOUT,
-                "M_UNKNOWN",
-                "Request body took too long to arrive"
-            ),
-        }
-    }
-}
-
 /// The answer to a request that is not handed on, and why it was not.
 ///
-/// It stands in the extensions of the response that it became, for logs and for a server that
-/// wants to write its own:
+/// It is in the extensions of the response that it became, for logs and for a server that wants
+/// to write its own:
 ///
 /// ```
 /// use tower_account_status::{Denial, DenialCause};
@@ -353,71 +211,6 @@ impl AnswerForm {
             is_refresh: path.trim_end_matches('/').ends_with("/refresh"),
         }
     }
-}
-
-/// How long, in seconds, a client should leave a failing store in peace.
-pub(crate) const RETRY_AFTER_STORE_FAILURE: &str = "5";
-
-/// What the specification recommends for every response
-/// ([web browser clients](https://spec.matrix.org/latest/client-server-api/#web-browser-clients)).
-/// Without them a browser shows its client a network error in place of the refusal.
-const CORS: [(http::HeaderName, &str); 3] = [
-    (ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
-    (
-        ACCESS_CONTROL_ALLOW_METHODS,
-        "GET, POST, PUT, DELETE, OPTIONS",
-    ),
-    (
-        ACCESS_CONTROL_ALLOW_HEADERS,
-        "X-Requested-With, Content-Type, Authorization",
-    ),
-];
-
-/// An answer of our own with the headers that all of them have; to a HEAD request without the
-/// body.
-#[cfg(feature = "moderation")]
-pub(crate) fn json_response(
-    status: StatusCode,
-    body: Bytes,
-    length: HeaderValue,
-    is_head: bool,
-    cors: bool,
-) -> Response<Bytes> {
-    let body = if is_head { Bytes::new() } else { body };
-    response_of(status, headers_of(length, cors), body)
-}
-
-fn response_of<B>(status: StatusCode, headers: HeaderMap, body: B) -> Response<B> {
-    let mut response = Response::new(body);
-    *response.status_mut() = status;
-    *response.headers_mut() = headers;
-    response
-}
-
-fn headers_of(length: HeaderValue, cors: bool) -> HeaderMap {
-    let mut headers = HeaderMap::with_capacity(8);
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert(CONTENT_LENGTH, length);
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    if cors {
-        insert_cors_headers(&mut headers);
-    }
-    headers
-}
-
-pub(crate) fn insert_cors_headers(headers: &mut HeaderMap) {
-    for (name, value) in CORS {
-        headers.insert(name, HeaderValue::from_static(value));
-    }
-}
-
-/// A script in a browser reads the header only if it is exposed.
-pub(crate) fn insert_retry_after(headers: &mut HeaderMap, retry_after: HeaderValue, cors: bool) {
-    if cors {
-        let exposed = HeaderValue::from_static("Retry-After");
-        headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
-    }
-    headers.insert(RETRY_AFTER, retry_after);
 }
 
 /// The largest border between characters that is not beyond `limit`.

@@ -14,7 +14,7 @@ use tower_service::Service;
 
 use crate::{
     body::ResponseBodies,
-    check::{Awaited, Watch},
+    check::{Awaited, EndedSessions, Watch},
     denial::{AnswerForm, Denial},
 };
 
@@ -66,8 +66,7 @@ enum Detour<S, F, ReqB> {
     },
     /// Sessions are ended, and the store learns it if that succeeds. Boxed, because it is rare.
     LogOut {
-        inner: Pin<Box<F>>,
-        succeeded: Option<Succeeded>,
+        logging_out: Pin<Box<LoggingOut<F>>>,
     },
     /// The inner service waits for news. Boxed, so that no other request's future is larger for
     /// it.
@@ -77,8 +76,14 @@ enum Detour<S, F, ReqB> {
     Done,
 }
 
-/// What is done once the inner service has answered with success.
-pub(crate) type Succeeded = Box<dyn FnOnce() + Send>;
+pin_project! {
+    /// A logout, and what is told once the inner service has answered with success.
+    struct LoggingOut<F> {
+        #[pin]
+        inner: F,
+        ended: EndedSessions,
+    }
+}
 
 pin_project! {
     /// A long poll, and what ends it.
@@ -101,10 +106,13 @@ impl<F: Future> Future for Waiting<F> {
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         // The restriction first: what became ready at the same time is not delivered.
-        if let Poll::Ready(denial) = this.watch.as_mut().poll(context) {
+        if let Poll::Ready(denial) = this.watch.poll(context) {
             return Poll::Ready(Err(denial));
         }
-        this.inner.poll(context).map(Ok)
+        match this.inner.poll(context) {
+            Poll::Ready(answer) => Poll::Ready(Ok(answer)),
+            Poll::Pending => this.watch.begin(context).map(Err),
+        }
     }
 }
 
@@ -123,10 +131,9 @@ where
         })
     }
 
-    pub(crate) fn log_out(inner: S::Future, succeeded: Succeeded) -> Self {
+    pub(crate) fn log_out(inner: S::Future, ended: EndedSessions) -> Self {
         Self::detour(Detour::LogOut {
-            inner: Box::pin(inner),
-            succeeded: Some(succeeded),
+            logging_out: Box::pin(LoggingOut { inner, ended }),
         })
     }
 
@@ -212,13 +219,12 @@ where
                     }
                     Err(denial) => (denial, *form),
                 },
-                Detour::LogOut { inner, succeeded } => {
-                    let answer = ready!(inner.as_mut().poll(context));
+                Detour::LogOut { logging_out } => {
+                    let logging_out = logging_out.as_mut().project();
+                    let answer = ready!(logging_out.inner.poll(context));
                     let succeeds = |response: &Response<ResB>| response.status().is_success();
                     if answer.as_ref().is_ok_and(succeeds) {
-                        if let Some(succeeded) = succeeded.take() {
-                            succeeded();
-                        }
+                        logging_out.ended.tell();
                     }
                     return Res::keep_response(Poll::Ready(answer));
                 }

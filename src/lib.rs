@@ -48,18 +48,24 @@ pub use layer::AccountStatusLayer;
 #[cfg(feature = "moderation")]
 #[cfg_attr(docsrs, doc(cfg(feature = "moderation")))]
 pub use moderation::{
-    AccountDirectory, AccountModeration, AccountModerationCapability, AccountModerationLayer,
-    Authentication,
+    capability::AccountModerationCapability,
+    directory::{AccountDirectory, Authentication},
+    layer::AccountModerationLayer,
+    service::AccountModeration,
 };
 pub use outcome::{Decision, Outcome};
 pub use request::{long_poll::LongPoll, request_path::RequestPath};
 pub use service::{AccountStatus, IntoMakeService};
 pub use settings::{NamedAccountCheck, NamedIn, StoreFailure};
-pub use store::{
-    AccountStateStore, Combined, DynAccountStateStore, MemoryStore, Peek, RestrictionRecord,
-    RestrictionStore,
-};
 #[cfg(feature = "cache")]
 #[cfg_attr(docsrs, doc(cfg(feature = "cache")))]
-pub use store::{CacheHandle, CacheStats, CachedStore, CachedStoreError};
+pub use store::cached::{CacheHandle, CacheStats, CachedStore, CachedStoreError};
+pub use store::{
+    account_state::AccountStateStore,
+    answer::Peek,
+    combined::Combined,
+    erased::DynAccountStateStore,
+    memory::MemoryStore,
+    restrictions::{RestrictionRecord, RestrictionStore},
+};
 pub use suspension::{SuspensionPolicy, UnattributedRedactions};

@@ -3,7 +3,7 @@
 //!
 //! `RUSTFLAGS="--cfg shuttle" cargo test --lib --features cache model::`
 //!
-//! The checker's locks and counters stand in for std's, by [`crate::locks`]. What tokio brings
+//! The checker's locks and counters replace std's, by [`crate::locks`]. What tokio brings
 //! (`Notify`, `OnceCell`) is itself: all threads of a model are one of the machine's, so each call
 //! of it is one step. That it keeps its own promises is left to tokio's models. Every atomic access
 //! is taken for sequentially consistent, as nearly all in this crate that matter are.

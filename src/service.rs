@@ -18,12 +18,10 @@ use crate::{
     check::{AtOnce, FastPath, Findings, check_awaited},
     checked_accounts::CheckedAccounts,
     common::inner_service,
-    credential::Logout,
     denial::AnswerForm,
-    future::{ResponseFuture, Succeeded},
+    future::ResponseFuture,
     guard::AccountGuard,
-    panics::unless_it_panics,
-    request::{credentials::HeadCredentials, head::Head},
+    request::head::Head,
     shared::Shared,
     store::{AccountStateStore, Peek},
 };
@@ -103,7 +101,6 @@ impl<S: Clone, Store: AccountStateStore, Req, Res> AccountStatus<S, Store, Req, 
         // path has asked for no long poll.)
         let announcements = self.shared.changes.announcements();
         let head = Head::of(&request, &self.shared.settings.path);
-        let form = AnswerForm::of(head.method, &head.path);
         let mut found = Findings::new();
         let class = match self.shared.check_at_once(&head, glanced, &mut found) {
             AtOnce::Pass(class) => {
@@ -115,15 +112,17 @@ impl<S: Clone, Store: AccountStateStore, Req, Res> AccountStatus<S, Store, Req, 
                 Err(denial) => {
                     // Whatever the inner service reserved in becoming ready, it gives back.
                     drop(self.take_ready());
+                    let form = AnswerForm::of(head.method, &head.path);
                     return ResponseFuture::deny(denial, form);
                 }
             },
             AtOnce::Await(class) => {
+                let form = AnswerForm::of(head.method, &head.path);
                 let check = check_awaited::<_, B, Req, _>(
                     Arc::clone(&self.shared),
                     request,
                     class,
-                    found.answers,
+                    found,
                     announcements,
                     Shared::hand_on,
                 );
@@ -136,13 +135,13 @@ impl<S: Clone, Store: AccountStateStore, Req, Res> AccountStatus<S, Store, Req, 
         });
         self.shared.hand_on(&found, &mut request);
         let watch = watched.and_then(|watched| self.shared.watch(watched, found.accounts));
-        let logs_out = class.and_then(|class| class.logout);
-        let logs_out = logs_out.map(|logout| self.shared.logs_out(logout, &request));
+        let logout = class.and_then(|class| class.logout);
+        let ended = logout.map(|logout| self.shared.ends(logout, &request));
         let inner = Req::call(&mut self.inner, request);
-        match (watch, logs_out) {
+        match (watch, ended) {
             (None, None) => ResponseFuture::pass(inner),
             (Some(watch), _) => ResponseFuture::wait(inner, watch),
-            (None, Some(succeeded)) => ResponseFuture::log_out(inner, succeeded),
+            (None, Some(ended)) => ResponseFuture::log_out(inner, ended),
         }
     }
 
@@ -164,28 +163,6 @@ impl<Store: AccountStateStore> Shared<Store> {
             let accounts = CheckedAccounts::new(found.accounts.clone());
             request.extensions_mut().insert(accounts);
         }
-    }
-}
-
-impl<Store: AccountStateStore> Shared<Store> {
-    /// What is to be done once this logout has succeeded.
-    #[cold]
-    fn logs_out<B>(self: &Arc<Self>, logout: Logout, request: &Request<B>) -> Succeeded {
-        let credentials = HeadCredentials::read(request.headers(), request.uri());
-        let tokens: Vec<String> = credentials.iter().flat_map(HeadCredentials::iter).fold(
-            Vec::new(),
-            |mut tokens, access| {
-                tokens.extend(access.token().expose_str().map(str::to_owned));
-                tokens
-            },
-        );
-        let shared = Arc::clone(self);
-        Box::new(move || {
-            for token in &tokens {
-                // That the store does not forget is no reason to fail, because it will in time.
-                let _ = unless_it_panics(|| shared.store.logged_out(token, logout));
-            }
-        })
     }
 }
 

@@ -12,7 +12,7 @@ use crate::{
     outcome::Outcome,
     panics::{Panicked, unless_it_panics},
     request::{
-        endpoint::NamingEndpoint, exemptions::Exemptions, long_poll::LongPoll,
+        exemptions::Exemptions, long_poll::LongPoll, naming::NamingEndpoint,
         request_path::RequestPath,
     },
     suspension::SuspensionPolicy,

@@ -128,14 +128,14 @@ async fn rule_7_one_request_causes_at_most_four_look_ups_by_its_head_and_four_by
         ),
         ("commas", get("", [commas]), 0, StatusCode::BAD_REQUEST),
         (
-            "a token for each of four users",
-            get(&users(4), []),
+            "a token for each of three users, and for none of them",
+            get(&users(3), []),
             4,
             StatusCode::OK,
         ),
         (
-            "a token for each of five users",
-            get(&users(5), []),
+            "a token for each of four users, and for none of them",
+            get(&users(4), []),
             0,
             StatusCode::BAD_REQUEST,
         ),

@@ -13,7 +13,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Method, Request, Response, Uri};
+use http::{Extensions, Method, Request, Response, Uri};
 use http_body_util::Full;
 use proptest::{prelude::*, sample::select, test_runner::Config};
 use support::{
@@ -182,7 +182,7 @@ impl Settings {
                 Place::AsSent => RequestPath::as_sent(),
                 Place::NestedAt(mount) => RequestPath::nested_at(mount),
                 Place::Below(prefix) => RequestPath::below(prefix),
-                Place::Original => RequestPath::original_uri(|extensions| extensions.get::<Uri>()),
+                Place::Original => RequestPath::original_uri(Extensions::get::<Uri>),
             });
         if let Some(endpoint) = self.exempt {
             let (method, path, _) = ENDPOINTS[endpoint].clone();

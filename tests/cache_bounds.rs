@@ -95,7 +95,7 @@ async fn t15_look_ups_under_way_are_bounded_however_many_ask() {
                     error
                         .downcast_ref::<tower_account_status::CachedStoreError>()
                         .is_some_and(tower_account_status::CachedStoreError::is_overloaded),
-                )
+                );
             }
         }
     }

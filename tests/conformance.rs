@@ -15,7 +15,7 @@ use tower_account_status::{
     AccountState, Combined, MemoryStore, RestrictionKind, RestrictionRecord, RestrictionStore,
     UserId,
     conformance::{self, Fixture},
-    store::{PostgresStore, SqliteStore, postgres::PostgresOptions, sqlite::SqliteOptions},
+    store::{PostgresOptions, PostgresStore, SqliteOptions, SqliteStore},
 };
 use tower_account_status::{
     AccountStateStore,

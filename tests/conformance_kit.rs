@@ -10,12 +10,13 @@ use std::collections::BTreeSet;
 
 use broken_store::{Broken, Fault};
 use tower_account_status::{
-    AccountState, AccountStateStore, MemoryStore,
+    Account, AccountState, AccountStateStore, Changes, Credential, MemoryStore, Peek, Restriction,
     RestrictionKind::{Deactivated, Locked, Suspended},
     UserId,
     conformance::{self, Fixture, Passed, Promise, Report, Scope, Violation},
 };
 use tower_account_status::{
+    by_credential,
     store::{Answer, StoreError},
     without,
 };
@@ -67,6 +68,7 @@ const ACCOUNT_FAULTS: &[(Fault, Promise)] = &[
     (Fault::LocalpartIsUnknown, Promise::LoginNameFindsItsOwner),
     (Fault::EmailIsUnknown, Promise::LoginNameFindsItsOwner),
     (Fault::LookUpMakesASuccessor, Promise::LookUpConsumesNothing),
+    (Fault::LoginTypeIsIgnored, Promise::LoginTypeIsHeeded),
     (Fault::OneEndForAll, Promise::EachHasItsOwnEnd),
     (Fault::AnnouncesTooEarly, Promise::AnnouncedWhenVisible),
     (Fault::SendersAreUnknown, Promise::EventFindsItsSender),
@@ -239,6 +241,98 @@ async fn a_store_that_hangs_is_reported() {
     for method in ["access_token", "state"] {
         let detail = format!("- no question hangs: `{method}` of ");
         assert!(text.contains(&detail), "{text}");
+    }
+    assert!(text.lines().count() <= 24 && text.len() <= 4000, "{text}");
+}
+
+/// Answers everybody's question with the same wrong account.
+struct AllWrong(MemoryStore);
+
+impl AllWrong {
+    async fn owner(&self, credential: Credential<'_>) -> Answer {
+        match credential {
+            Credential::RefreshToken(_) => Err(StoreError::msg("x".repeat(1000))),
+            _ => Ok(Some("@wrong:example.org".into())),
+        }
+    }
+}
+
+impl AccountStateStore for AllWrong {
+    by_credential! { owner }
+
+    async fn state(&self, _: &str) -> Result<AccountState, StoreError> {
+        let reason = "a reason that is never right ".repeat(20);
+        Ok(Restriction::new(Suspended).with_reason(reason).into())
+    }
+
+    async fn access_token_and_state(&self, _: &str) -> Result<Option<Account>, StoreError> {
+        Ok(None)
+    }
+
+    fn peek(&self, _: Credential<'_>) -> Peek {
+        Peek::Account(Account::new("@wronger:example.org".into(), Locked.into()))
+    }
+
+    fn peek_state(&self, _: &str) -> Option<AccountState> {
+        Some(AccountState::ACTIVE)
+    }
+
+    async fn event_sender(&self, _: &str, _: &str) -> Answer {
+        Ok(None)
+    }
+
+    fn changes(&self) -> Option<Changes> {
+        self.0.changes()
+    }
+}
+
+impl Fixture for AllWrong {
+    type Store = Self;
+
+    fn store(&self) -> &Self {
+        self
+    }
+
+    async fn insert_access_token(&self, _: &str, _: &UserId) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn expire_access_token(&self, _: &str) -> Result<bool, StoreError> {
+        Ok(true)
+    }
+
+    async fn insert_application_service(&self, _: &str, _: &UserId) -> Result<bool, StoreError> {
+        Ok(true)
+    }
+
+    async fn insert_refresh_token(&self, _: &str, _: &UserId) -> Result<bool, StoreError> {
+        Ok(true)
+    }
+
+    async fn insert_event(&self, _: &str, _: &str, _: &UserId) -> Result<bool, StoreError> {
+        Ok(true)
+    }
+
+    async fn login_names(&self, user: &UserId) -> Result<Vec<String>, StoreError> {
+        Ok(vec![user.to_string()])
+    }
+
+    async fn set_state(&self, _: &UserId, _: AccountState) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
+
+/// However much is broken.
+#[tokio::test(start_paused = true)]
+async fn a_report_fits_on_a_screen() {
+    let report = conformance::check(&AllWrong(MemoryStore::new()))
+        .await
+        .unwrap_err();
+    let text = report.to_string();
+    let promises: BTreeSet<_> = report.violations().iter().map(Violation::promise).collect();
+    assert!(promises.len() >= 12, "{text}");
+    for promise in promises {
+        assert!(text.contains(promise.as_str()), "{promise}: {text}");
     }
     assert!(text.lines().count() <= 24 && text.len() <= 4000, "{text}");
 }

@@ -70,7 +70,7 @@ async fn rule_9_the_layer_stands_behind_deleted_tokens_not_instead_of_them() {
     let layer = layer(&store);
     let answer = ask(&layer, alices(Method::GET, SYNC)).await;
     assert_eq!(answer.verdict(), verdict(403, "M_USER_DEACTIVATED"));
-    // … and after it the inner service answers about a token that is nobody's.
+    // … and after it the inner service answers about an unknown token.
     assert!(store.remove_access_token(TOKEN));
     let answer = ask(&layer, alices(Method::GET, SYNC)).await;
     assert_eq!(answer.verdict(), passed());

@@ -25,7 +25,7 @@ use tower_account_status::{
     AccountState,
     RestrictionKind::{Locked, Suspended},
     RestrictionStore as _, UserId,
-    store::{PostgresStore, postgres::PostgresOptions},
+    store::{PostgresOptions, PostgresStore},
 };
 
 const HOUR: Duration = Duration::from_secs(3600);

@@ -160,3 +160,17 @@ async fn a_store_that_is_polled_once_begins_one_look_up_a_request() {
     let begun = begun(Awaited, asserts).await;
     assert_eq!(begun, ["service bridge", "state @bob:localhost"]);
 }
+
+/// Only the services' place can say whether a service has registered it.
+#[cfg(feature = "cache")]
+#[tokio::test]
+async fn an_unknown_token_costs_two_look_ups_and_then_none() {
+    let noted = Arc::default();
+    let store = tower_account_status::CachedStore::new(Awaited(Noting(Arc::clone(&noted))));
+    let layer = AccountStatusLayer::new(store);
+    for path in [WHOAMI, SYNC, WHOAMI] {
+        ask(&layer, request(Method::GET, path, "unknown", "")).await;
+    }
+    let noted = noted.lock().unwrap_or_else(PoisonError::into_inner);
+    assert_eq!(*noted, ["token unknown", "service unknown"]);
+}

@@ -23,7 +23,7 @@ const LOGIN_BODY: &str = r#"{"user":"alice"}"#;
 const REFRESH_BODY: &str = r#"{"refresh_token":"alices_refresh"}"#;
 const AUTH_BODY: &str = r#"{"auth":{"user":"alice"}}"#;
 
-/// Sends a request of Bob's, or of nobody's, and says whether the handler found a guard that
+/// Sends a request with Bob's token, or with none, and says whether the handler found a guard that
 /// refuses Alice with her details.
 async fn guard_is_found<S>(layer: AccountStatusLayer<S>, request: Request<Full<Bytes>>) -> bool
 where

@@ -20,7 +20,7 @@ use support::{
 };
 use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_account_status::{
-    AccountStateStore, AccountStatusLayer, Action, LongPoll, MemoryStore, RequestPath,
+    AccountStateStore, AccountStatusLayer, Action, Denial, LongPoll, MemoryStore, RequestPath,
     RestrictionKind::{self, Locked, Suspended},
     SuspensionPolicy,
 };
@@ -103,6 +103,46 @@ async fn rule_16_a_long_poll_is_ended_exactly_when_it_would_be_refused() {
     assert_eq!(answer(|layer| layer, odd(), Suspended).await, passed());
 }
 
+/// Of a service's long poll the account counts that counts of its other requests, in a nested
+/// router, too, and behind a cache.
+#[cfg(feature = "cache")]
+#[tokio::test]
+async fn rule_16_a_services_long_poll_is_ended_with_the_user_that_it_asserts() {
+    const SENDER: &str = "@bridge:localhost";
+    let refused = verdict(401, "M_USER_LOCKED");
+    for (query, user, expected) in [
+        ("?user_id=@alice:localhost", ALICE, &refused),
+        ("?user_id=@alice:localhost", SENDER, &passed()),
+        // Some server may see no assertion.
+        ("?user_id=%zz", SENDER, &refused),
+        ("?user_id=@alice:localhost&x=%zz", ALICE, &refused),
+        ("?user_id=@alice:localhost&x=%zz", SENDER, &refused),
+        ("", SENDER, &refused),
+        ("", ALICE, &passed()),
+    ] {
+        let store = store();
+        store.insert_application_service_token("bridge", SENDER);
+        let cached = tower_account_status::CachedStore::new(Arc::clone(&store));
+        let layer = AccountStatusLayer::new(cached)
+            .with_request_path(RequestPath::nested_at("/_matrix/client/v3"));
+        let request = || {
+            let mut request = anonymous(Method::GET, &format!("/sync{query}"), "");
+            bear(&mut request, "bridge");
+            request
+        };
+        let mut response = pin!(layer.layer(waits()).oneshot(request()));
+        assert!(poll_once(response.as_mut()).is_pending());
+        store.restrict(user, Locked);
+        let waiting = match poll_once(response.as_mut()) {
+            Poll::Pending => passed(),
+            Poll::Ready(Ok(response)) => Answer::read(response).await.verdict(),
+        };
+        assert_eq!(waiting, *expected, "{query} while {user} is locked");
+        let after = ask(&layer, request()).await.verdict();
+        assert_eq!(after, *expected, "{query} after {user} is locked");
+    }
+}
+
 #[tokio::test]
 async fn rule_16_a_long_poll_is_known_by_the_path_that_the_settings_name() {
     let original = |layer: AccountStatusLayer<_>| {
@@ -183,7 +223,7 @@ fn heard<S: AccountStateStore>(
     let lines = Arc::new(Mutex::new(Vec::new()));
     let heard = Arc::clone(&lines);
     let layer = layer.with_observer(move |outcome| {
-        let cause = outcome.denial().map(|denial| denial.cause());
+        let cause = outcome.denial().map(Denial::cause);
         let line = format!("{} {} {cause:?}", outcome.decision(), outcome.endpoint());
         heard.lock().expect("not poisoned").push(line);
     });

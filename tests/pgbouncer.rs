@@ -24,7 +24,7 @@ use tokio::time::timeout;
 use tower_account_status::{
     RestrictionKind::Locked,
     RestrictionStore as _,
-    store::{PostgresStore, postgres::PostgresOptions},
+    store::{PostgresOptions, PostgresStore},
 };
 
 struct Pooler {

@@ -26,7 +26,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use tower_account_status::{
     RestrictionKind::Locked,
     RestrictionStore as _,
-    store::{PostgresStore, postgres::PostgresOptions},
+    store::{PostgresOptions, PostgresStore},
 };
 
 #[tokio::test]

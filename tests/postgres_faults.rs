@@ -19,7 +19,7 @@ use tokio::{net::TcpListener, task::JoinSet, time::timeout};
 use tower_account_status::{
     RestrictionKind::{Locked, Suspended},
     RestrictionStore as _, UserId,
-    store::{PostgresStore, postgres::PostgresOptions},
+    store::{PostgresOptions, PostgresStore},
 };
 
 fn through(url: &str, cluster: &Cluster, proxy: &Proxy) -> String {

@@ -21,7 +21,7 @@ use postgres::Cluster;
 use tokio::{task::JoinSet, time::timeout};
 use tower_account_status::{
     AccountState, Restriction, RestrictionKind, RestrictionStore as _, UserId,
-    store::{PostgresStore, postgres::PostgresOptions},
+    store::{PostgresOptions, PostgresStore},
 };
 
 /// Far more than it takes: a machine may be busy.

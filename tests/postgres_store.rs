@@ -19,7 +19,7 @@ use tower_account_status::{
     AccountState, Restriction,
     RestrictionKind::*,
     RestrictionRecord, RestrictionStore as _, UserId,
-    store::{PostgresStore, postgres::PostgresOptions},
+    store::{PostgresOptions, PostgresStore},
 };
 
 #[tokio::test]

@@ -25,7 +25,7 @@ use tower_account_status::{
     AccountState,
     RestrictionKind::Locked,
     RestrictionStore as _, UserId,
-    store::{PostgresStore, postgres::PostgresOptions},
+    store::{PostgresOptions, PostgresStore},
 };
 
 const LOCK_ALICE: &str = "INSERT INTO account_status.restrictions (user_id, kind) \

@@ -16,7 +16,7 @@ use tower_account_status::{
     AccountState,
     RestrictionKind::{Locked, Suspended},
     RestrictionStore as _, UserId,
-    store::{ChangeRecord, Channel, SqliteStore, sqlite::SqliteOptions},
+    store::{ChangeRecord, Channel, SqliteOptions, SqliteStore},
 };
 
 /// Far more than the store promises: a machine may be busy.

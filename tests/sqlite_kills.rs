@@ -16,7 +16,7 @@ use std::{
 
 use tower_account_status::{
     Restriction, RestrictionKind, RestrictionStore as _, UserId,
-    store::{SqliteStore, sqlite::SqliteOptions},
+    store::{SqliteOptions, SqliteStore},
 };
 
 const USERS: u64 = 20;

@@ -13,7 +13,7 @@ use tower_account_status::{
     AccountState, Restriction,
     RestrictionKind::*,
     RestrictionRecord, RestrictionStore as _, UserId,
-    store::{SqliteStore, sqlite::SqliteOptions},
+    store::{SqliteOptions, SqliteStore},
 };
 
 /// Far more than the store promises: a machine may be busy.

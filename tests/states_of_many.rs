@@ -16,8 +16,8 @@ use tower_account_status::{
     AccountState, AccountStateStore, CachedStore, Changes, Combined, DynAccountStateStore,
     MemoryStore, RestrictionKind,
     RestrictionKind::{Locked, Suspended},
-    RestrictionStore, UserId, forward,
-    store::{Answer, ChangeRecord, PostgresStore, RestrictionRecord, SqliteStore, StoreError},
+    RestrictionRecord, RestrictionStore, UserId, forward,
+    store::{Answer, ChangeRecord, PostgresStore, SqliteStore, StoreError},
     without,
 };
 

@@ -12,7 +12,7 @@ use std::fs;
 use postgres::Cluster;
 use postgres_store::chain;
 use proptest::prelude::*;
-use tower_account_status::store::{PostgresStore, SqliteStore, postgres::PostgresOptions};
+use tower_account_status::store::{PostgresOptions, PostgresStore, SqliteStore};
 
 #[tokio::test]
 async fn a_postgresql_that_cannot_be_used_says_why() {

@@ -24,7 +24,7 @@ use tower::{Layer as _, ServiceExt as _};
 use tower_account_status::{
     AccountDirectory, AccountModerationLayer, AccountStatusLayer, Authentication, CachedStore,
     Combined, Credential, RestrictionStore, UserId,
-    store::{SqliteStore, postgres::PostgresOptions, sqlite::SqliteOptions},
+    store::{PostgresOptions, SqliteOptions, SqliteStore},
 };
 use tower_account_status::{
     AccountStateStore, by_credential,

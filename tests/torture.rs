@@ -35,7 +35,7 @@ use tokio::{
 use tower::{ServiceExt as _, service_fn};
 use tower_account_status::{
     AccountStateStore, AccountStatusLayer, Combined, UserId,
-    store::{Answer, PostgresStore, postgres::PostgresOptions},
+    store::{Answer, PostgresOptions, PostgresStore},
     without,
 };
 use tower_layer::Layer as _;

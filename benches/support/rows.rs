@@ -41,8 +41,10 @@ pub enum Verb {
 const JOINED: &str = "/_matrix/client/v3/joined_rooms";
 const SEND: &str = "/_matrix/client/v3/rooms/%21a%3Aexample.org/send/m.room.message/1";
 const INVITE: &str = "/_matrix/client/v3/rooms/%21a%3Aexample.org/invite";
-pub const PATHS: [&str; 6] = [
+const SYNC: &str = "/_matrix/client/v3/sync";
+pub const PATHS: [&str; 7] = [
     JOINED,
+    SYNC,
     SEND,
     INVITE,
     "/_matrix/client/versions",
@@ -61,7 +63,7 @@ const HIT: Row = Row {
     expected: StatusCode::OK,
 };
 
-pub const ROWS: [Row; 12] = [
+pub const ROWS: [Row; 13] = [
     Row {
         name: "no credential",
         standing: None,
@@ -78,6 +80,13 @@ pub const ROWS: [Row; 12] = [
         name: "active, POST",
         method: Verb::Post,
         path: INVITE,
+        ..HIT
+    },
+    // What clients send most: a long poll for which there are news already.
+    Row {
+        name: "active, sync",
+        path: SYNC,
+        query: "?since=s72594_4483_1934&timeout=30000",
         ..HIT
     },
     Row {

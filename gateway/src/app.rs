@@ -35,7 +35,7 @@ pub(crate) type Store = CachedStore<Combined<UpstreamOwner, Arc<Restrictions>>>;
 /// expired is still known to be its account's for as long.
 const OWNER_TTL: Duration = Duration::from_secs(24 * 3600);
 
-/// How long a token that the homeserver refuses counts as nobody's. The homeserver may accept it
+/// How long a token that the homeserver refuses counts as unknown. The homeserver may accept it
 /// again, when it lifts a restriction of its own.
 const UNKNOWN_TTL: Duration = Duration::from_secs(1);
 

@@ -64,7 +64,7 @@ impl Drained {
         let is_left = request.version() < Version::HTTP_2 && !request.body().is_end_stream();
         let rest = Rest(is_left.then(|| {
             // Who waits for `100 Continue` sends nothing before it, which to read would send. And to
-            // read the beginning of what is too long saves nobody's connection.
+            // read the beginning of what is too long saves no connection.
             let is_asked_for = request.headers().contains_key(EXPECT);
             let is_too_long = request.body().size_hint().lower() > limit;
             Arc::new(Shared {

@@ -30,7 +30,7 @@ enum Reach {
 }
 
 impl Logouts {
-    /// Looks at a request before it is handed on: afterwards its token is nobody's.
+    /// Looks at a request before it is handed on: afterwards its token is unknown.
     pub(crate) async fn begins(&self, head: &Parts) -> Option<Ending> {
         let reach = reach(&head.method, head.uri.path())?;
         let mut ending = Ending {

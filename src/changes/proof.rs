@@ -11,7 +11,7 @@ use std::{
 /// Times are counted from here, so that one fits into an atomic number.
 static ORIGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
 
-/// Until when the news are believed.
+/// Until when announcements are believed to arrive.
 ///
 /// Whoever reads it compares it with the clock, so that nothing has to run for belief to end.
 #[derive(Debug)]

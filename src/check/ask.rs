@@ -15,7 +15,7 @@ use crate::{
     shared::Shared,
     store::{
         AccountStateStore, Peek, StoreError,
-        ask::{self, Known},
+        ask::{self, Known, Rest},
     },
 };
 
@@ -32,22 +32,32 @@ pub(crate) enum FastPath {
 
 /// What the store has said at once of the credentials in a head, in their order. It is carried to
 /// where the store is awaited, so that nothing is asked twice.
-#[derive(Debug, Default)]
-pub(crate) struct Answers([Option<Known>; MAX_PER_REQUEST]);
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Answers([Option<Said>; MAX_PER_REQUEST]);
+
+/// What the store has said at once of one credential. Small, because it is carried.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Said {
+    /// It is this one of the accounts that have been found at once.
+    Account(u8),
+    Unknown,
+    /// It has to be awaited.
+    Await(Rest),
+}
 
 impl Answers {
     pub(super) const fn none() -> Self {
-        Self([const { None }; MAX_PER_REQUEST])
+        Self([None; MAX_PER_REQUEST])
     }
 
-    pub(super) fn keep(&mut self, turn: usize, answer: &Known) {
+    pub(super) fn keep(&mut self, turn: usize, said: Said) {
         if let Some(place) = self.0.get_mut(turn) {
-            *place = Some(answer.clone());
+            *place = Some(said);
         }
     }
 
-    pub(super) fn take(&mut self, turn: usize) -> Option<Known> {
-        self.0.get_mut(turn)?.take()
+    pub(super) fn of(self, turn: usize) -> Option<Said> {
+        self.0.get(turn).copied().flatten()
     }
 }
 
@@ -70,15 +80,16 @@ impl<S: AccountStateStore> Shared<S> {
             .map_err(|_| Failure::Panicked)
     }
 
-    /// Whose the claim is, and in which state that account is, before `deadline`. `known` is what
-    /// the store has said of it already.
+    /// Whose the claim is, and in which state that account is, before `deadline`. `rest` is what
+    /// the store has left open when it was asked at once, if it was.
     pub(super) fn account_before(
         &self,
         deadline: Instant,
         claim: Claim<'_>,
-        known: Option<Known>,
+        rest: Option<Rest>,
     ) -> impl Future<Output = Result<Option<Account>, Failure>> + Send {
         before(deadline, async move {
+            let known = rest.map(Known::Await);
             match known.unwrap_or_else(|| ask::at_once(&*self.store, claim, None)) {
                 Known::Account(account) => Ok(Some(account)),
                 Known::Unknown => Ok(None),

@@ -1,16 +1,17 @@
 //! Whatever can be decided without waiting.
 
-use super::{Findings, limits::Failure};
+use super::{
+    Findings,
+    ask::{Answers, Said},
+    limits::Failure,
+};
 use crate::{
     credential::Claim,
     denial::{Denial, DenialCause},
     judge::Verdict,
     request::{
-        class::Class,
-        credentials::HeadCredentials,
-        endpoint::{CountedTokens, Naming},
-        few::TooMany,
-        head::Head,
+        class::Class, credentials::HeadCredentials, endpoint::CountedTokens, few::TooMany,
+        head::Head, naming::Naming,
     },
     settings::NamedAccountCheck,
     shared::Shared,
@@ -36,9 +37,9 @@ impl<S: AccountStateStore> Shared<S> {
     ) -> AtOnce {
         let peeked = self.peek_all(head.credentials(), CountedTokens::All, glanced, found);
         // The usual case first: nobody is restricted, and no other class would change that.
-        let needs_class =
-            Class::may_be_special(head.method, &head.path) || head.may_name_accounts_unseen();
-        if let (Peeked::Active, false) = (&peeked, needs_class) {
+        let may_be_special =
+            || Class::may_be_special(head.method, &head.path) || head.may_name_accounts_unseen();
+        if matches!(peeked, Peeked::Active) && !may_be_special() {
             return AtOnce::Pass(None);
         }
         let class = Class::of(head.act(), &self.settings.exemptions);
@@ -125,26 +126,31 @@ impl<S: AccountStateStore> Shared<S> {
         };
         let mut glanced = glanced.filter(|_| credentials.is_only());
         let (mut is_active, mut has_to_ask, mut failure) = (true, false, None);
+        let mut answers = Answers::none();
         for (turn, access) in credentials.iter().enumerate() {
             let claim = match tokens {
                 CountedTokens::OfServices => Claim::of_service(access),
                 CountedTokens::All | CountedTokens::None => access.into(),
             };
-            let known = self.peek(claim, glanced.take());
-            if let Ok(known) = &known {
-                found.answers.keep(turn, known);
-            }
-            match known {
+            let said = match self.peek(claim, glanced.take()) {
                 Ok(Known::Account(account)) => {
                     is_active &= account.state().is_active();
                     // There are no more accounts than credentials.
-                    found.accounts.push(account).unwrap_or_default();
+                    Said::Account(found.accounts.place(account).unwrap_or_default())
                 }
-                Ok(Known::Unknown) => {}
-                Ok(Known::Await(_)) => has_to_ask = true,
-                Err(failed) => failure = Some(failed),
-            }
+                Ok(Known::Unknown) => Said::Unknown,
+                Ok(Known::Await(rest)) => {
+                    has_to_ask = true;
+                    Said::Await(rest)
+                }
+                Err(failed) => {
+                    failure = Some(failed);
+                    continue;
+                }
+            };
+            answers.keep(turn, said);
         }
+        found.answers = has_to_ask.then_some(answers);
         match is_active && !has_to_ask && failure.is_none() {
             true => Peeked::Active,
             false => Peeked::Other {

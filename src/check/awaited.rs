@@ -7,7 +7,8 @@ use http_body::Body;
 use tokio::time::Instant;
 
 use super::{
-    Answers, Findings, Watch,
+    Findings, Watch,
+    ask::{Answers, Said},
     body::{Held, is_form},
     limits::{Failure, deadline},
 };
@@ -19,10 +20,11 @@ use crate::{
     judge::Verdict,
     request::{
         class::Class,
-        endpoint::{CountedTokens, Naming, NamingEndpoint},
+        endpoint::CountedTokens,
         few::Few,
         head::Head,
         named_account,
+        naming::{Naming, NamingEndpoint},
     },
     shared::Shared,
     store::AccountStateStore,
@@ -34,7 +36,7 @@ pub(crate) type Awaited<B> = Result<(Request<B>, Option<Watch>), Denial>;
 
 /// Finds out whether a request of this class passes, and gives it back if it does, as `hand_on`
 /// has changed it. `announcements` were counted before the store was asked for anything, and
-/// `answers` are what it has said at once.
+/// `found` is what it has said at once.
 ///
 /// One block, and what it is about lent to all others: an `async` function that is handed the
 /// request would hold it twice.
@@ -42,7 +44,7 @@ pub(crate) fn check_awaited<S, B, M, F>(
     shared: Arc<Shared<S>>,
     request: Request<B>,
     class: Class,
-    answers: Answers,
+    mut found: Findings,
     announcements: u64,
     hand_on: F,
 ) -> impl Future<Output = Awaited<M::Body>> + use<S, B, M, F>
@@ -55,8 +57,6 @@ where
     let (parts, body) = request.into_parts();
     let mut body = Held::Untouched(body);
     async move {
-        let mut found = Findings::new();
-        found.answers = answers;
         let watched = {
             let head = Head::of_parts(&parts, &shared.settings.path);
             let checked = shared.check(class, &head, &parts, &mut body, &mut found);
@@ -90,7 +90,14 @@ impl<S: AccountStateStore> Shared<S> {
         found: &mut Findings,
     ) -> Result<(), Denial> {
         if class.tokens != CountedTokens::None {
-            let failure = self.ask_head(class, head, found).await?;
+            let failure = match found.answers.take() {
+                Some(answers) => {
+                    // What failed at once is asked again.
+                    found.failure = None;
+                    self.ask_head(class, head, answers, found).await?
+                }
+                None => None,
+            };
             // Those that are known to be restricted are refused, whatever became of the others.
             let needs_more = self.judge_all(class, head, found)?;
             if let Some(failure) = failure {
@@ -109,12 +116,13 @@ impl<S: AccountStateStore> Shared<S> {
         }
     }
 
-    /// Asks for every account that the head has a credential of. Says why one of them could not be
-    /// asked for, if so.
+    /// Asks for what `answers` leave open of the accounts that the head has a credential of. Says
+    /// why one of them could not be asked for, if so.
     async fn ask_head(
         &self,
         class: Class,
         head: &Head<'_>,
+        answers: Answers,
         found: &mut Findings,
     ) -> Result<Option<Failure>, Denial> {
         let Ok(credentials) = head.credentials_for(class) else {
@@ -129,8 +137,7 @@ impl<S: AccountStateStore> Shared<S> {
                     CountedTokens::All | CountedTokens::None => Claim::from(access),
                 })
         };
-        let mut answers = std::mem::take(&mut found.answers);
-        let asked = self.ask_all(claim, &mut answers, &mut found.accounts).await;
+        let asked = self.ask_all(claim, answers, &mut found.accounts).await;
         found.waited(asked.time);
         Ok(asked.failure)
     }
@@ -181,9 +188,7 @@ impl<S: AccountStateStore> Shared<S> {
             let named = named.iter().nth(turn);
             named.map(|named| Claim::from(named.credential()))
         };
-        let asked = self
-            .ask_all(claim, &mut Answers::none(), &mut accounts)
-            .await;
+        let asked = self.ask_all(claim, Answers::none(), &mut accounts).await;
         found.waited(asked.time);
         let mut failure = asked.failure;
         for account in &accounts {
@@ -206,8 +211,9 @@ impl<S: AccountStateStore> Shared<S> {
         }
     }
 
-    /// Puts into `accounts` those of all the credentials that have an owner, within the time
-    /// limit; and says whether some of them could not be asked for.
+    /// Puts into `accounts`, where those are that have been found at once, those of all the
+    /// credentials that have an owner, in their order and within the time limit; and says whether
+    /// some of them could not be asked for.
     ///
     /// Each is asked for on its own, so that nobody can keep the store from answering for one by
     /// sending another that it fails on. They are read off one after the other and not kept
@@ -215,21 +221,36 @@ impl<S: AccountStateStore> Shared<S> {
     async fn ask_all<'c>(
         &self,
         claim: impl Fn(usize) -> Option<Claim<'c>>,
-        answers: &mut Answers,
+        answers: Answers,
         accounts: &mut Few<Account>,
     ) -> Asked {
         let started = Instant::now();
         let deadline = deadline(started, self.settings.store_timeout);
-        let (mut turn, mut failure) = (0, None);
-        while let Some(claim) = claim(turn) {
-            let known = answers.take(turn);
-            match self.account_before(deadline, claim, known).await {
+        // Boxed, because it is rare that there are any.
+        let at_once = match accounts.is_empty() {
+            true => None,
+            false => Some(Box::new(std::mem::replace(accounts, Few::new()))),
+        };
+        let mut failure = None;
+        for turn in 0.. {
+            let Some(claim) = claim(turn) else { break };
+            let rest = match answers.of(turn) {
+                None => None,
+                Some(Said::Await(rest)) => Some(rest),
+                Some(Said::Unknown) => continue,
+                Some(Said::Account(place)) => {
+                    if let Some(account) = at_once.as_ref().and_then(|found| found.at(place)) {
+                        accounts.push(account.clone()).unwrap_or_default();
+                    }
+                    continue;
+                }
+            };
+            match self.account_before(deadline, claim, rest).await {
                 // There are no more accounts than credentials.
                 Ok(Some(account)) => accounts.push(account).unwrap_or_default(),
                 Ok(None) => {}
                 Err(failed) => failure = Some(failed),
             }
-            turn += 1;
         }
         Asked {
             failure,

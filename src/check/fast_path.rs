@@ -7,7 +7,7 @@ use http::{HeaderMap, Method, Request, header::AUTHORIZATION};
 
 use super::ask::FastPath;
 use crate::{
-    request::{credentials, endpoint, long_poll},
+    request::{credentials, long_poll, naming},
     shared::Shared,
     store::AccountStateStore,
 };
@@ -59,7 +59,7 @@ impl<S: AccountStateStore> Shared<S> {
     #[inline(never)]
     fn may_name_accounts<B>(&self, request: &Request<B>) -> bool {
         // Its path may be quite another one than the URI's.
-        self.settings.path.is_another() || endpoint::may_name_accounts(request.uri().path())
+        self.settings.path.is_another() || naming::may_name_accounts(request.uri().path())
     }
 }
 

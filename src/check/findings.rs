@@ -23,8 +23,9 @@ pub(crate) struct Findings {
     pub(crate) lookup_time: Option<Duration>,
     /// Why the store gave no answer.
     pub(crate) failure: Option<Failure>,
-    /// What the store has said at once.
-    pub(crate) answers: Answers,
+    /// What the store has said at once, where it has to be asked for more. Else the accounts are
+    /// all there.
+    pub(super) answers: Option<Answers>,
 }
 
 impl Findings {
@@ -34,7 +35,7 @@ impl Findings {
             hands_on_guard: false,
             lookup_time: None,
             failure: None,
-            answers: Answers::none(),
+            answers: None,
         }
     }
 

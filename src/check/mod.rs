@@ -5,6 +5,7 @@
 //! - [`at_once`]: whatever else can be decided without waiting.
 //! - [`awaited`]: the store has to be asked, or a body read.
 //! - [`watch`]: a long poll passes, and its account is restricted while it waits.
+//! - [`logout`]: a logout that succeeds is told to the store.
 //! - [`own_code`]: the server's own code asks, through the guard.
 //! - [`closer`]: a suspension depends on the body, or on who has sent an event.
 //! - [`ask`]: the questions to the store, each in one place.
@@ -20,15 +21,17 @@ mod closer;
 mod fast_path;
 mod findings;
 mod limits;
+mod logout;
 mod own_code;
 mod report;
 mod together;
 mod watch;
 
-pub(crate) use ask::{Answers, FastPath};
+pub(crate) use ask::FastPath;
 pub(crate) use at_once::AtOnce;
 pub(crate) use awaited::{Awaited, check_awaited};
 pub(crate) use findings::Findings;
 #[cfg(feature = "moderation")]
 pub(crate) use limits::within_limits;
+pub(crate) use logout::EndedSessions;
 pub(crate) use watch::Watch;

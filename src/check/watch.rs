@@ -6,7 +6,7 @@ use std::{
     hash::{BuildHasher as _, RandomState},
     pin::Pin,
     sync::Arc,
-    task::Poll,
+    task::{Context, Poll},
     time::{Duration, Instant},
 };
 
@@ -26,15 +26,74 @@ use crate::{
 #[cfg(all(test, shuttle))]
 mod model;
 
-/// Ready when the account of a waiting request has been restricted.
-pub(crate) type Watch = Pin<Box<dyn Future<Output = Denial> + Send>>;
+/// Ends a waiting request whose account has been restricted.
+///
+/// Nothing is subscribed to before the inner service has to wait, because most long polls are
+/// answered at once.
+pub(crate) enum Watch {
+    NotBegun(Option<NotBegun>),
+    Begun(Pin<Box<dyn Future<Output = Denial> + Send>>),
+}
+
+impl Watch {
+    /// Ready when the account has been restricted, as far as that is known without waiting for it.
+    pub(crate) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Denial> {
+        match self {
+            Self::Begun(watch) => watch.as_mut().poll(context),
+            Self::NotBegun(Some(watch)) if watch.has_missed_news() => self.begin(context),
+            Self::NotBegun(_) => Poll::Pending,
+        }
+    }
+
+    /// The same for a request that has to wait: from now on the news wake it.
+    pub(crate) fn begin(&mut self, context: &mut Context<'_>) -> Poll<Denial> {
+        let Self::NotBegun(watch) = self else {
+            return Poll::Pending;
+        };
+        let Some(watch) = watch.take() else {
+            return Poll::Pending;
+        };
+        let mut watch = watch.begin();
+        let poll = watch.as_mut().poll(context);
+        *self = Self::Begun(watch);
+        poll
+    }
+}
+
+pub(crate) struct NotBegun {
+    shared: Arc<dyn Watches>,
+    request: ToBeWatched,
+    users: Users,
+}
+
+impl NotBegun {
+    fn has_missed_news(&self) -> bool {
+        self.shared.announcements() != self.request.announcements
+    }
+
+    fn begin(self) -> Pin<Box<dyn Future<Output = Denial> + Send>> {
+        self.shared.watch(self.request, self.users)
+    }
+}
+
+/// A [`Shared`], whatever its store is.
+trait Watches: Send + Sync {
+    fn announcements(&self) -> u64;
+
+    fn watch(
+        self: Arc<Self>,
+        request: ToBeWatched,
+        users: Users,
+    ) -> Pin<Box<dyn Future<Output = Denial> + Send>>;
+}
 
 /// How long a store that cannot say whether an account is restricted is left in peace. The request
 /// goes on waiting meanwhile. At most; many fail at the same moment.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// How often a request asks for itself while the news are not [believed](Changes::is_believed), at
-/// most. Spread over half of it, because many lose the news at the same moment.
+/// How often a request asks for itself while announcements are not
+/// [believed](Changes::is_believed), at most. Spread over half of it, because many stop believing at
+/// the same moment.
 const UNPROVED: Duration = Duration::from_secs(10);
 
 /// A long poll as it came: what it is judged by when its account changes.
@@ -84,45 +143,17 @@ impl<S: AccountStateStore> Shared<S> {
         request: ToBeWatched,
         accounts: Few<Account>,
     ) -> Option<Watch> {
-        if accounts.is_empty() {
-            return None;
-        }
-        let shared = Arc::clone(self);
-        Some(Box::pin(async move {
-            let Some(mut watched) = Watched::subscribe(&shared.changes, accounts) else {
-                return std::future::pending().await;
-            };
-            let mut may_have_changed = shared.changes.announcements() != request.announcements;
-            let mut limit = None;
-            loop {
-                if may_have_changed {
-                    match Box::pin(shared.first_refused(&request, &watched)).await {
-                        Ok(None) => limit = None,
-                        Ok(Some(denial)) => {
-                            shared.ended(&denial, request.act());
-                            return denial;
-                        }
-                        Err(_) => limit = Some(spread(RETRY)),
-                    }
-                }
-                let wait = limit.or_else(|| left_to_believe(&shared.changes));
-                let changed = watched.any_changed();
-                may_have_changed = match wait {
-                    None => {
-                        changed.await;
-                        true
-                    }
-                    // Boxed: a timer is large, and only a failing store and news from outside this
-                    // process need one.
-                    Some(wait) => {
-                        let changed = Box::pin(tokio::time::timeout(wait, changed));
-                        let has_changed = changed.await.is_ok();
-                        // A younger proof has come while this waited for the last one's end.
-                        has_changed || limit.is_some() || !shared.changes.is_believed()
-                    }
-                };
-            }
-        }))
+        let mut users = accounts.into_iter().map(|account| account.user);
+        let users = Users {
+            first: users.next()?,
+            others: users.collect(),
+        };
+        let shared = Arc::clone(self) as _;
+        Some(Watch::NotBegun(Some(NotBegun {
+            shared,
+            request,
+            users,
+        })))
     }
 
     /// Asks the judge again, as if the request came now: for each account, whatever became of the
@@ -149,6 +180,52 @@ impl<S: AccountStateStore> Shared<S> {
             }
         }
         failure.map_or(Ok(None), Err)
+    }
+}
+
+impl<S: AccountStateStore> Watches for Shared<S> {
+    fn announcements(&self) -> u64 {
+        self.changes.announcements()
+    }
+
+    fn watch(
+        self: Arc<Self>,
+        request: ToBeWatched,
+        users: Users,
+    ) -> Pin<Box<dyn Future<Output = Denial> + Send>> {
+        Box::pin(async move {
+            let mut watched = Watched::subscribe(&self.changes, users);
+            let mut may_have_changed = self.changes.announcements() != request.announcements;
+            let mut limit = None;
+            loop {
+                if may_have_changed {
+                    match Box::pin(self.first_refused(&request, &watched)).await {
+                        Ok(None) => limit = None,
+                        Ok(Some(denial)) => {
+                            self.ended(&denial, request.act());
+                            return denial;
+                        }
+                        Err(_) => limit = Some(spread(RETRY)),
+                    }
+                }
+                let wait = limit.or_else(|| left_to_believe(&self.changes));
+                let changed = watched.any_changed();
+                may_have_changed = match wait {
+                    None => {
+                        changed.await;
+                        true
+                    }
+                    // Boxed: a timer is large, and only a failing store and news from outside this
+                    // process need one.
+                    Some(wait) => {
+                        let changed = Box::pin(tokio::time::timeout(wait, changed));
+                        let has_changed = changed.await.is_ok();
+                        // A younger proof has come while this waited for the last one's end.
+                        has_changed || limit.is_some() || !self.changes.is_believed()
+                    }
+                };
+            }
+        })
     }
 }
 
@@ -187,21 +264,27 @@ fn kept(path: &str) -> Cow<'static, str> {
 }
 
 /// The accounts of one request; nearly always one.
+struct Users {
+    first: UserId,
+    others: Vec<UserId>,
+}
+
+/// The same, and what tells of their changes.
 struct Watched {
     first: (UserId, Subscription),
     others: Vec<(UserId, Subscription)>,
 }
 
 impl Watched {
-    fn subscribe(changes: &Changes, accounts: Few<Account>) -> Option<Self> {
-        let mut subscribed = accounts.into_iter().map(|account| {
-            let subscription = changes.subscribe(&account.user);
-            (account.user, subscription)
-        });
-        Some(Self {
-            first: subscribed.next()?,
-            others: subscribed.collect(),
-        })
+    fn subscribe(changes: &Changes, users: Users) -> Self {
+        let subscribed = |user: UserId| {
+            let subscription = changes.subscribe(&user);
+            (user, subscription)
+        };
+        Self {
+            first: subscribed(users.first),
+            others: users.others.into_iter().map(subscribed).collect(),
+        }
     }
 
     fn users(&self) -> impl Iterator<Item = &UserId> {
@@ -240,12 +323,13 @@ mod tests {
 
     use http::Request;
 
+    use super::Watch;
     use crate::{
         account::{Account, AccountState},
         check::Findings,
         request::{class::Class, few::Few, head::Head},
         shared::Shared,
-        store::MemoryStore,
+        store::memory::MemoryStore,
     };
 
     /// What a waiting request costs beside its future, which there may be a hundred thousand of.
@@ -262,7 +346,12 @@ mod tests {
         )]);
         let watched = shared.to_be_watched(class, &head, 0, &found).unwrap();
         let watch = shared.watch(watched, found.accounts).unwrap();
-        let size = size_of_val(&*watch);
+        let size = size_of_val(&watch);
+        assert!(size <= 128, "{size} bytes before it waits");
+        let Watch::NotBegun(Some(watch)) = watch else {
+            panic!("nothing has begun");
+        };
+        let size = size_of_val(&*watch.begin());
         assert!(size <= 400, "{size} bytes");
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{
     Promise,
-    records::{Run, rounded},
+    record_run::{Run, change, rounded},
     samples::end_in,
     wait,
 };
@@ -22,7 +22,7 @@ async fn kinds<R: RestrictionStore>(run: &mut Run<'_, R>) {
     let user = run.names.user("concurrent-kinds");
     run.touched.insert(user.clone());
     for _ in 0..8 {
-        let (store, user, change) = (run.store, &user, &super::records::change());
+        let (store, user, change) = (run.store, &user, &change());
         let set = wait::all(
             RestrictionKind::ALL
                 .iter()

@@ -2,7 +2,7 @@
 
 use super::{
     Fixture, Promise,
-    accounts::{Run, access},
+    account_run::{Run, access},
     wait,
 };
 use crate::credential::{Credential, LoginToken, ThirdParty};
@@ -13,6 +13,7 @@ pub(super) async fn check<F: Fixture>(run: &mut Run<'_, F>) {
     expired(run).await;
     login_names(run).await;
     emails(run).await;
+    login_types(run).await;
     nothing_is_consumed(run).await;
     events(run).await;
 }
@@ -146,6 +147,40 @@ async fn emails<F: Fixture>(run: &mut Run<'_, F>) {
         let question = "whose an e-mail address is";
         run.findings
             .same(promise, question, &owner.as_ref(), &Some(&user));
+    }
+}
+
+async fn login_types<F: Fixture>(run: &mut Run<'_, F>) {
+    let promise = Promise::LoginTypeIsHeeded;
+    let (user, other) = (run.names.user("typed"), run.names.user("other-type"));
+    run.token_of(promise, &user).await;
+    run.token_of(promise, &other).await;
+    let (login_type, token) = match wait::answer(run.fixture.other_login_token(&user)).await {
+        Ok(Some(made)) => made,
+        Ok(None) => {
+            let why = "`other_login_token` says that there is none";
+            return run.findings.skip("login types with a token", why);
+        }
+        Err(error) => {
+            let detail = format!("making a login token of another type: {error}");
+            return run.findings.add(promise, detail);
+        }
+    };
+    let mut expected = vec![(login_type, user)];
+    // The same text, which servers that sign their tokens need not take.
+    let made = run.fixture.insert_login_token(&token, &other);
+    if let Ok(true) = wait::answer(made).await {
+        expected.push(("m.login.token".to_owned(), other));
+    }
+    for (login_type, user) in expected {
+        let what = format!("a login token of the type {login_type:?}");
+        let login = LoginToken::new(token.as_str(), Some(login_type.as_str()));
+        let credential = Credential::LoginToken(login);
+        if let Some(owner) = run.owner(promise, &what, credential).await {
+            let question = format!("whose {what} is");
+            run.findings
+                .same(promise, question, &owner.as_ref(), &Some(&user));
+        }
     }
 }
 

@@ -99,6 +99,17 @@ pub trait Fixture: Sync {
         async { Ok(false) }
     }
 
+    /// Makes a token by which `user` logs in with another type than `m.login.token`, such as a JSON
+    /// Web Token, and gives the type and the token; or nothing where the server has no such type, as
+    /// the default does. It may be made an `m.login.token` of another user after that.
+    fn other_login_token(
+        &self,
+        user: &UserId,
+    ) -> impl Future<Output = Result<Option<(String, String)>, StoreError>> + Send {
+        let _ = user;
+        async { Ok(None) }
+    }
+
     /// How many tokens of all kinds the server has on record, or nothing where it cannot tell, as
     /// the default says. A look-up must not add one.
     fn count_tokens(&self) -> impl Future<Output = Result<Option<usize>, StoreError>> + Send {

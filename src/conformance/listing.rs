@@ -2,7 +2,7 @@
 
 use super::{
     Promise,
-    records::{Run, state_of},
+    record_run::{Run, state_of},
     wait,
 };
 use crate::{
@@ -118,7 +118,7 @@ async fn behind_a_stranger<R: RestrictionStore>(run: &mut Run<'_, R>, users: &[U
         let expected = users
             .iter()
             .find(|user| user.as_bytes() > stranger.as_bytes());
-        // Others may stand in between.
+        // Others may be in between.
         let is_right = match (first, expected) {
             (Some(first), Some(expected)) => {
                 first.as_bytes() > stranger.as_bytes() && first.as_bytes() <= expected.as_bytes()

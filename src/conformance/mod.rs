@@ -42,11 +42,13 @@
 //! [`AccountStateStore`]: crate::AccountStateStore
 //! [`RestrictionStore`]: crate::RestrictionStore
 
+mod account_run;
 mod accounts;
 mod concurrent;
 mod credentials;
 mod fixture;
 mod listing;
+mod record_run;
 mod records;
 mod report;
 mod samples;

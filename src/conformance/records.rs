@@ -1,16 +1,17 @@
 //! The checks of a [`RestrictionStore`].
 
-use std::{collections::BTreeSet, time::SystemTime};
+use std::time::SystemTime;
 
 use super::{
-    Passed, Promise, Report, concurrent, listing,
-    report::Findings,
-    samples::{Names, REASONS, end_in, to_millis},
+    concurrent, listing,
+    record_run::Run,
+    report::{Passed, Promise, Report},
+    samples::{REASONS, end_in},
     wait,
 };
 use crate::{
-    account::{AccountState, Restriction, RestrictionKind, UserId},
-    store::{ChangeRecord, Channel, RestrictionRecord, RestrictionStore},
+    account::{Restriction, RestrictionKind},
+    store::{RestrictionRecord, RestrictionStore},
 };
 
 /// Checks the promises of a [`RestrictionStore`].
@@ -21,12 +22,7 @@ use crate::{
 ///
 /// With every promise that was found broken.
 pub async fn check_restrictions<R: RestrictionStore>(store: &R) -> Result<Passed, Report> {
-    let mut run = Run {
-        store,
-        names: Names::new(),
-        findings: Findings::default(),
-        touched: BTreeSet::new(),
-    };
+    let mut run = Run::new(store);
     Box::pin(unknown(&mut run)).await;
     Box::pin(records(&mut run)).await;
     Box::pin(independence(&mut run)).await;
@@ -42,143 +38,6 @@ pub async fn check_restrictions<R: RestrictionStore>(store: &R) -> Result<Passed
         }
     }
     run.findings.into_result()
-}
-
-pub(super) struct Run<'a, R> {
-    pub(super) store: &'a R,
-    pub(super) names: Names,
-    pub(super) findings: Findings,
-    pub(super) touched: BTreeSet<UserId>,
-}
-
-impl<R: RestrictionStore> Run<'_, R> {
-    pub(super) async fn restrict(
-        &mut self,
-        promise: Promise,
-        user: &UserId,
-        record: impl Into<RestrictionRecord>,
-    ) -> bool {
-        self.touched.insert(user.clone());
-        let record = record.into();
-        let restricted = self.store.set_restriction(user, record.clone());
-        if let Err(error) = wait::answer(restricted).await {
-            let detail = format!("restricting {user:?} with {record:?}: {error}");
-            self.findings.add(promise, detail);
-            return false;
-        }
-        true
-    }
-
-    pub(super) async fn lift(
-        &mut self,
-        promise: Promise,
-        user: &UserId,
-        kind: RestrictionKind,
-    ) -> Option<bool> {
-        match wait::answer(self.store.lift_restriction(user, kind, &change())).await {
-            Ok(lifted) => Some(lifted),
-            Err(error) => {
-                let detail = format!("lifting {kind} of {user:?}: {error}");
-                self.findings.add(promise, detail);
-                None
-            }
-        }
-    }
-
-    /// The kinds of restriction that `user` is under, by every way to ask.
-    pub(super) async fn expect_kinds(
-        &mut self,
-        promise: Promise,
-        user: &UserId,
-        expected: &[RestrictionKind],
-    ) {
-        let state = match wait::answer(self.store.state_of(user)).await {
-            Ok(state) => state,
-            Err(error) => {
-                let detail = format!("the state of {user:?}: {error}");
-                return self.findings.add(promise, detail);
-            }
-        };
-        let kinds: Vec<_> = state.restrictions().map(Restriction::kind).collect();
-        let question = format!("the restrictions of {user:?}");
-        self.findings
-            .same(promise, question, &kinds.as_slice(), &expected);
-        if let Some(peeked) = self.store.peek_state_of(user) {
-            let question = format!("`peek_state` of {user:?}");
-            self.findings
-                .same(Promise::PeekAgrees, question, &peeked, &state);
-        }
-        for &kind in RestrictionKind::ALL {
-            let on_record = self.record(promise, user, kind).await;
-            if let Some(on_record) = on_record {
-                let question = format!("whether {kind} of {user:?} is on record");
-                let expected = expected.contains(&kind);
-                self.findings
-                    .same(promise, question, &on_record.is_some(), &expected);
-            }
-        }
-    }
-
-    async fn record(
-        &mut self,
-        promise: Promise,
-        user: &UserId,
-        kind: RestrictionKind,
-    ) -> Option<Option<RestrictionRecord>> {
-        match wait::answer(self.store.record(user, kind)).await {
-            Ok(record) => Some(record),
-            Err(error) => {
-                let detail = format!("the record of {user:?}, {kind}: {error}");
-                self.findings.add(promise, detail);
-                None
-            }
-        }
-    }
-
-    /// Sets the record, and compares what the state and the record say of it.
-    async fn round_trip(&mut self, promise: Promise, user: &UserId, record: RestrictionRecord) {
-        let kind = record.kind();
-        if !self.restrict(promise, user, record.clone()).await {
-            return;
-        }
-        if let Some(answered) = self.record(promise, user, kind).await {
-            let question = format!("the record of {user:?}, {kind}");
-            self.findings.same(
-                promise,
-                question,
-                &answered.as_ref().map(rounded),
-                &Some(rounded(&record)),
-            );
-        }
-        match wait::answer(self.store.state_of(user)).await {
-            Ok(state) => {
-                let question = format!("the restriction of {user:?}, {kind}");
-                let answered = state.restriction(kind).cloned().map(rounded_end);
-                let expected = Some(rounded_end(record.restriction().clone()));
-                self.findings.same(promise, question, &answered, &expected);
-            }
-            Err(error) => self
-                .findings
-                .add(promise, format!("the state of {user:?}: {error}")),
-        }
-    }
-}
-
-/// What a store need not keep, the part of a time below a millisecond, is left out.
-pub(super) fn rounded(record: &RestrictionRecord) -> RestrictionRecord {
-    let rounded = RestrictionRecord::new(rounded_end(record.restriction().clone()))
-        .with_set_at(to_millis(record.set_at()));
-    match record.set_by() {
-        Some(user) => rounded.with_set_by(user.clone()),
-        None => rounded,
-    }
-}
-
-fn rounded_end(restriction: Restriction) -> Restriction {
-    match restriction.until() {
-        Some(until) => restriction.with_until(to_millis(until)),
-        None => restriction,
-    }
 }
 
 async fn unknown<R: RestrictionStore>(run: &mut Run<'_, R>) {
@@ -336,17 +195,4 @@ async fn announcements<R: RestrictionStore>(run: &mut Run<'_, R>) {
             run.findings.add(promise, detail);
         }
     }
-}
-
-/// By whom the kit changes restrictions.
-pub(super) fn change() -> ChangeRecord {
-    ChangeRecord::through(Channel::new("conformance"))
-}
-
-/// The state that a listed account's records amount to.
-pub(super) fn state_of(records: &[RestrictionRecord]) -> AccountState {
-    records
-        .iter()
-        .map(|record| record.restriction().clone())
-        .collect()
 }

@@ -49,6 +49,8 @@ promises! {
     AssertionIsHeeded = "an assertion counts beside a service's token only",
     /// What may be written into the user field of a login leads to the account.
     LoginNameFindsItsOwner = "a login name finds its owner",
+    /// A login token is read by the login type that it comes with: under another it is another's.
+    LoginTypeIsHeeded = "a login token is read by its login type",
     /// An event leads to its sender.
     EventFindsItsSender = "an event finds its sender",
     /// A state that has been set is what every look-up shows that begins then.
@@ -140,7 +142,7 @@ impl fmt::Display for Passed {
 }
 
 /// The broken promises of a store: the error of the checks. Its `Debug` output, which `unwrap`
-/// shows, is a line or two for each.
+/// shows, is a line or two for each, and fits on a screen.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Report(Vec<Violation>);
 
@@ -153,8 +155,11 @@ impl Report {
     }
 }
 
-/// How many details of one promise are shown, and how long each may be.
-const SHOWN: usize = 2;
+/// How many lines and characters a report has, but for the names of more broken promises than that.
+const LINES: usize = 18;
+const CHARACTERS: usize = 2400;
+
+/// How long a detail is at most.
 const LENGTH: usize = 240;
 
 /// The promises in their order, each with its first details: what fits on a screen. All of them are
@@ -172,20 +177,28 @@ impl fmt::Display for Report {
             "promises"
         };
         write!(f, "{} broken {promises}:", broken.len())?;
-        for (promise, found) in broken {
-            for violation in found.iter().take(SHOWN) {
-                write!(f, "\n- {promise}: {}", shortened(&violation.detail))?;
+        // Two details of each where there is room.
+        let details = if broken.len() * 3 <= LINES { 2 } else { 1 };
+        let length = (CHARACTERS / LINES.min(broken.len().max(1) * details)).min(LENGTH);
+        let (shown, others) = broken.split_at(broken.len().min(LINES));
+        for (promise, found) in shown {
+            for violation in found.iter().take(details) {
+                write!(f, "\n- {promise}: {}", shortened(&violation.detail, length))?;
             }
-            if found.len() > SHOWN {
-                write!(f, "\n  … and {} more of this", found.len() - SHOWN)?;
+            if found.len() > details {
+                write!(f, " … and {} more of this", found.len() - details)?;
             }
+        }
+        for (index, (promise, _)) in others.iter().enumerate() {
+            let before = if index == 0 { "\n- and also: " } else { "; " };
+            write!(f, "{before}{promise}")?;
         }
         Ok(())
     }
 }
 
-fn shortened(detail: &str) -> String {
-    match detail.char_indices().nth(LENGTH) {
+fn shortened(detail: &str, length: usize) -> String {
+    match detail.char_indices().nth(length) {
         Some((end, _)) => format!("{}…", &detail[..end]),
         None => detail.to_owned(),
     }

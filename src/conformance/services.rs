@@ -2,7 +2,7 @@
 
 use super::{
     Fixture, Promise,
-    accounts::{Run, access},
+    account_run::{Run, access},
     wait,
 };
 use crate::{

@@ -4,7 +4,7 @@ use std::{future::poll_fn, pin::pin, task::Poll, time::SystemTime};
 
 use super::{
     Fixture, Promise,
-    accounts::{Run, access},
+    account_run::{Run, access},
     samples::{REASONS, end_in},
     wait,
 };

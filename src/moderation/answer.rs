@@ -5,14 +5,17 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, header::ALLOW, re
 use http_body::Body;
 
 use super::{
-    AccountDirectory, Refusal,
+    Refusal,
     body::wanted,
+    directory::AccountDirectory,
     endpoint::{Kind, Target},
     shared::Shared,
 };
 use crate::{
     body::{ReadError, is_encoded, read},
-    denial::{RETRY_AFTER_STORE_FAILURE, insert_cors_headers, insert_retry_after, json_response},
+    denial::headers::{
+        RETRY_AFTER_STORE_FAILURE, insert_cors_headers, insert_retry_after, json_response,
+    },
     settings::Common,
     store::RestrictionStore,
 };
@@ -48,7 +51,7 @@ impl<D: AccountDirectory, R: RestrictionStore> Shared<D, R> {
         }
     }
 
-    /// Whether the restriction stands in the end. The body is read only for whoever may change
+    /// Whether the restriction is set in the end. The body is read only for whoever may change
     /// something.
     async fn state_after<B: Body>(
         &self,

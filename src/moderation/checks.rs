@@ -5,7 +5,11 @@ use std::{future::Future, time::SystemTime};
 use http::request::Parts;
 
 use super::{
-    AccountDirectory, Authentication, Refusal, answer::Wish, endpoint::Target, shared::Shared,
+    Refusal,
+    answer::Wish,
+    directory::{AccountDirectory, Authentication},
+    endpoint::Target,
+    shared::Shared,
 };
 use crate::{
     account::{Restriction, RestrictionKind, UserId},

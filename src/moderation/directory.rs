@@ -92,7 +92,7 @@ pub trait AccountDirectory: Send + Sync + 'static {
     /// Whether there is an account of that name which has not been deactivated. Asked only on
     /// behalf of an administrator, and only about local users.
     ///
-    /// A deactivation that stands in the [`RestrictionStore`](crate::RestrictionStore) counts
+    /// A deactivation that is in the [`RestrictionStore`](crate::RestrictionStore) counts
     /// without being told here.
     fn exists(&self, user: &UserId) -> impl Future<Output = Result<bool, Self::Error>> + Send;
 }
@@ -111,7 +111,7 @@ pub enum Authentication {
     Expired,
 }
 
-/// Nobody's token is [unknown](Authentication::Unknown).
+/// A token without an owner is [unknown](Authentication::Unknown).
 impl From<Option<UserId>> for Authentication {
     fn from(user: Option<UserId>) -> Self {
         user.map_or(Self::Unknown, Self::User)

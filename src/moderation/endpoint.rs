@@ -38,7 +38,7 @@ impl Kind {
 
 impl Target {
     /// Reads a raw path: exactly one segment behind an endpoint's own, which is split off before
-    /// it is decoded, for a user id may hold a slash.
+    /// it is decoded, because a user id may hold a slash.
     #[inline]
     pub(super) fn of(path: &str) -> Option<Self> {
         let rest = path.strip_prefix("/_matrix/client/")?;

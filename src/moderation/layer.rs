@@ -4,7 +4,7 @@ use std::{fmt, marker::PhantomData, sync::Arc};
 
 use tower_layer::Layer;
 
-use super::{AccountDirectory, AccountModeration, shared::Shared};
+use super::{directory::AccountDirectory, service::AccountModeration, shared::Shared};
 use crate::{
     body::KeptBodies,
     common::{common_settings, wrapped_bodies},

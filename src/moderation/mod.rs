@@ -9,19 +9,15 @@
 
 mod answer;
 mod body;
-mod capability;
+pub(crate) mod capability;
 mod checks;
-mod directory;
+pub(crate) mod directory;
 mod endpoint;
 mod future;
-mod layer;
+pub(crate) mod layer;
 mod refusal;
-mod service;
+pub(crate) mod service;
 mod shared;
 
-pub use capability::AccountModerationCapability;
-pub use directory::{AccountDirectory, Authentication};
 pub use future::ResponseFuture;
-pub use layer::AccountModerationLayer;
 pub use refusal::Refusal;
-pub use service::AccountModeration;

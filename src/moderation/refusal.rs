@@ -7,7 +7,7 @@ use serde_json::json;
 
 /// Why a request to a moderation endpoint was refused.
 ///
-/// It stands in the extensions of the response that it became, for logs.
+/// It is in the extensions of the response that it became, for logs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Refusal {
@@ -15,7 +15,7 @@ pub enum Refusal {
     MethodNotAllowed,
     /// No access token: 401 `M_MISSING_TOKEN`.
     MissingToken,
-    /// An access token that is nobody's: 401 `M_UNKNOWN_TOKEN`.
+    /// An unknown access token: 401 `M_UNKNOWN_TOKEN`.
     UnknownToken,
     /// An access token that has expired: 401 `M_UNKNOWN_TOKEN` with `soft_logout: true`.
     ExpiredToken,

@@ -11,7 +11,7 @@ use http::{Request, Response};
 use http_body::Body;
 use tower_service::Service;
 
-use super::{AccountDirectory, ResponseFuture, endpoint::Target, shared::Shared};
+use super::{ResponseFuture, directory::AccountDirectory, endpoint::Target, shared::Shared};
 use crate::{
     body::{KeptBodies, RequestBodies, ResponseBodies},
     common::inner_service,

@@ -5,9 +5,10 @@ use http::Method;
 
 use super::{
     act::Act,
-    endpoint::{self, CountedTokens, Naming, NamingEndpoint},
+    endpoint::{self, CountedTokens},
     exemptions::Exemptions,
     long_poll::{self, LongPoll},
+    naming::{self, Naming, NamingEndpoint},
 };
 use crate::{action::Action, credential::Logout};
 
@@ -50,7 +51,7 @@ impl Class {
         Self {
             passes: false,
             tokens: endpoint::counted_tokens(method, path),
-            naming: endpoint::naming(method, path),
+            naming: naming::naming(method, path),
             long_poll: long_poll::long_poll(method, path),
             logout: None,
         }
@@ -78,6 +79,6 @@ impl Class {
     #[inline]
     pub(crate) fn may_be_special(method: &Method, path: &str) -> bool {
         long_poll::may_be_long_poll(path)
-            || (method == Method::POST && endpoint::may_name_accounts(path))
+            || (method == Method::POST && naming::may_name_accounts(path))
     }
 }

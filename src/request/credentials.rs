@@ -3,7 +3,7 @@
 //! Servers differ in which token they take when there are several, and in how they read one. So
 //! all of them count, in every reading that a server is likely to have: whichever the server
 //! behind would pick, a restricted account does not pass with it. A reading that no server shares
-//! costs a look-up of a token that is nobody's.
+//! costs a look-up of an unknown token.
 
 use std::{borrow::Cow, fmt};
 
@@ -23,6 +23,8 @@ mod tests;
 
 /// The access tokens of a request, and the users that it asserts to act for.
 pub(crate) enum HeadCredentials<'a> {
+    /// Neither a header nor anything in the query that could be one.
+    Nothing,
     /// One token in one plain header, and nothing else: nearly every request. Apart from the
     /// others, so that nobody makes room for what is not there.
     Only(&'a [u8]),
@@ -32,8 +34,8 @@ pub(crate) enum HeadCredentials<'a> {
 impl<'a> HeadCredentials<'a> {
     /// Collects all of them, or says that there are too many to look up.
     pub(crate) fn read(headers: &'a HeaderMap, uri: &'a Uri) -> Result<Self, TooMany> {
-        match the_only_token(headers, uri) {
-            Some(token) => Ok(Self::Only(token)),
+        match Self::read_plain(headers, uri) {
+            Some(plain) => Ok(plain),
             None => Collected::read(headers, uri).map(Self::Collected),
         }
     }
@@ -47,9 +49,25 @@ impl<'a> HeadCredentials<'a> {
         Ok(self)
     }
 
+    /// What nobody can misread: no token, or one in one header, as nearly every client writes it,
+    /// and nothing in the query. Whatever else there is takes the long way to the same result.
+    fn read_plain(headers: &'a HeaderMap, uri: &Uri) -> Option<Self> {
+        if uri.query().is_some_and(may_be_in_query) {
+            return None;
+        }
+        let Some(header) = headers.get(AUTHORIZATION) else {
+            return Some(Self::Nothing);
+        };
+        let token = header.as_bytes().strip_prefix(b"Bearer ")?;
+        // Where no header is repeated there are as many names as values.
+        let is_only = headers.len() == headers.keys_len();
+        (is_only && !token.is_empty() && is_in_one_piece(token)).then_some(Self::Only(token))
+    }
+
     /// Every token with every asserted user, and alone where some server may see none.
     pub(crate) fn iter(&self) -> impl Iterator<Item = AccessToken<'_>> {
         let (only, collected) = match self {
+            Self::Nothing => (None, None),
             Self::Only(token) => (Some(AccessToken::new(*token)), None),
             Self::Collected(collected) => (None, Some(collected)),
         };
@@ -66,6 +84,7 @@ impl<'a> HeadCredentials<'a> {
     /// specification spells it. (Servers differ in whether they take a token from the query.)
     pub(crate) fn is_unmistakable(&self) -> bool {
         match self {
+            Self::Nothing => false,
             Self::Only(_) => true,
             Self::Collected(collected) => collected.has_plain_header && collected.tokens.len() == 1,
         }
@@ -146,7 +165,7 @@ impl<'a> Collected<'a> {
     }
 }
 
-/// What separates the pieces of a token: nothing that stands in one, whatever server made it up.
+/// What separates the pieces of a token: nothing that is in one, whatever server made it up.
 fn is_separator(byte: &u8) -> bool {
     !byte.is_ascii_graphic() || matches!(byte, b',' | b';' | b'"')
 }
@@ -158,24 +177,11 @@ fn is_in_one_piece(token: &[u8]) -> bool {
         .fold(false, |found, byte| found | is_separator(byte))
 }
 
-/// The token of a request that nobody can misread: one header, as nearly every client writes it,
-/// and nothing in the query. Whatever else there is takes the long way to the same result.
-fn the_only_token<'a>(headers: &'a HeaderMap, uri: &Uri) -> Option<&'a [u8]> {
-    // Where no header is repeated there are as many names as values.
-    if headers.len() != headers.keys_len() || uri.query().is_some_and(may_be_in_query) {
-        return None;
-    }
-    let token = headers
-        .get(AUTHORIZATION)?
-        .as_bytes()
-        .strip_prefix(b"Bearer ")?;
-    (!token.is_empty() && is_in_one_piece(token)).then_some(token)
-}
-
 /// How many there are, and no token.
 impl fmt::Debug for HeadCredentials<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (tokens, asserted_users) = match self {
+            Self::Nothing => (0, 0),
             Self::Only(_) => (1, 0),
             Self::Collected(found) => (found.tokens.len(), found.asserted_users.len()),
         };

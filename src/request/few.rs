@@ -23,17 +23,27 @@ impl<T: PartialEq> Few<T> {
 
     /// Adds `item` unless it is there already.
     pub(crate) fn push(&mut self, item: T) -> Result<(), TooMany> {
-        for place in &mut self.items {
+        self.place(item).map(|_| ())
+    }
+
+    /// Adds `item` unless it is there already, and says where it is.
+    pub(crate) fn place(&mut self, item: T) -> Result<u8, TooMany> {
+        for (at, place) in (0..).zip(&mut self.items) {
             match place {
-                Some(there) if *there == item => return Ok(()),
+                Some(there) if *there == item => return Ok(at),
                 Some(_) => {}
                 None => {
                     *place = Some(item);
-                    return Ok(());
+                    return Ok(at);
                 }
             }
         }
         Err(TooMany)
+    }
+
+    /// What [`place`](Self::place) has put there.
+    pub(crate) fn at(&self, place: u8) -> Option<&T> {
+        self.items.get(usize::from(place))?.as_ref()
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {

@@ -101,7 +101,7 @@ impl<'b> Json<'b> {
         self.continues(b']')
     }
 
-    /// The next value, as it stands in the body.
+    /// The next value, as it is in the body.
     pub(crate) fn raw(&mut self) -> Result<&'b str, JsonError> {
         self.next_token();
         let start = self.at;
@@ -252,7 +252,7 @@ impl<'b> Json<'b> {
     }
 }
 
-/// A string, as it stands in the body.
+/// A string, as it is in the body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Text<'b> {
     raw: &'b str,

@@ -12,6 +12,7 @@ pub(crate) mod json;
 pub(crate) mod json_key;
 pub(crate) mod long_poll;
 pub(crate) mod named_account;
+pub(crate) mod naming;
 pub(crate) mod path;
 pub(crate) mod request_path;
 pub(crate) mod version;

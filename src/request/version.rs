@@ -1,4 +1,4 @@
-//! The versions that stand in the paths of the Client-Server API.
+//! The versions in the paths of the Client-Server API.
 
 use super::path::segment_is;
 

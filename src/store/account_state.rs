@@ -1,16 +1,17 @@
 //! What the layer asks of a server, as a trait.
 
-use std::future::Future;
+use std::{
+    future::Future,
+    pin::pin,
+    task::{Context, Poll, Waker},
+};
 
-use super::{StoreError, ask};
+use super::{Answer, Peek, StoreError};
 use crate::{
     account::{Account, AccountState, UserId},
     changes::Changes,
     credential::{Credential, Logout, ThirdParty},
 };
-
-/// Whose a credential is: `None` where the store does not know it.
-pub type Answer = Result<Option<UserId>, StoreError>;
 
 /// Answers the two questions of the [layer](crate::AccountStatusLayer): whose is this credential,
 /// and in which state is this account.
@@ -104,7 +105,7 @@ pub type Answer = Result<Option<UserId>, StoreError>;
 /// 5. **A name is folded as the login handler folds it.*** Case, white space, which server name a
 ///    localpart belongs to, the canonical form of an e-mail address or a phone number: if the
 ///    look-up folds otherwise than the handler, the check is dodged by spelling.
-/// 6. **`login_type` says how to read a login token.** The same text may be an `m.login.token` of
+/// 6. **`login_type` says how to read a login token.*** The same text may be an `m.login.token` of
 ///    one account and a JSON Web Token of another.
 /// 7. **Deactivated comes from a flag of its own**, never from a missing password: the users of
 ///    application services, and the system's own, have none either. And a user without a row is
@@ -130,7 +131,7 @@ pub type Answer = Result<Option<UserId>, StoreError>;
 ///
 /// # A store that wraps another
 ///
-/// [`forward!`](crate::forward) passes the rest on, the news of changes included. Where a store adds
+/// [`forward!`](crate::forward) passes the rest on, announcements of changes included. Where a store adds
 /// restrictions of its own to another's, [`Combined`](super::Combined) does that already.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not say whose a credential is and in which state an account is",
@@ -146,8 +147,8 @@ pub trait AccountStateStore: Send + Sync + 'static {
     /// Which application service's token this is: the answer is the service's **own** account, the
     /// one of its `sender_localpart`.
     ///
-    /// It is asked about every token that is no user's, and first about a token that comes with a
-    /// `?user_id=`
+    /// It is asked about every token that is no user's, so that an unknown token costs two look-ups;
+    /// and first about a token that comes with a `?user_id=`
     /// ([identity assertion](https://spec.matrix.org/latest/application-service-api/#identity-assertion)).
     /// The crate makes the assertion itself: where this answers, the asserted user's state counts.
     /// Nobody can assert anything beside a token that this does not know. Look into the
@@ -194,7 +195,13 @@ pub trait AccountStateStore: Send + Sync + 'static {
         async move {
             let mut states = Vec::with_capacity(users.len());
             for user in users {
-                states.push(ask::state(self, user).await);
+                states.push(match self.peek_state(user) {
+                    Some(state) => Ok(state),
+                    None => {
+                        let state = self.state(user).await;
+                        state.map_err(|error| error.with_account(user))
+                    }
+                });
             }
             states
         }
@@ -249,8 +256,8 @@ pub trait AccountStateStore: Send + Sync + 'static {
         async { Ok(None) }
     }
 
-    /// The server has answered a logout with success, so that this access token is no one's any
-    /// more; nor is any other of its owner, after [`Logout::AllSessions`].
+    /// The server has answered a logout with success, so that this access token is unknown from
+    /// now on, and so is any other of its owner, after [`Logout::AllSessions`].
     ///
     /// For stores that remember whose a token is: they forget it. The default does nothing. A
     /// wrapper passes it on, as [`forward!`](crate::forward) does along with `access_token`. It must
@@ -272,7 +279,7 @@ pub trait AccountStateStore: Send + Sync + 'static {
     /// [`Peek::Ask`] otherwise.
     fn peek(&self, credential: Credential<'_>) -> Peek {
         match Self::RESOLVES_AT_ONCE {
-            true => ask::poll_once(self, credential),
+            true => polled(account(self, credential)).map_or(Peek::Ask, Peek::from),
             false => Peek::Ask,
         }
     }
@@ -280,7 +287,7 @@ pub trait AccountStateStore: Send + Sync + 'static {
     /// The state of `user`, answered at once or, with `None`, not at all; as [`peek`](Self::peek).
     fn peek_state(&self, user: &str) -> Option<AccountState> {
         match Self::RESOLVES_AT_ONCE {
-            true => ask::poll_state_once(self, user),
+            true => polled(self.state(user)),
             false => None,
         }
     }
@@ -298,20 +305,57 @@ pub trait AccountStateStore: Send + Sync + 'static {
     }
 }
 
-/// What a store can say at once.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Peek {
-    /// Nothing: the store has to be asked, and awaited.
-    Ask,
-    /// The store does not know the credential.
-    Unknown,
-    /// The credential is this account's, which is in this state.
-    Account(Account),
+/// Whose `credential` is, awaited: a token that is not text is unknown.
+pub(crate) async fn owner<S: AccountStateStore + ?Sized>(
+    store: &S,
+    credential: Credential<'_>,
+) -> Answer {
+    match credential {
+        Credential::AccessToken(token) => match token.expose_str() {
+            Some(token) => store.access_token(token).await,
+            None => Ok(None),
+        },
+        Credential::ApplicationService(token) => match token.expose_str() {
+            Some(token) => store.application_service(token).await,
+            None => Ok(None),
+        },
+        Credential::LoginName(name) => store.login_name(name).await,
+        Credential::ThirdParty(id) => store.third_party(id).await,
+        Credential::LoginToken(login) => match login.token().expose_str() {
+            Some(token) => store.login_token(token, login.login_type()).await,
+            None => Ok(None),
+        },
+        Credential::RefreshToken(token) => match token.expose_str() {
+            Some(token) => store.refresh_token(token).await,
+            None => Ok(None),
+        },
+    }
 }
 
-impl From<Option<Account>> for Peek {
-    fn from(account: Option<Account>) -> Self {
-        account.map_or(Self::Unknown, Self::Account)
+/// Whose `credential` is and in which state that account is, by the awaited methods alone.
+async fn account<S: AccountStateStore + ?Sized>(
+    store: &S,
+    credential: Credential<'_>,
+) -> Result<Option<Account>, StoreError> {
+    if let Credential::AccessToken(token) = credential {
+        return match token.expose_str() {
+            Some(token) => store.access_token_and_state(token).await,
+            None => Ok(None),
+        };
+    }
+    let Some(user) = owner(store, credential).await? else {
+        return Ok(None);
+    };
+    let state = store.state(&user).await?;
+    Ok(Some(Account { user, state }))
+}
+
+/// The answer of a future that is ready when it is polled for the first time. A failure is no
+/// answer: whoever awaits the store is told of it.
+fn polled<T>(future: impl Future<Output = Result<T, StoreError>>) -> Option<T> {
+    let mut context = Context::from_waker(Waker::noop());
+    match pin!(future).poll(&mut context) {
+        Poll::Ready(Ok(answer)) => Some(answer),
+        Poll::Ready(Err(_)) | Poll::Pending => None,
     }
 }

@@ -2,16 +2,10 @@
 //! somebody. The layer, the caches and the conformance kit ask through here, so that there is one
 //! order and one meaning.
 
-use std::{
-    future::Future,
-    pin::pin,
-    task::{Context, Poll, Waker},
-};
-
-use super::{AccountStateStore, Answer, Peek, StoreError};
+use super::{AccountStateStore, Peek, StoreError, account_state::owner};
 use crate::{
     account::{Account, AccountState, UserId},
-    credential::{AccessToken, Claim, Credential, Secret},
+    credential::{AccessToken, Claim, Credential},
 };
 
 /// What is known of a claim without waiting.
@@ -158,62 +152,6 @@ pub(crate) async fn ask<S: AccountStateStore>(
     Ok(Some(Account { user, state }))
 }
 
-/// Whose `credential` is and in which state that account is, awaited.
-pub(crate) async fn account<S: AccountStateStore + ?Sized>(
-    store: &S,
-    credential: Credential<'_>,
-) -> Result<Option<Account>, StoreError> {
-    if let Credential::AccessToken(token) = credential {
-        return match text(token) {
-            Some(token) => store.access_token_and_state(token).await,
-            None => Ok(None),
-        };
-    }
-    match owner(store, credential).await? {
-        Some(user) => account_in_state(store, user).await.map(Some),
-        None => Ok(None),
-    }
-}
-
-/// Whose `credential` is, awaited: a token that is not text is unknown.
-pub(crate) async fn owner<S: AccountStateStore + ?Sized>(
-    store: &S,
-    credential: Credential<'_>,
-) -> Answer {
-    match credential {
-        Credential::AccessToken(token) => match text(token) {
-            Some(token) => store.access_token(token).await,
-            None => Ok(None),
-        },
-        Credential::ApplicationService(token) => match text(token) {
-            Some(token) => store.application_service(token).await,
-            None => Ok(None),
-        },
-        Credential::LoginName(name) => store.login_name(name).await,
-        Credential::ThirdParty(id) => store.third_party(id).await,
-        Credential::LoginToken(login) => match text(login.token()) {
-            Some(token) => store.login_token(token, login.login_type()).await,
-            None => Ok(None),
-        },
-        Credential::RefreshToken(token) => match text(token) {
-            Some(token) => store.refresh_token(token).await,
-            None => Ok(None),
-        },
-    }
-}
-
-fn text(token: Secret<'_>) -> Option<&str> {
-    token.expose_str()
-}
-
-async fn account_in_state<S: AccountStateStore + ?Sized>(
-    store: &S,
-    user: UserId,
-) -> Result<Account, StoreError> {
-    let state = state(store, &user).await?;
-    Ok(Account { user, state })
-}
-
 /// The state of `user`, at once where the store can. A failure names the account.
 pub(crate) async fn state<S: AccountStateStore + ?Sized>(
     store: &S,
@@ -228,37 +166,27 @@ pub(crate) async fn state<S: AccountStateStore + ?Sized>(
     }
 }
 
-/// What a store that resolves at once says of a credential.
-pub(super) fn poll_once<S: AccountStateStore + ?Sized>(
+/// Whose `credential` is and in which state that account is, awaited.
+pub(crate) async fn account<S: AccountStateStore + ?Sized>(
     store: &S,
     credential: Credential<'_>,
-) -> Peek {
-    let answer = polled(async {
-        if let Credential::AccessToken(_) = credential {
-            return account(store, credential).await;
-        }
-        let Some(user) = owner(store, credential).await? else {
-            return Ok(None);
+) -> Result<Option<Account>, StoreError> {
+    if let Credential::AccessToken(token) = credential {
+        return match token.expose_str() {
+            Some(token) => store.access_token_and_state(token).await,
+            None => Ok(None),
         };
-        let state = store.state(&user).await?;
-        Ok(Some(Account { user, state }))
-    });
-    answer.map_or(Peek::Ask, Peek::from)
-}
-
-pub(super) fn poll_state_once<S: AccountStateStore + ?Sized>(
-    store: &S,
-    user: &str,
-) -> Option<AccountState> {
-    polled(store.state(user))
-}
-
-/// The answer of a future that is ready when it is polled for the first time. A failure is no
-/// answer: whoever awaits the store is told of it.
-fn polled<T>(future: impl Future<Output = Result<T, StoreError>>) -> Option<T> {
-    let mut context = Context::from_waker(Waker::noop());
-    match pin!(future).poll(&mut context) {
-        Poll::Ready(Ok(answer)) => Some(answer),
-        Poll::Ready(Err(_)) | Poll::Pending => None,
     }
+    match owner(store, credential).await? {
+        Some(user) => account_in_state(store, user).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+async fn account_in_state<S: AccountStateStore + ?Sized>(
+    store: &S,
+    user: UserId,
+) -> Result<Account, StoreError> {
+    let state = state(store, &user).await?;
+    Ok(Account { user, state })
 }

@@ -195,7 +195,7 @@ mod tests {
         account::{AccountState, Flags, RestrictionKind::*, UserId},
         changes::Changes,
         credential::Credential,
-        store::{AccountStateStore, Answer, MemoryStore, Peek, StoreError},
+        store::{AccountStateStore, Answer, Peek, StoreError, memory::MemoryStore},
     };
 
     /// A server with a deactivation of its own, which answers from memory.

@@ -2,7 +2,7 @@
 
 use std::{fmt, future::Future, pin::Pin, sync::Arc};
 
-use super::{AccountStateStore, Answer, Peek, StoreError, ask};
+use super::{AccountStateStore, Answer, Peek, StoreError, account_state::owner};
 use crate::{
     account::{Account, AccountState, UserId},
     changes::Changes,
@@ -127,7 +127,7 @@ trait ErasedStore: Send + Sync {
 
 impl<S: AccountStateStore> ErasedStore for S {
     fn owner_boxed<'a>(&'a self, credential: Credential<'a>) -> BoxFuture<'a, Option<UserId>> {
-        Box::pin(ask::owner(self, credential))
+        Box::pin(owner(self, credential))
     }
 
     fn state_boxed<'a>(&'a self, user: &'a str) -> BoxFuture<'a, AccountState> {

@@ -151,7 +151,7 @@ macro_rules! forward {
         }
 
         #[inline]
-        fn peek(&self, credential: $crate::Credential<'_>) -> $crate::store::Peek {
+        fn peek(&self, credential: $crate::Credential<'_>) -> $crate::Peek {
             $crate::AccountStateStore::peek(&self.$field, credential)
         }
 
@@ -164,7 +164,7 @@ macro_rules! forward {
         fn glance(
             &self,
             credential: $crate::Credential<'_>,
-        ) -> ::core::option::Option<$crate::store::Peek> {
+        ) -> ::core::option::Option<$crate::Peek> {
             $crate::AccountStateStore::glance(&self.$field, credential)
         }
     };

@@ -5,43 +5,48 @@
     doc = include_str!("../../docs/stores.md")
 )]
 
-mod account_state;
+pub(crate) mod account_state;
+pub(crate) mod answer;
 pub(crate) mod ask;
 #[cfg(feature = "cache")]
-mod cached;
+pub(crate) mod cached;
 mod change_record;
-mod combined;
-mod erased;
+pub(crate) mod combined;
+pub(crate) mod erased;
 mod error;
 mod forward;
 mod macros;
-mod memory;
+pub(crate) mod memory;
 #[cfg(feature = "postgres")]
-#[cfg_attr(docsrs, doc(cfg(feature = "postgres")))]
-pub mod postgres;
+mod postgres;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod restricted_set;
-mod restrictions;
+pub(crate) mod restrictions;
 #[cfg(feature = "sqlite")]
-#[cfg_attr(docsrs, doc(cfg(feature = "sqlite")))]
-pub mod sqlite;
+mod sqlite;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod stored;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod unknown_kind;
 
-pub use account_state::{AccountStateStore, Answer, Peek};
+pub use answer::Answer;
 pub use ask::account_of;
-#[cfg(feature = "cache")]
-#[cfg_attr(docsrs, doc(cfg(feature = "cache")))]
-pub use cached::{CacheHandle, CacheStats, CachedStore, CachedStoreError};
 pub use change_record::{ChangeRecord, Channel};
-pub use combined::Combined;
-pub use erased::DynAccountStateStore;
 pub use error::StoreError;
 #[cfg(feature = "tracing")]
 pub(crate) use error::chain;
-pub use memory::MemoryStore;
 #[cfg(feature = "postgres")]
-pub use postgres::PostgresStore;
-pub use restrictions::{RestrictionRecord, RestrictionStore};
+#[cfg_attr(docsrs, doc(cfg(feature = "postgres")))]
+pub use postgres::{PostgresOptions, PostgresStore, PostgresStoreError};
 #[cfg(feature = "sqlite")]
-pub use sqlite::SqliteStore;
+#[cfg_attr(docsrs, doc(cfg(feature = "sqlite")))]
+pub use sqlite::{SqliteOptions, SqliteStore, SqliteStoreError};
+
+// These are public in the crate's root, and there alone.
+#[cfg(feature = "cache")]
+pub(crate) use cached::CachedStoreError;
+pub(crate) use {
+    account_state::AccountStateStore,
+    answer::Peek,
+    restrictions::{RestrictionRecord, RestrictionStore},
+};

@@ -12,7 +12,7 @@ use crate::{
 
 /// Every restricted account's state, or nothing while the set may miss a change.
 ///
-/// It answers as long as the news that keep it current are
+/// It answers as long as the announcements that keep it current are
 /// [believed](Changes::is_believed). An account whose change was announced is unsettled, and asked
 /// for, until its new state is known; so nobody waits for a look-up before a change counts.
 ///

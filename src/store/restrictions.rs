@@ -17,7 +17,7 @@ use crate::{
 /// A restriction as it stands on record: what it is, and the change that set it.
 ///
 /// ```
-/// use tower_account_status::{Restriction, RestrictionKind, store::RestrictionRecord};
+/// use tower_account_status::{Restriction, RestrictionKind, RestrictionRecord};
 ///
 /// let record = RestrictionRecord::new(
 ///     Restriction::new(RestrictionKind::Locked).with_reason("See your e-mail"),

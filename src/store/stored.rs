@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::{
     account::{Restriction, RestrictionKind, UserId},
-    store::RestrictionRecord,
+    store::{RestrictionRecord, unknown_kind::UnknownKind},
 };
 
 /// A restriction as a row: times in microseconds since 1970, the kind as its name.
@@ -15,10 +15,6 @@ pub(super) struct Row {
     pub(super) set_by: Option<String>,
     pub(super) set_at: i64,
 }
-
-/// A row that this version cannot read, such as one of a kind it does not know.
-#[derive(Debug)]
-pub(super) struct UnknownKind(pub(super) String);
 
 impl Row {
     pub(super) fn into_record(self) -> Result<RestrictionRecord, UnknownKind> {

@@ -105,7 +105,7 @@ impl<'b> Content<'b> {
 }
 
 /// As what a membership is refused, if it is: each that the body names counts, and whatever else
-/// would stand in the room's state.
+/// would be in the room's state.
 fn refused_membership(policy: &SuspensionPolicy, own: bool, body: &[u8]) -> Option<Action> {
     let mut is_there = false;
     let mut refused = None;

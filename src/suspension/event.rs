@@ -69,7 +69,7 @@ impl StateKey {
     }
 }
 
-/// A state event. A member event without a state key is nobody's membership.
+/// A state event. A member event without a state key is the membership of no one.
 pub(super) fn state<'p>(
     policy: &SuspensionPolicy,
     event_type: Part<'_>,

@@ -52,23 +52,23 @@ pub(crate) enum BodyQuestion<'p> {
     },
     /// Which event `redacts` names, and whether anything else is said.
     Redaction {
-        /// The room, as it stands in the path.
+        /// The room, as it is in the path.
         room: Part<'p>,
     },
     /// Whether anything is said beside the reason for a redaction, whose event the path names.
     RedactionOf {
-        /// The room, as it stands in the path.
+        /// The room, as it is in the path.
         room: Part<'p>,
-        /// The event, as it stands in the path.
+        /// The event, as it is in the path.
         event: &'p str,
     },
     /// Whether one's own part in a call is ended.
     Call,
     /// Which event is scheduled.
     NewDelayedEvent {
-        /// The room, as it stands in the path.
+        /// The room, as it is in the path.
         room: Part<'p>,
-        /// The event's type, as it stands in the path.
+        /// The event's type, as it is in the path.
         event_type: Part<'p>,
     },
     /// What is done to an event that is scheduled.
@@ -91,13 +91,13 @@ enum Event<'p> {
 }
 
 impl<'p> Redaction<'p> {
-    /// Both as they stand in the path.
+    /// Both as they are in the path.
     pub(super) fn in_path(room: Part<'p>, event: &'p str) -> Self {
         let event = Event::InPath(event);
         Self { room, event }
     }
 
-    /// The room as it stands in the path, the event as the body names it.
+    /// The room as it is in the path, the event as the body names it.
     pub(super) fn in_body(room: Part<'p>, event: String) -> Self {
         let event = Event::InBody(event);
         Self { room, event }

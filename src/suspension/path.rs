@@ -106,7 +106,7 @@ pub(super) enum Fit {
     Loose,
 }
 
-/// How closely `segments` fit the template with these parts, whose parameters stand in braces, if
+/// How closely `segments` fit the template with these parts, whose parameters are in braces, if
 /// they do.
 pub(super) fn fit<'t>(mut parts: impl Iterator<Item = &'t str>, segments: &[&str]) -> Option<Fit> {
     let mut fit = Fit::Exact;

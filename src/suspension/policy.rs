@@ -62,7 +62,7 @@ use crate::action::{Action, ActionSet};
 /// # Paths that can be read in two ways
 ///
 /// Routers differ in what they decode before they compare. What is permitted is permitted under
-/// every reading: its fixed segments stand in the path byte by byte, and the path with its
+/// every reading: its fixed segments are in the path byte by byte, and the path with its
 /// encoded slashes taken for slashes is not a refused endpoint. A path that is no endpoint by that
 /// rule, one of a server's own API for example, is
 /// an [`UnknownRead`](Action::UnknownRead) or, if its method may change something,

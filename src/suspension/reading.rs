@@ -72,7 +72,7 @@ impl<'p> Readings<'p> {
         }
     }
 
-    /// Reads `path`, in place, for this is large. `None` for a path that cannot be told even so:
+    /// Reads `path`, in place, because this is large. `None` for a path that cannot be told even so:
     /// one with a dot segment, a backslash, too many segments or what only some decoders understand, or
     /// without a leading slash.
     pub(super) fn read(&mut self, path: &'p str) -> Option<()> {

@@ -1,6 +1,6 @@
 //! Which endpoint is which action.
 //!
-//! Parameters stand in braces and are one segment each. A path that matches several rows is all of
+//! Parameters are in braces and are one segment each. A path that matches several rows is all of
 //! their actions at once, so that the order says nothing.
 
 use super::path::Root;

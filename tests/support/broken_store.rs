@@ -21,6 +21,8 @@ use tower_account_status::{
     store::{Answer, ChangeRecord, StoreError},
 };
 
+const JWT: &str = "org.matrix.login.jwt";
+
 /// What a store does wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
@@ -50,6 +52,7 @@ pub enum Fault {
     LocalpartIsUnknown,
     EmailIsUnknown,
     LookUpMakesASuccessor,
+    LoginTypeIsIgnored,
     OneEndForAll,
     AnnouncesTooEarly,
     SendersAreUnknown,
@@ -69,6 +72,8 @@ pub struct Broken {
     expired: Mutex<BTreeSet<String>>,
     tokens: AtomicUsize,
     events: Mutex<Vec<(String, UserId)>>,
+    /// JSON Web Tokens, and whose they are.
+    signed: Mutex<Vec<(String, UserId)>>,
 }
 
 impl Broken {
@@ -83,6 +88,7 @@ impl Broken {
             expired: Mutex::default(),
             tokens: AtomicUsize::new(0),
             events: Mutex::default(),
+            signed: Mutex::default(),
         }
     }
 
@@ -174,6 +180,14 @@ impl Broken {
             | (Fault::EmailIsUnknown, Credential::ThirdParty(_)) => return Ok(None),
             (Fault::LocalpartIsUnknown, Credential::LoginName(name)) if !name.starts_with('@') => {
                 return Ok(None);
+            }
+            (fault, Credential::LoginToken(login))
+                if fault != Fault::LoginTypeIsIgnored && login.login_type() == Some(JWT) =>
+            {
+                let token = login.token().expose_str();
+                let signed = self.signed.lock().unwrap();
+                let found = signed.iter().find(|(known, _)| Some(&**known) == token);
+                return Ok(found.map(|(_, user)| user.clone()));
             }
             (Fault::LookUpMakesASuccessor, Credential::RefreshToken(_)) => {
                 self.tokens.fetch_add(1, Ordering::Relaxed);
@@ -398,6 +412,16 @@ impl Fixture for Broken {
     async fn insert_login_token(&self, token: &str, user: &UserId) -> Result<bool, StoreError> {
         self.inner.insert_login_token(token, user.clone());
         Ok(true)
+    }
+
+    async fn other_login_token(
+        &self,
+        user: &UserId,
+    ) -> Result<Option<(String, String)>, StoreError> {
+        let token = format!("signed for {user}");
+        let mut signed = self.signed.lock().unwrap();
+        signed.push((token.clone(), user.clone()));
+        Ok(Some((JWT.to_owned(), token)))
     }
 
     async fn set_state(&self, user: &UserId, state: AccountState) -> Result<(), StoreError> {

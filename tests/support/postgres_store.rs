@@ -11,10 +11,7 @@ use std::{
 use tokio::time::timeout;
 use tower_account_status::{
     AccountState, RestrictionStore as _, UserId,
-    store::{
-        ChangeRecord, Channel, PostgresStore,
-        postgres::{PostgresOptions, PostgresStoreError},
-    },
+    store::{ChangeRecord, Channel, PostgresOptions, PostgresStore, PostgresStoreError},
 };
 
 /// Far more than the store promises: a machine may be busy.

@@ -68,7 +68,7 @@ impl Error {
         Self::new(status, "M_MISSING_TOKEN", "Missing access token")
     }
 
-    /// The token is nobody's: the client forgets the session.
+    /// The token is unknown: the client forgets the session.
     pub(crate) fn unknown_token() -> Self {
         let status = StatusCode::UNAUTHORIZED;
         Self::new(status, "M_UNKNOWN_TOKEN", "Unknown token").with("soft_logout", false)

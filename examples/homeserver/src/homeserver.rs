@@ -111,7 +111,7 @@ impl News {
     }
 
     /// Subscribe first and look then: what happens in between is not missed. The value says
-    /// whether the news have been closed.
+    /// whether the announcements have been closed.
     pub(crate) fn subscribe(&self) -> watch::Receiver<bool> {
         self.0.subscribe()
     }

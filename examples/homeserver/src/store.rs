@@ -56,7 +56,7 @@ impl AccountStateStore for Homeserver {
         Some(self.changes.clone())
     }
 
-    /// Tokens and states stand in one database here, so one query answers both questions.
+    /// Tokens and states are in one database here, so one query answers both questions.
     async fn access_token_and_state(&self, token: &str) -> Result<Option<Account>, StoreError> {
         let hash = hash_token(token.as_bytes());
         let account = self

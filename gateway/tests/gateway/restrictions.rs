@@ -4,8 +4,7 @@ use hyper::{Method, Request};
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 use tower_account_status::{
-    RestrictionKind, RestrictionStore, UserId,
-    store::{RestrictionRecord, SqliteStore},
+    RestrictionKind, RestrictionRecord, RestrictionStore, UserId, store::SqliteStore,
 };
 
 use crate::{SYNC, UPLOAD, WHOAMI, World, assert_locked, homeserver, room_of, text};

@@ -243,13 +243,13 @@ fn rule_14_a_long_poll_whose_client_leaves_takes_no_news_from_others() {
     });
 }
 
-/// The cache forgets first and passes the news on then, through one lock more.
+/// The cache forgets first and passes the announcement on then, through one lock more.
 #[cfg(feature = "cache")]
 #[test]
 fn rule_16_a_long_poll_ends_after_a_lock_behind_a_cache() {
     check_in_runtime(|answers| {
         let server = Server::new(answers);
-        let layer = AccountStatusLayer::new(crate::store::CachedStore::new(server.clone()));
+        let layer = AccountStatusLayer::new(crate::store::cached::CachedStore::new(server.clone()));
         join([
             waits(&layer, sync(ALICE, None)),
             waits(&layer, sync(ALICE, None)),

@@ -14,9 +14,9 @@ mod walk;
 use self::fields::{Found, Object};
 pub(crate) use self::named::{BodyError, NamedAccount};
 use super::{
-    endpoint::NamingEndpoint,
     few::Few,
     json::{Json, JsonError},
+    naming::NamingEndpoint,
 };
 
 /// Reads the accounts that the body of `endpoint` names. An empty body names none.

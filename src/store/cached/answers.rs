@@ -12,7 +12,7 @@ use crate::{
     account::{Account, AccountState, UserId},
     changes::Changes,
     credential::{Credential, LoginToken, Logout, ThirdParty},
-    store::{AccountStateStore, Answer, Peek, StoreError, ask},
+    store::{AccountStateStore, Answer, Peek, StoreError, account_state::owner},
 };
 
 /// The steps of a look-up.
@@ -114,7 +114,7 @@ impl<S: AccountStateStore> CachedStore<S> {
 
     /// The owner of what is not remembered.
     async fn ask_owner(&self, credential: Credential<'_>) -> Answer {
-        self.ask(|| ask::owner(&self.store, credential)).await
+        self.ask(|| owner(&self.store, credential)).await
     }
 
     /// What the tables answer to both questions, counted as a hit.

@@ -27,6 +27,7 @@ mod key;
 mod lookups;
 #[cfg(all(test, shuttle))]
 mod model;
+mod setters;
 mod settings;
 mod stats;
 mod table;
@@ -71,8 +72,8 @@ use crate::{
 ///
 /// If the inner store has [`changes`](AccountStateStore::changes), the cache listens there, and
 /// nothing needs to be called: by the time that the inner store's
-/// [`announce`](Changes::announce) returns, the entry is gone and the news are on the cache's own
-/// hub. To announce on that hub does the same.
+/// [`announce`](Changes::announce) returns, the entry is gone and the change is announced on the
+/// cache's own hub. To announce on that hub does the same.
 ///
 /// # A token that was logged out
 ///
@@ -85,7 +86,11 @@ use crate::{
 /// # Cost to the store
 ///
 /// One look-up at a time for each token and each account, however many wait for it, and all of
-/// them get its failure if it fails. The one that asks may go away; the next one asks then. As
+/// them get its failure if it fails. A token that is unknown costs two look-ups, among the users' and
+/// then among the services', and two entries for the [time](Self::with_unknown_ttl) that unknown
+/// tokens have: whether a service has registered it, only the second can say. A service's own
+/// request without an assertion is asked for among the users' again whenever that time is over.
+/// The one that asks may go away; the next one asks then. As
 /// with every shared look-up, it gets on only while the future that asks is polled: a caller must
 /// not keep it and leave it alone.
 pub struct CachedStore<S> {

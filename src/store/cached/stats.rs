@@ -25,7 +25,7 @@ pub struct CacheStats {
     /// Answers that were given from a last known state because the store failed.
     pub last_known: u64,
     /// Entries held at the moment, expired ones included: owners of tokens, tokens that are
-    /// nobody's, states, and failures.
+    /// unknown, states, and failures.
     pub entries: usize,
 }
 

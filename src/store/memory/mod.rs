@@ -1,6 +1,7 @@
 //! Accounts, tokens and states in memory.
 
 mod records;
+mod restrictions;
 mod tables;
 
 use std::{
@@ -203,6 +204,12 @@ impl MemoryStore {
             other => Some(other),
         }
     }
+
+    /// What is said of a restricted account, or of an unknown token. Out of line, too.
+    #[cold]
+    fn seen(tables: &Tables, place: Option<Place>) -> Option<Peek> {
+        Some(place.map(|place| tables.account(place)).into())
+    }
 }
 
 impl AccountStateStore for MemoryStore {
@@ -257,9 +264,10 @@ impl AccountStateStore for MemoryStore {
         if let Credential::AccessToken(token) = credential {
             let tables = self.read();
             let place = tables.access_tokens.get(token.expose());
-            if place.is_some_and(|place| tables.state(place).is_active()) {
-                return None;
-            }
+            return match place.is_some_and(|place| tables.state(place).is_active()) {
+                true => None,
+                false => Self::seen(&tables, place),
+            };
         }
         self.glance_closer(credential)
     }

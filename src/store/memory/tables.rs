@@ -123,7 +123,7 @@ impl Accounts {
 
 /// Tokens and whose they are.
 ///
-/// The hash is keyed and fast, and not made to withstand chosen keys: what stands in the table
+/// The hash is keyed and fast, and not made to withstand chosen keys: what is in the table
 /// are tokens that the server made up. A stranger chooses only what is looked up, which costs the
 /// same whatever it is.
 #[derive(Default)]

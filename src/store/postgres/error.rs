@@ -2,7 +2,7 @@ use std::{error::Error, fmt, time::Duration};
 
 use tokio_postgres::error::SqlState;
 
-use crate::store::stored::UnknownKind;
+use crate::store::unknown_kind::UnknownKind;
 
 /// Why a [`PostgresStore`](super::PostgresStore) could not be connected, asked or changed.
 ///

@@ -2,7 +2,7 @@
 //!
 //! One connection listens and does nothing else. Another sends the proofs of life, which are
 //! notifications like those of a change, and reads what has changed. So a proof goes the way that
-//! the news go: from another client's connection, through the server, to the one that listens.
+//! announcements go: from another client's connection, through the server, to the one that listens.
 
 use std::{
     collections::HashSet,

@@ -41,7 +41,7 @@ use crate::{
 /// Restrictions in PostgreSQL (15 or later), which any number of processes share.
 ///
 /// ```no_run
-/// # async fn example() -> Result<(), tower_account_status::store::postgres::PostgresStoreError> {
+/// # async fn example() -> Result<(), tower_account_status::store::PostgresStoreError> {
 /// use tower_account_status::{Combined, store::PostgresStore};
 ///
 /// let restrictions = PostgresStore::connect("postgres://homeserver@localhost/matrix").await?;
@@ -65,7 +65,7 @@ use crate::{
 ///
 /// # The tables
 ///
-/// They stand in [a schema of their own](PostgresOptions::with_schema) and are made, and brought
+/// They are in [a schema of their own](PostgresOptions::with_schema) and are made, and brought
 /// up to date, by the first process that connects; a schema that a newer version of this crate has
 /// migrated is refused with an error that says so. Where the server's role may not make tables,
 /// run [`migration_sql`](Self::migration_sql) by hand: connecting then changes nothing. The role

@@ -2,7 +2,7 @@ use std::{error::Error, fmt, io, path::PathBuf};
 
 use rusqlite::ErrorCode;
 
-use crate::store::stored::UnknownKind;
+use crate::store::unknown_kind::UnknownKind;
 
 /// Why a [`SqliteStore`](super::SqliteStore) could not be opened, asked or changed.
 ///

@@ -37,7 +37,7 @@ use crate::{
 /// Restrictions in one SQLite file, which any number of processes of one machine may share.
 ///
 /// ```no_run
-/// # async fn example() -> Result<(), tower_account_status::store::sqlite::SqliteStoreError> {
+/// # async fn example() -> Result<(), tower_account_status::store::SqliteStoreError> {
 /// use tower_account_status::{Combined, store::SqliteStore};
 ///
 /// let restrictions = SqliteStore::open("/var/lib/homeserver/restrictions.db").await?;

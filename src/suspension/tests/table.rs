@@ -206,7 +206,7 @@ fn the_documented_table_is_the_code() {
         let file = std::env::temp_dir().join("suspension-table.md");
         std::fs::write(&file, table).unwrap();
         panic!(
-            "src/suspension/table.md is not what the code says, which now stands in {}",
+            "src/suspension/table.md is not what the code says, which is now in {}",
             file.display()
         );
     }

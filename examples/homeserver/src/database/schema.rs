@@ -14,7 +14,7 @@ pub(super) fn open(path: &std::path::Path) -> rusqlite::Result<Connection> {
 
 /// Times are milliseconds since 1970.
 ///
-/// The state of an account stands in columns of its own. None of them is derived: an account
+/// The state of an account is in columns of its own. None of them is derived: an account
 /// without a password is not a deactivated one.
 const TABLES: &str = "
     BEGIN IMMEDIATE;

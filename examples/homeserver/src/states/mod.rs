@@ -1,5 +1,5 @@
 //! The other place where account states may live: a PostgreSQL that several processes share
-//! (`--states`). Without that option nothing here is used, and the states stand in the server's
+//! (`--states`). Without that option nothing here is used, and the states are in the server's
 //! own tables (`store.rs`).
 
 #[cfg(feature = "postgres")]

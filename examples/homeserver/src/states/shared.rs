@@ -10,7 +10,7 @@ use tower::{Layer, Service};
 use tower_account_status::{
     AccountDirectory, AccountModerationLayer, AccountStateStore, AccountStatusLayer,
     Authentication, CachedStore, Combined, RestrictionKind, RestrictionStore, UserId, forward,
-    store::{PostgresStore, postgres::PostgresStoreError},
+    store::{PostgresStore, PostgresStoreError},
     without,
 };
 
@@ -64,7 +64,7 @@ impl AccountStateStore for Owner {
         0 => access_token, application_service, login_name, third_party, login_token,
         refresh_token, event_sender
     }
-    // The states of this server stand in the shared store.
+    // The states of this server are in the shared store.
     without! { state, changes }
 }
 

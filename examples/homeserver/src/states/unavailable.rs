@@ -1,4 +1,4 @@
-//! What stands in for the states in PostgreSQL where the example was built without them.
+//! What replaces the states in PostgreSQL where the example was built without them.
 
 use std::{convert::Infallible, error::Error, sync::Arc};
 

@@ -82,7 +82,7 @@ async fn rule_17_a_listener_killed_between_lock_and_delivery_delays_the_end_and_
         );
         holder.batch_execute("COMMIT").await.unwrap();
         lock.await.unwrap();
-        assert!(!waiting.0.is_finished(), "the news were lost");
+        assert!(!waiting.0.is_finished(), "the announcement was lost");
         allow(true).await;
         let allowed = Instant::now();
 

@@ -79,7 +79,7 @@ async fn a_suspension_and_a_deactivation_are_enforced_by_the_other_too() {
     one.post(deactivate, &bob, json!({ "auth": auth }))
         .await
         .ok();
-    // Whose the token was is still in the other's cache, and the token is nobody's any more.
+    // Whose the token was is still in the other's cache, and the token is unknown from now on.
     let refused = until_not(StatusCode::UNAUTHORIZED, async || {
         other.get(WHOAMI, &bob).await
     });

@@ -148,7 +148,7 @@ async fn both_logouts_work_while_locked_and_what_is_left_works_after_it() {
     logout("/_matrix/client/v3/logout", &sessions[0]).await;
     logout("/_matrix/client/r0/logout?x=y", &sessions[1]).await;
     for session in &sessions {
-        // The token is nobody's now, and the handler says so.
+        // The token is unknown now, and the handler says so.
         let answer = scene.whoami(session).await;
         answer.error(401, "M_UNKNOWN_TOKEN");
     }

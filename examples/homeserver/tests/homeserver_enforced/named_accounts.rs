@@ -127,7 +127,7 @@ async fn an_account_that_deactivated_itself_is_told_so_at_the_login() {
     let before = contents(&scene.server.database);
     let password = password_of("alice");
     assert_deactivated(&scene.server.login("alice", &password, json!({})).await);
-    // Its tokens are deleted: they are nobody's now.
+    // Its tokens are deleted: they are unknown now.
     let refresh = json!({ "refresh_token": session["refresh_token"] });
     let answer = scene.server.post(REFRESH, (), refresh).await;
     answer.error(401, "M_UNKNOWN_TOKEN");
@@ -212,7 +212,7 @@ async fn without_a_token_neither_password_nor_account_of_a_locked_account_is_cha
             for (endpoint, body) in bodies(named) {
                 let path = format!("/_matrix/client/{version}/account/{endpoint}");
                 assert_locked(&scene.server.post(&path, (), body.clone()).await);
-                // A token that is nobody's does not help.
+                // An unknown token does not help.
                 assert_locked(&scene.server.post(&path, "nobodys", body).await);
             }
         }

@@ -1,0 +1,41 @@
+//! Why a request is not handed on.
+
+use crate::account::RestrictionKind;
+
+/// Why a request was not handed on.
+///
+/// The answer is a Matrix error. On `/refresh` only a restriction is answered so, and everything else
+/// as plain text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum DenialCause {
+    /// The account may not do this: 401 `M_USER_LOCKED`, 403 `M_USER_DEACTIVATED` or 403
+    /// `M_USER_SUSPENDED`.
+    Restricted(RestrictionKind),
+    /// The store failed, panicked, or took too long: 503 `M_UNKNOWN`.
+    StoreFailed,
+    /// A guard was asked after its layer and all of the layer's services were gone: 503
+    /// `M_UNKNOWN`.
+    LayerGone,
+    /// The request has more distinct credentials, or names more accounts, than are looked up: 400
+    /// `M_INVALID_PARAM`.
+    TooManyCredentials,
+    /// The body that names an account is larger than the limit: 413 `M_TOO_LARGE`.
+    BodyTooLarge,
+    /// The body that names an account is not JSON: 400 `M_NOT_JSON`.
+    BodyNotJson,
+    /// The body that names an account has a `Content-Encoding`, so that nothing in it can be read:
+    /// 415 `M_UNKNOWN`.
+    BodyEncoded,
+    /// The body that names an account is JSON, and not an object: 400 `M_BAD_JSON`.
+    BodyNotObject,
+    /// The body names an account by something other than a string: 400 `M_BAD_JSON`.
+    BodyBadJson,
+    /// Some parser, or a server that merges bodies, may read the body that names an account otherwise
+    /// than it says: 400 `M_BAD_JSON`.
+    BodyUnclear,
+    /// The body failed while it was read: 400 `M_UNKNOWN`.
+    BodyFailed,
+    /// The body did not end within the time limit: 408 `M_UNKNOWN`.
+    BodyTimedOut,
+}

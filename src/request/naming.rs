@@ -1,0 +1,231 @@
+//! Which endpoint names an account in its body, as far as a path can tell.
+
+use http::Method;
+
+use super::{
+    endpoint::CLIENT_API,
+    path::{Forgiving, has_hidden_structure, segment_is, undisputed_last_segment},
+    version::may_be_version,
+};
+
+/// An endpoint that names an account in its body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NamingEndpoint {
+    /// `POST /login`: the account that is to be logged in.
+    Login,
+    /// `POST /refresh`: the owner of the refresh token.
+    Refresh,
+    /// `POST /account/password` and `POST /account/deactivate`: without an access token, the
+    /// account that proves itself in `auth`.
+    Reauthentication,
+    /// `POST /register`: the guest whose account is upgraded.
+    GuestUpgrade,
+    /// One of them, but dot segments in the path leave it open which.
+    Unclear,
+}
+
+/// A [`NamingEndpoint`], and how sure it is that the request is meant for the Matrix API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Naming {
+    pub(crate) endpoint: NamingEndpoint,
+    /// Whether the path has `/_matrix/client` in it. Where it has not, the layer may sit in a
+    /// nested router that took it off, or this may be another application's `/login`.
+    pub(crate) is_matrix: bool,
+}
+
+impl Naming {
+    /// Whether the body decides who is meant. Where one can also authenticate by access token, it
+    /// decides unless a token in the head belongs to somebody, to every server alike.
+    pub(crate) fn goes_by_body(self, is_surely_owned: bool) -> bool {
+        self.endpoint != NamingEndpoint::Reauthentication || !is_surely_owned
+    }
+}
+
+/// Whether the body of this request may name an account, whatever the path's spelling.
+///
+/// Wider than any router, since what it finds is only looked at.
+#[inline]
+pub(crate) fn naming(method: &Method, path: &str) -> Option<Naming> {
+    if method != Method::POST {
+        return None;
+    }
+    match may_name_accounts(path) {
+        true => naming_path(path),
+        false => None,
+    }
+}
+
+/// Whether the path's last segment leaves it open that the body names an account.
+///
+/// It tells nearly every path apart.
+#[inline]
+pub(crate) fn may_name_accounts(path: &str) -> bool {
+    undisputed_last_segment(path).is_none_or(is_naming_name)
+}
+
+fn naming_path(path: &str) -> Option<Naming> {
+    if let Some(endpoint) = naming_exactly(path) {
+        return Some(Naming {
+            endpoint,
+            is_matrix: true,
+        });
+    }
+    // Wherever a router ends it, none of its segments is one of these.
+    if !has_hidden_structure(path) && !path.split('/').any(is_naming_name) {
+        return None;
+    }
+    let path = Forgiving::read(path);
+    if path.has_dots {
+        return naming_somewhere(&path);
+    }
+    let mut segments = path.segments_from_the_end();
+    let last = segments.next()?;
+    let endpoint = if segment_is(last, "login") {
+        NamingEndpoint::Login
+    } else if segment_is(last, "refresh") {
+        NamingEndpoint::Refresh
+    } else if segment_is(last, "register") {
+        NamingEndpoint::GuestUpgrade
+    } else if (segment_is(last, "password") || segment_is(last, "deactivate"))
+        && segment_is(segments.next()?, "account")
+    {
+        NamingEndpoint::Reauthentication
+    } else {
+        return None;
+    };
+    // What stands before it, nearest first: the version, `client`, `_matrix`, and a mount point.
+    let before: Vec<&str> = segments.collect();
+    let is_matrix = before
+        .windows(2)
+        .any(|pair| segment_is(pair[0], "client") && segment_is(pair[1], "_matrix"));
+    // A single one may be a parameter of the server's route in the place of the version.
+    let could_be_stripped = before.len() < 2
+        || before
+            .last()
+            .is_some_and(|first| segment_is(first, "client") || may_be_version(first));
+    (is_matrix || could_be_stripped).then_some(Naming {
+        endpoint,
+        is_matrix,
+    })
+}
+
+/// As the specification spells them.
+fn naming_exactly(path: &str) -> Option<NamingEndpoint> {
+    let path = path.strip_prefix(CLIENT_API)?;
+    match path
+        .strip_prefix("v3/")
+        .or_else(|| path.strip_prefix("r0/"))?
+    {
+        "login" => Some(NamingEndpoint::Login),
+        "refresh" => Some(NamingEndpoint::Refresh),
+        "register" => Some(NamingEndpoint::GuestUpgrade),
+        "account/password" | "account/deactivate" => Some(NamingEndpoint::Reauthentication),
+        _ => None,
+    }
+}
+
+/// Any of them, anywhere in a path with dot segments.
+fn naming_somewhere(path: &Forgiving<'_>) -> Option<Naming> {
+    let is_named = path.segments_from_the_end().any(is_naming_name);
+    is_named.then(|| Naming {
+        endpoint: NamingEndpoint::Unclear,
+        is_matrix: path
+            .segments_from_the_end()
+            .any(|segment| segment_is(segment, "_matrix")),
+    })
+}
+
+/// Whether it is the last segment of a path whose body may name an account.
+fn is_naming_name(segment: &str) -> bool {
+    // Nearly all others begin with another letter; `%` is one that is encoded.
+    let Some(b'l' | b'r' | b'p' | b'd' | b'%') = segment.as_bytes().first().map(|byte| byte | 0x20)
+    else {
+        return false;
+    };
+    ["login", "refresh", "register", "password", "deactivate"]
+        .iter()
+        .any(|name| segment_is(segment, name))
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Method;
+
+    use super::{NamingEndpoint, naming};
+
+    #[test]
+    fn rule_10_a_body_that_names_an_account_is_found_in_any_spelling() {
+        let found = |path| naming(&Method::POST, path);
+        for path in [
+            "/_matrix/client/v3/login",
+            "/_matrix/client/r0/login",
+            "/_matrix/client/api/v1/login",
+            "/_matrix/client/unstable/org.example/login",
+            "/_matrix/client/v3/login/",
+            "/_matrix/client/v3//login",
+            "/_matrix/client/v3/%6cOgin",
+            "/_matrix/client/v3/login;x=1",
+            "/_matrix%2fclient%2fv3%2flogin",
+            "/_matrix/client/v3%c0%aflogin",
+            "/_matrix/client/v3%u002flogin",
+            "/_matrix/client/v3/login%20",
+            "/_matrix/client/v3/%c1%acogin",
+            "/base/_matrix/client/v3/login",
+        ] {
+            let naming = found(path).expect(path);
+            assert_eq!(naming.endpoint, NamingEndpoint::Login, "{path}");
+            assert!(naming.is_matrix, "{path}");
+        }
+        for path in [
+            "/_matrix/client/v3/x/../login",
+            "/_matrix/client/%2e%2e/login",
+            "/_matrix/client/v3/login/x/..",
+            "/_matrix/client/v3/account/..;/../deactivate",
+            "/_matrix/client/v3/account/%2e%2e/../deactivate",
+            "/_matrix/client/v3/login%3Fx=1",
+            "/_matrix/client/v3/login%23",
+            "/_matrix/client/v3/login%00.png",
+            "/_matrix/client/v3/login/%23x",
+            "/_matrix/client/%c0%ae%c0%ae/login",
+            "/_matrix/client/%u002e%u002e/login",
+        ] {
+            let naming = found(path).expect(path);
+            assert_eq!(naming.endpoint, NamingEndpoint::Unclear, "{path}");
+            assert!(naming.is_matrix, "{path}");
+        }
+        // A router may have stripped what stood before; or it is another application's, whose
+        // prefix can be excluded.
+        for path in [
+            "/login",
+            "/v3/login",
+            "/client/v3/login",
+            "/foo/login",
+            "/admin/refresh",
+        ] {
+            assert!(!found(path).expect(path).is_matrix, "{path}");
+        }
+        assert_eq!(
+            found("/_matrix/client/v3/refresh").map(|naming| naming.endpoint),
+            Some(NamingEndpoint::Refresh)
+        );
+        for path in [
+            "/_matrix/client/v3/account/password",
+            "/v3/account/deactivate",
+        ] {
+            let naming = found(path).expect(path);
+            assert_eq!(naming.endpoint, NamingEndpoint::Reauthentication, "{path}");
+        }
+        for path in [
+            "/",
+            "*",
+            "/_matrix/client/v3/logins",
+            "/_matrix/client/v3/password",
+            "/_matrix/client/v1/login/get_token",
+            "/oauth2/v/login",
+            "/admin/x/refresh",
+        ] {
+            assert_eq!(found(path), None, "{path}");
+        }
+        assert_eq!(naming(&Method::GET, "/_matrix/client/v3/login"), None);
+    }
+}
