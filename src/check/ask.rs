@@ -36,7 +36,12 @@ pub(crate) enum FastPath {
 /// What the store has said at once of the credentials in a head, in their order. It is carried to
 /// where the store is awaited, so that nothing is asked twice.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Answers([Option<Said>; MAX_PER_REQUEST]);
+pub(super) struct Answers {
+    said: [Option<Said>; MAX_PER_REQUEST],
+    /// Whether they are of the only token of a plain header ([`credentials::HeadCredentials::Only`]), which is
+    /// then not looked for again.
+    pub(super) are_of_plain_token: bool,
+}
 
 /// What the store has said at once of one credential. Small, because it is carried.
 #[derive(Clone, Copy, Debug)]
@@ -50,17 +55,20 @@ pub(super) enum Said {
 
 impl Answers {
     pub(super) const fn none() -> Self {
-        Self([None; MAX_PER_REQUEST])
+        Self {
+            said: [None; MAX_PER_REQUEST],
+            are_of_plain_token: false,
+        }
     }
 
     pub(super) fn keep(&mut self, turn: usize, said: Said) {
-        if let Some(place) = self.0.get_mut(turn) {
+        if let Some(place) = self.said.get_mut(turn) {
             *place = Some(said);
         }
     }
 
     pub(super) fn of(self, turn: usize) -> Option<Said> {
-        self.0.get(turn).copied().flatten()
+        self.said.get(turn).copied().flatten()
     }
 }
 
@@ -92,12 +100,15 @@ impl<S: AccountStateStore> Shared<S> {
         rest: Option<Rest>,
     ) -> impl Future<Output = Result<Option<Account>, Failure>> + Send {
         before(deadline, async move {
-            let known = rest.map(Known::Await);
-            match known.unwrap_or_else(|| ask::at_once(&*self.store, claim, None)) {
-                Known::Account(account) => Ok(Some(account)),
-                Known::Unknown => Ok(None),
-                Known::Await(rest) => ask::ask(&*self.store, claim, rest).await,
-            }
+            let rest = match rest {
+                Some(rest) => rest,
+                None => match ask::at_once(&*self.store, claim, None) {
+                    Known::Account(account) => return Ok(Some(account)),
+                    Known::Unknown => return Ok(None),
+                    Known::Await(rest) => rest,
+                },
+            };
+            ask::ask(&*self.store, claim, rest).await
         })
     }
 

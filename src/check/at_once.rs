@@ -141,6 +141,7 @@ impl<S: AccountStateStore> Shared<S> {
             Peek::Ask => {
                 let mut answers = Answers::none();
                 answers.keep(0, Said::Await(Rest::All));
+                answers.are_of_plain_token = true;
                 found.answers = Some(answers);
                 Peeked::Other {
                     has_to_ask: true,
@@ -168,6 +169,7 @@ impl<S: AccountStateStore> Shared<S> {
         };
         let (mut is_active, mut has_to_ask, mut failure) = (true, false, None);
         let mut answers = Answers::none();
+        answers.are_of_plain_token = matches!(credentials, HeadCredentials::Only(_));
         // Not a loop: handed over one by one, each kind of credentials is read in its own way.
         credentials.iter().enumerate().for_each(|(turn, access)| {
             let claim = match tokens {

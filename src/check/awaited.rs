@@ -15,7 +15,7 @@ use super::{
 use crate::{
     account::Account,
     body::RequestBodies,
-    credential::Claim,
+    credential::{AccessToken, Claim},
     denial::{Denial, DenialCause},
     judge::Verdict,
     request::{
@@ -125,21 +125,39 @@ impl<S: AccountStateStore> Shared<S> {
         answers: Answers,
         found: &mut Findings,
     ) -> Result<Option<Failure>, Denial> {
+        let plain_token = match answers.are_of_plain_token {
+            true => head.plain_token(),
+            false => None,
+        };
+        let asked = match plain_token {
+            Some(token) => {
+                let claim =
+                    |turn| (turn == 0).then(|| counted(class.tokens, AccessToken::new(token)));
+                self.ask_all(claim, answers, &mut found.accounts).await
+            }
+            // Boxed: rare, and with room for several tokens.
+            None => Box::pin(self.ask_collected(class, head, answers, &mut found.accounts)).await?,
+        };
+        found.waited(asked.time);
+        Ok(asked.failure)
+    }
+
+    /// The same where there may be more than one plain token.
+    async fn ask_collected(
+        &self,
+        class: Class,
+        head: &Head<'_>,
+        answers: Answers,
+        accounts: &mut Few<Account>,
+    ) -> Result<Asked, Denial> {
         let Ok(credentials) = head.credentials_for(class) else {
             return Err(self.denial(DenialCause::TooManyCredentials));
         };
         let claim = |turn| {
-            credentials
-                .iter()
-                .nth(turn)
-                .map(|access| match class.tokens {
-                    CountedTokens::OfServices => Claim::of_service(access),
-                    CountedTokens::All | CountedTokens::None => Claim::from(access),
-                })
+            let access = credentials.iter().nth(turn);
+            access.map(|access| counted(class.tokens, access))
         };
-        let asked = self.ask_all(claim, answers, &mut found.accounts).await;
-        found.waited(asked.time);
-        Ok(asked.failure)
+        Ok(self.ask_all(claim, answers, accounts).await)
     }
 
     async fn look_closer_at_all<B: Body>(
@@ -256,6 +274,14 @@ impl<S: AccountStateStore> Shared<S> {
             failure,
             time: started.elapsed(),
         }
+    }
+}
+
+/// What a token in the head claims, where these count.
+fn counted(tokens: CountedTokens, access: AccessToken<'_>) -> Claim<'_> {
+    match tokens {
+        CountedTokens::OfServices => Claim::of_service(access),
+        CountedTokens::All | CountedTokens::None => access.into(),
     }
 }
 

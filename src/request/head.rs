@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use http::{HeaderMap, Method, Request, Uri, request::Parts};
+use http::{HeaderMap, Method, Request, Uri, header::AUTHORIZATION, request::Parts};
 
 use super::{
     act::Act,
@@ -59,6 +59,13 @@ impl<'a> Head<'a> {
 
     pub(crate) fn credentials(&self) -> Result<HeadCredentials<'a>, TooMany> {
         HeadCredentials::read(self.headers, self.uri)
+    }
+
+    /// The token of the first header where it is a plain one. Nothing is said of what else there
+    /// is.
+    pub(crate) fn plain_token(&self) -> Option<&'a [u8]> {
+        let header = self.headers.get(AUTHORIZATION)?;
+        header.as_bytes().strip_prefix(b"Bearer ")
     }
 
     /// Those that count in a request of this class.

@@ -106,16 +106,20 @@ pub(crate) async fn ask<S: AccountStateStore>(
     claim: Claim<'_>,
     rest: Rest,
 ) -> Result<Option<Account>, StoreError> {
-    let (first, second) = claim.places();
     let mut user = None;
     if rest == Rest::AssertedUser {
         user = claim.asserted_user().map(UserId::from);
     }
-    for place in [Some(first), second].into_iter().flatten() {
-        if user.is_some() || (rest == Rest::SecondPlace && place == first) {
+    // By their turns: an iterator over the places would be part of a future that waits.
+    for turn in 0..2_u8 {
+        let (first, second) = claim.places();
+        let Some(place) = (if turn == 0 { Some(first) } else { second }) else {
+            break;
+        };
+        if user.is_some() || (rest == Rest::SecondPlace && turn == 0) {
             continue;
         }
-        if rest == Rest::All && place != first {
+        if rest == Rest::All && turn != 0 {
             // It has not been asked at all yet.
             match known(store, claim, place, store.peek(place)) {
                 Known::Account(account) => return Ok(Some(account)),
