@@ -19,6 +19,42 @@ const WAITING: &str = "account_status_waiting_syncs";
 const NEWS_BELIEVED: &str = "account_status_news_believed";
 const NEWS_BELIEVED_FOR: &str = "account_status_news_believed_seconds";
 const CACHE_ENTRIES: &str = "account_status_cache_entries";
+const CACHE_HITS: &str = "account_status_cache_hits_total";
+const CACHE_MISSES: &str = "account_status_cache_misses_total";
+const CACHE_LOADS: &str = "account_status_cache_loads_total";
+const CACHE_FAILURES: &str = "account_status_cache_failures_total";
+const CACHE_OVERLOADS: &str = "account_status_cache_overloads_total";
+const CACHE_LAST_KNOWN: &str = "account_status_cache_last_known_total";
+
+/// Each `of` and `cause` of a failure. They are there from the start, with 0: Prometheus takes a
+/// series that appears with 1 for no rise, and the first failure would alert nobody.
+const FAILURE_CAUSES: [(&str, &[&str]); 3] = [
+    (
+        "question",
+        &[
+            "unreachable",
+            "broke_off",
+            "timed_out",
+            "too_long",
+            "unexpected_answer",
+            "not_told",
+        ],
+    ),
+    ("restrictions", &["unavailable"]),
+    (
+        "request",
+        &[
+            "bad_gateway",
+            "gateway_timeout",
+            "bad_request",
+            "form",
+            "media_type",
+            "too_large",
+            "slow_body",
+            "stopping",
+        ],
+    ),
+];
 
 /// Renders what has been recorded since it was installed.
 pub(crate) struct Metrics {
@@ -49,6 +85,20 @@ impl Metrics {
             "How much longer news are believed without another proof; below 0 since they are not"
         );
         describe_gauge!(CACHE_ENTRIES, "Entries in the cache");
+        describe_counter!(CACHE_HITS, "Questions that were answered from memory");
+        describe_counter!(CACHE_MISSES, "Questions that were not answered from memory");
+        describe_counter!(CACHE_LOADS, "Look-ups that were begun");
+        describe_counter!(CACHE_FAILURES, "Look-ups that failed");
+        describe_counter!(
+            CACHE_OVERLOADS,
+            "Look-ups that were not begun, because too many were under way"
+        );
+        describe_counter!(CACHE_LAST_KNOWN, "Answers from a last known state");
+        for (of, causes) in FAILURE_CAUSES {
+            for &cause in causes {
+                counter!(FAILURES, "of" => of, "cause" => cause).increment(0);
+            }
+        }
         Ok(Self {
             recorder,
             cache,
@@ -60,12 +110,12 @@ impl Metrics {
     pub(crate) fn render(&self) -> String {
         let stats = self.cache.stats();
         for (name, value) in [
-            ("account_status_cache_hits_total", stats.hits),
-            ("account_status_cache_misses_total", stats.misses),
-            ("account_status_cache_loads_total", stats.loads),
-            ("account_status_cache_failures_total", stats.failures),
-            ("account_status_cache_overloads_total", stats.overloads),
-            ("account_status_cache_last_known_total", stats.last_known),
+            (CACHE_HITS, stats.hits),
+            (CACHE_MISSES, stats.misses),
+            (CACHE_LOADS, stats.loads),
+            (CACHE_FAILURES, stats.failures),
+            (CACHE_OVERLOADS, stats.overloads),
+            (CACHE_LAST_KNOWN, stats.last_known),
         ] {
             counter!(name).absolute(value);
         }

@@ -99,6 +99,49 @@ async fn decisions_look_ups_and_failures_are_counted() {
     drop(killed);
 }
 
+/// A series that appears with its first event is no rise to Prometheus, so that nobody would be told of
+/// the first failure.
+#[tokio::test]
+async fn each_failure_is_there_with_0_from_the_start_and_each_metric_says_what_it_is() {
+    let upstream = Upstream::start().await;
+    let gateway = Gateway::start(&upstream.address, &MONITOR).await;
+    let monitor = gateway.monitor();
+    let text = metrics(&monitor).await;
+    let failures = "account_status_failures_total";
+    for labels in [
+        ["question", "unreachable"],
+        ["question", "timed_out"],
+        ["restrictions", "unavailable"],
+        ["request", "bad_gateway"],
+        ["request", "gateway_timeout"],
+    ] {
+        let labels = labels.map(|label| format!(r#"="{label}""#));
+        let labels = labels.each_ref().map(String::as_str);
+        assert_eq!(value(&text, failures, &labels), 0.0, "{text}");
+    }
+    let kinds: Vec<_> = text
+        .lines()
+        .filter(|line| line.starts_with("# TYPE "))
+        .collect();
+    assert!(kinds.len() > 8, "{text}");
+    for kind in kinds {
+        let name = kind.split(' ').nth(2).expect("a name");
+        assert!(text.contains(&format!("# HELP {name} ")), "{name}: {text}");
+    }
+
+    // Whatever is counted was in the list: no failure makes a new line.
+    let lines = |text: &str| text.matches("account_status_failures_total{").count();
+    let form = hyper::Request::post(format!("http://{}{}", gateway.address, crate::UPLOAD))
+        .header("content-type", "application/x-www-form-urlencoded")
+        .body(bytes::Bytes::from("a=b").into())
+        .expect("a request");
+    assert_eq!(gateway.send(form).await.status, 415);
+    let after = metrics(&monitor).await;
+    assert_eq!(lines(&after), lines(&text), "{after}");
+    let form = [r#"of="request""#, r#"cause="form""#];
+    assert_eq!(value(&after, failures, &form), 1.0, "{after}");
+}
+
 #[tokio::test]
 async fn health_is_about_the_gateway_and_names_the_homeserver() {
     let world = World::new().await;
