@@ -216,7 +216,14 @@ mod tests {
                 spellings.push(format!("{before}%{byte:02X}{after}"));
             }
             for spelling in spellings {
-                for before in ["", "x&", "x;", "since=s_1&", "_&", "dir=b&limit=20&from=t1&"] {
+                for before in [
+                    "",
+                    "x&",
+                    "x;",
+                    "since=s_1&",
+                    "_&",
+                    "dir=b&limit=20&from=t1&",
+                ] {
                     for after in ["=t", "=t&limit=20", "=%", "=&x_y=z"] {
                         let query = format!("{before}{spelling}{after}");
                         assert!(may_be_in_query(&query), "{query}");
