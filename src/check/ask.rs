@@ -108,7 +108,7 @@ impl<S: AccountStateStore> Shared<S> {
                     Known::Await(rest) => rest,
                 },
             };
-            ask::ask(&*self.store, claim, rest).await
+            ask::ask(&*self.store, &claim, rest).await
         })
     }
 

@@ -132,7 +132,7 @@ impl<S: AccountStateStore> Shared<S> {
         let asked = match plain_token {
             Some(token) => {
                 let claim =
-                    |turn| (turn == 0).then(|| counted(class.tokens, AccessToken::new(token)));
+                    move |turn| (turn == 0).then(|| counted(class.tokens, AccessToken::new(token)));
                 self.ask_all(claim, answers, &mut found.accounts).await
             }
             // Boxed: rare, and with room for several tokens.

@@ -93,17 +93,18 @@ pub async fn account_of<S: AccountStateStore>(
         Known::Account(account) => Ok(Some(account)),
         Known::Unknown => Ok(None),
         // Boxed, so that the caller's future does not grow with the store's.
-        Known::Await(rest) => Box::pin(ask(store, claim, rest)).await,
+        Known::Await(rest) => Box::pin(ask(store, &claim, rest)).await,
     }
 }
 
 /// What [`at_once`] has left open.
 ///
 /// One flat function: each layer of futures between a request and a database costs the compiler
-/// of the server some of its recursion limit.
+/// of the server some of its recursion limit. The claim is lent, because the future would hold it
+/// twice.
 pub(crate) async fn ask<S: AccountStateStore>(
     store: &S,
-    claim: Claim<'_>,
+    claim: &Claim<'_>,
     rest: Rest,
 ) -> Result<Option<Account>, StoreError> {
     let mut user = None;
@@ -121,7 +122,7 @@ pub(crate) async fn ask<S: AccountStateStore>(
         }
         if rest == Rest::All && turn != 0 {
             // It has not been asked at all yet.
-            match known(store, claim, place, store.peek(place)) {
+            match known(store, *claim, place, store.peek(place)) {
                 Known::Account(account) => return Ok(Some(account)),
                 Known::Unknown => continue,
                 Known::Await(Rest::AssertedUser) => {
@@ -141,7 +142,7 @@ pub(crate) async fn ask<S: AccountStateStore>(
             }
             continue;
         }
-        let asserted = asserted(claim, place);
+        let asserted = asserted(*claim, place);
         let owner = owner(store, place).await?;
         user = owner.map(|owner| asserted.map_or(owner, UserId::from));
     }
