@@ -258,6 +258,13 @@ impl Case {
             && self.spelling.edits.is_empty()
             && self.spelling.end.is_empty()
             && self.values[..parameters].iter().all(usual)
-            && (self.spelling.parameters == [9] || !self.row.1.contains("{eventType}"))
+            && (self.spelling.parameters == [9] || !decides(self.row.1))
     }
+}
+
+/// Whether a parameter of the path decides, so that its spelling does, too.
+fn decides(template: &str) -> bool {
+    ["{eventType}", "account_data/{type}"]
+        .iter()
+        .any(|parameter| template.contains(parameter))
 }
