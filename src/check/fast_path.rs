@@ -42,10 +42,8 @@ impl<S: AccountStateStore> Shared<S> {
         };
         // As nearly every client writes it. White space around the token stays: with it the token
         // is one that the store does not know.
-        // At least a byte of a token, compared at once with what stands before it.
-        let header = header.as_bytes();
-        let token = match header.first_chunk::<8>() {
-            Some([scheme @ .., _]) if scheme == b"Bearer " => &header[scheme.len()..],
+        let token = match header.as_bytes().strip_prefix(b"Bearer ") {
+            Some(token) if !token.is_empty() => token,
             _ => return FastPath::Unclear,
         };
         // A second header makes it a case for a closer look. Where no header is repeated there
