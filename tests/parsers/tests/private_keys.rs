@@ -14,8 +14,8 @@ use ruma_common::api::IncomingRequestExt as _;
 use serde_json::Value;
 use tower::{Layer, ServiceExt};
 use tower_account_status::{
-    AccessToken, AccountDirectory, AccountModerationLayer, AccountStatusLayer, Authentication,
-    MemoryStore, RestrictionKind, UserId,
+    AccountDirectory, AccountModerationLayer, AccountStatusLayer, Authentication, MemoryStore,
+    RestrictionKind, UserId,
 };
 
 const ALICE: &str = "@alice:localhost";
@@ -182,7 +182,7 @@ struct Everyone;
 impl AccountDirectory for Everyone {
     type Error = Infallible;
 
-    async fn authenticate(&self, _: AccessToken<'_>) -> Result<Authentication, Infallible> {
+    async fn authenticate(&self, _: &str) -> Result<Authentication, Infallible> {
         Ok(Authentication::User("@admin:localhost".into()))
     }
 
