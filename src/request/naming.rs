@@ -189,6 +189,10 @@ mod tests {
             "/_matrix/client/v3/login%23",
             "/_matrix/client/v3/login%00.png",
             "/_matrix/client/v3/login/%23x",
+            "/_matrix/client/v3/login%3Fx/x",
+            "/_matrix/client/v3/login%253f/x",
+            "/_matrix/client/v3/login%u003f/x/y",
+            "/_matrix/client/v3/login%c0%bf/x",
             "/_matrix/client/%c0%ae%c0%ae/login",
             "/_matrix/client/%u002e%u002e/login",
         ] {

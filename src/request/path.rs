@@ -210,6 +210,28 @@ fn letter_of_four_digits(bytes: &[u8]) -> Option<(usize, char)> {
 /// The last segment, where every router sees the same one, whatever it makes of those before it.
 /// `None` promises nothing.
 pub(crate) fn undisputed_last_segment(path: &str) -> Option<&str> {
+    let last = own_last_segment(path)?;
+    let before = &path[..path.len() - last.len()];
+    (!may_end_in(before)).then_some(last)
+}
+
+/// Whether some server may cut the path off within its beginning `before`.
+fn may_end_in(before: &str) -> bool {
+    let bytes = before.as_bytes();
+    // Many room IDs and event IDs are encoded, and nearly everything else is not.
+    bytes.contains(&b'%')
+        && (0..bytes.len()).any(|at| bytes[at] == b'%' && decodes_to_end_of_path(bytes, at))
+}
+
+/// Whether the percent sign there begins an encoding of what may end a path, or of encoding.
+fn decodes_to_end_of_path(path: &[u8], at: usize) -> bool {
+    // What follows may be decoded to the digits that are missing, or to a `%u003f`.
+    encoded_byte(path, at)
+        .is_none_or(|byte| matches!(byte, b'?' | b'#' | 0 | b'%') || begins_overlong(byte))
+}
+
+/// The last segment, where every router that reads the path to its end sees the same one.
+fn own_last_segment(path: &str) -> Option<&str> {
     let bytes = path.as_bytes();
     let mut start = bytes.len();
     while start > 0 && bytes[start - 1] != b'/' {

@@ -173,6 +173,14 @@ fn rule_10_a_last_segment_that_no_router_disputes() {
         "/a/b%20",
         "/a/b%c0%afc",
         "/a/b%u002fc",
+        // An end before the end.
+        "/a%3Fx/b",
+        "/a%23/b",
+        "/a%00/b",
+        "/a%253Fx/b",
+        "/a%%33fx/b",
+        "/a%c0%bfx/b",
+        "/a%u003fx/b",
     ] {
         assert_eq!(undisputed_last_segment(path), None, "{path}");
     }
