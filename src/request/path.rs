@@ -220,16 +220,16 @@ pub(crate) fn undisputed_last_segment(path: &str) -> Option<&str> {
 /// Whether some server may cut the path off within its beginning `before`.
 fn may_end_in(before: &str) -> bool {
     let bytes = before.as_bytes();
-    // Many room IDs and event IDs are encoded, as `%21` and `%3A`, and nearly everything else is
-    // not: no percent sign but before what decodes to another character.
-    let is_odd = |percent, high: u8, low: u8| {
-        let decodes_in_ascii = (high == b'2') & (low != b'3') & (low != b'5')
-            | (high == b'3') & (low | 0x20 != b'f')
-            | (b'4'..=b'7').contains(&high);
-        (percent == b'%') & !(decodes_in_ascii & low.is_ascii_hexdigit())
+    // Many room IDs and event IDs are encoded, as `%21`, `%3A`, `%24` and `%40`, and nearly
+    // everything else is not. Few comparisons tell these from what may be an end.
+    let is_unusual = |percent, high: u8, low: u8| {
+        let is_harmless = high.wrapping_sub(b'2') <= 5;
+        let is_digit =
+            (low.wrapping_sub(b'0') <= 2) | (low == b'4') | (low.wrapping_sub(b'A') <= 4);
+        (percent == b'%') & !(is_harmless & is_digit)
     };
     let may_be_odd =
-        bytes.ends_with(b"%") || bytes.ends_with(b"%/") || blocks::any_triple(bytes, is_odd);
+        bytes.ends_with(b"%") || bytes.ends_with(b"%/") || blocks::any_triple(bytes, is_unusual);
     may_be_odd && (0..bytes.len()).any(|at| bytes[at] == b'%' && decodes_to_end_of_path(bytes, at))
 }
 
