@@ -7,6 +7,7 @@
 
 use std::{
     fmt,
+    future::{Future as _, poll_fn},
     pin::Pin,
     task::{Context, Poll},
     time::Duration,
@@ -317,7 +318,13 @@ pub(crate) async fn read<B: Body>(
     limit: usize,
     timeout: Duration,
 ) -> Result<Collected, ReadError> {
-    let read = tokio::time::timeout(timeout, collect(body, limit));
+    let mut collected = std::pin::pin!(collect(body, limit));
+    // A body that is there already needs no clock and no timer.
+    let at_once = poll_fn(|context| Poll::Ready(collected.as_mut().poll(context)));
+    if let Poll::Ready(read) = at_once.await {
+        return read;
+    }
+    let read = tokio::time::timeout(timeout, collected);
     read.await.unwrap_or(Err(ReadError::TimedOut))
 }
 
@@ -339,7 +346,7 @@ async fn collect<B: Body>(body: B, limit: usize) -> Result<Collected, ReadError>
         frames += 1;
         body.as_mut().poll_frame(context)
     };
-    while let Some(frame) = std::future::poll_fn(&mut next_frame).await {
+    while let Some(frame) = poll_fn(&mut next_frame).await {
         let frame = frame.map_err(|_| ReadError::Failed)?;
         match frame.into_data() {
             Ok(chunk) => data.push(chunk, limit)?,
