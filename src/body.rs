@@ -55,6 +55,13 @@ pub trait RequestBodies<B>: sealed::Sealed {
         service.call(request.map(Self::keep))
     }
 
+    /// The request, its body as it came.
+    #[doc(hidden)]
+    #[inline]
+    fn keep_request(request: Request<B>) -> Request<Self::Body> {
+        request.map(Self::keep)
+    }
+
     /// A body that has been read.
     #[doc(hidden)]
     fn replay(data: Bytes, trailers: Option<Box<HeaderMap>>) -> Self::Body;
@@ -72,6 +79,11 @@ impl<B: From<Bytes>> RequestBodies<B> for KeptBodies {
     #[inline]
     fn call<S: Service<Request<B>>>(service: &mut S, request: Request<B>) -> S::Future {
         service.call(request)
+    }
+
+    #[inline]
+    fn keep_request(request: Request<B>) -> Request<B> {
+        request
     }
 
     /// A body that is made from bytes has no place for trailers.

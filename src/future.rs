@@ -14,12 +14,9 @@ use tower_service::Service;
 
 use crate::{
     body::ResponseBodies,
-    check::{Awaited, EndedSessions, Watch},
+    check::{Check, EndedSessions, Watch},
     denial::{AnswerForm, Denial},
 };
-
-/// A check that has to wait.
-pub(crate) type Check<ReqB> = Pin<Box<dyn Future<Output = Awaited<ReqB>> + Send>>;
 
 pin_project! {
     /// The future that [`AccountStatus`](crate::AccountStatus) answers with.
@@ -68,7 +65,7 @@ enum Detour<S, F, ReqB> {
     /// The store is asked. The inner service waits beside it, ready, and is not kept any longer
     /// than that.
     Lookup {
-        check: Check<ReqB>,
+        check: Pin<Box<dyn Check<ReqB>>>,
         service: Option<S>,
         form: AnswerForm,
     },
@@ -111,7 +108,7 @@ where
         Self::detour(Detour::Deny { denial, form })
     }
 
-    pub(crate) fn look_up(check: Check<ReqB>, service: S, form: AnswerForm) -> Self {
+    pub(crate) fn look_up(check: Pin<Box<dyn Check<ReqB>>>, service: S, form: AnswerForm) -> Self {
         Self::detour(Detour::Lookup {
             check,
             service: Some(service),
@@ -188,9 +185,10 @@ where
                         service,
                         form,
                     } => match ready!(check.as_mut().poll(context)) {
-                        Ok((request, watch)) => {
+                        Ok(watch) => {
                             let mut service = service.take().expect("taken only once");
-                            let inner = service.call(request);
+                            let request = check.as_mut().take_request();
+                            let inner = service.call(request.expect("taken only once"));
                             state.set(match watch {
                                 None => State::Pass { inner },
                                 Some(watch) => State::Watched { inner, watch },
