@@ -1,5 +1,6 @@
 //! Restrictions in one SQLite file: for servers of one machine, with no database to run.
 
+mod blocking;
 mod error;
 mod file;
 mod queries;
