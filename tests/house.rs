@@ -38,6 +38,7 @@ const ROOMS: [&str; 28] = [
     "conformance",
     // The models of the checker use whatever they like.
     "model",
+    "guide",
     "lib",
     "",
 ];
