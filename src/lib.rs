@@ -6,6 +6,9 @@
 
 mod account;
 mod action;
+#[cfg(feature = "axum")]
+#[cfg_attr(docsrs, doc(cfg(feature = "axum")))]
+pub mod axum;
 mod body;
 mod changes;
 mod check;

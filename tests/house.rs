@@ -33,6 +33,7 @@ const ROOMS: [&str; 28] = [
     "future",
     "service",
     "layer",
+    "axum",
     "moderation",
     "conformance",
     // The models of the checker use whatever they like.
