@@ -8,6 +8,7 @@
 pub(crate) mod account_state;
 pub(crate) mod answer;
 pub(crate) mod ask;
+mod audit;
 #[cfg(feature = "cache")]
 pub(crate) mod cached;
 mod change_record;
@@ -31,6 +32,7 @@ mod unknown_kind;
 
 pub use answer::Answer;
 pub use ask::account_of;
+pub use audit::{AuditAction, AuditEntry, AuditLog, AuditPosition, AuditQuery};
 pub use change_record::{ChangeRecord, Channel};
 pub use error::StoreError;
 #[cfg(feature = "tracing")]
