@@ -1,3 +1,5 @@
+#![cfg_attr(doc, doc = include_str!("guide/links.md"))]
+#![cfg_attr(doc, doc = include_str!("../docs/pictures/inline.md"))]
 #![doc = include_str!("../README.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]
@@ -19,6 +21,8 @@ mod credential;
 mod denial;
 mod future;
 mod guard;
+#[cfg(doc)]
+pub mod guide;
 mod judge;
 mod layer;
 mod locks;
