@@ -192,7 +192,7 @@ impl<D: AccountDirectory, R: RestrictionStore> Shared<D, R> {
             Ok(answer) => answer,
             Err(failure) => {
                 #[cfg(feature = "tracing")]
-                tracing::warn!(error = %failure, "a moderation request got no answer from the server's own state");
+                tracing::warn!(error = %failure, "the directory or the store gave no answer to a moderation request");
                 #[cfg(not(feature = "tracing"))]
                 let _ = failure;
                 Err(Refusal::Unavailable)
