@@ -42,6 +42,9 @@ mod suspension;
 
 pub use account::{Account, AccountState, Flags, Restriction, RestrictionKind, UserId};
 pub use action::Action;
+#[cfg(feature = "axum")]
+#[cfg_attr(docsrs, doc(cfg(feature = "axum")))]
+pub use body::AxumBodies;
 pub use body::{
     KeptBodies, RequestBodies, RequestBody, ResponseBodies, ResponseBody, WrappedBodies,
 };

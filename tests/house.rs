@@ -10,7 +10,7 @@ use std::{
 
 /// The rooms, from the bottom to the top. A module may import from its own room and from those
 /// before it.
-const ROOMS: [&str; 28] = [
+const ROOMS: [&str; 29] = [
     "locks",
     "panics",
     "account",

@@ -7,6 +7,7 @@
 pub(crate) mod account_state;
 pub(crate) mod answer;
 pub(crate) mod ask;
+mod audit;
 #[cfg(feature = "cache")]
 pub(crate) mod cached;
 mod change_record;
@@ -30,6 +31,7 @@ mod unknown_kind;
 
 pub use answer::Answer;
 pub use ask::account_of;
+pub use audit::{AuditAction, AuditEntry, AuditLog, AuditPosition, AuditQuery};
 pub use change_record::{ChangeRecord, Channel};
 pub use error::StoreError;
 #[cfg(feature = "tracing")]
