@@ -16,7 +16,8 @@
 //! # Files
 //!
 //! `flights` holds the rule that makes revocation race-proof, `tables` what is remembered and how
-//! it is forgotten, `lookups` how the store is asked, and `answers` the order of the steps.
+//! it is forgotten, `lookups` how the store is asked, `answers` the order of the steps, and `many`
+//! the same for many accounts at once.
 
 mod answers;
 mod clock;
@@ -25,6 +26,7 @@ mod flights;
 mod handle;
 mod key;
 mod lookups;
+mod many;
 #[cfg(all(test, shuttle))]
 mod model;
 mod setters;
@@ -87,7 +89,9 @@ use crate::{
 /// # Cost to the store
 ///
 /// There is one look-up at a time for each token and each account, however many requests wait for
-/// it. If it fails, all of them get its failure. An unknown token costs two look-ups, among the
+/// it. If it fails, all of them get its failure. If [one](AccountStateStore::states) asks for many
+/// waiting requests, it asks only for what is not remembered, and the answers are remembered; a
+/// request that comes meanwhile asks for its own account and waits for no other one. An unknown token costs two look-ups, among the
 /// users' tokens and then among the services', and two entries for the
 /// [time](Self::with_unknown_ttl) of unknown tokens, because only the second look-up shows whether a
 /// service has registered it. A service's own request without an assertion is looked up among the
