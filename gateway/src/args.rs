@@ -48,20 +48,20 @@ pub(crate) struct Args {
     )]
     pub(crate) listen: SocketAddr,
 
-    /// The homeserver behind, with neither a path nor TLS
+    /// The homeserver behind the gateway, without a path and without TLS
     #[arg(long, value_name = "http://HOST:PORT", value_parser = upstream, env = "ACCOUNT_STATUS_UPSTREAM")]
     pub(crate) upstream: Authority,
 
-    /// The user id of somebody who may lock and suspend; may be given several times
+    /// The user id of an administrator, who may lock and suspend; can be given several times
     #[arg(long, value_name = "USER", value_parser = administrator, env = "ACCOUNT_STATUS_ADMIN", value_delimiter = ' ')]
     pub(crate) admin: Vec<UserId>,
 
-    /// The server name in the homeserver's user ids, to read localparts at a login with; by
+    /// The server name in the homeserver's user ids, by which a login's localpart is completed; by
     /// default that of the administrators
     #[arg(long, value_name = "NAME", env = "ACCOUNT_STATUS_SERVER_NAME")]
     server_name: Option<String>,
 
-    /// Where restrictions are kept: a SQLite file, made if it is not there, or the URL of a
+    /// Where restrictions are kept: a SQLite file, created if it does not exist, or the URL of a
     /// PostgreSQL database (postgres://...), for several gateways
     #[arg(
         long,
@@ -73,8 +73,8 @@ pub(crate) struct Args {
     pub(crate) database: String,
 
     /// The address, or the network as in 10.0.0.0/8, of a server in front whose X-Forwarded headers
-    /// are believed, and added to; may be given several times. Those of everybody else are
-    /// replaced, because anyone can write them
+    /// are believed and added to; can be given several times. Those of everybody else are replaced,
+    /// because anyone can write them
     #[arg(
         long,
         value_name = "ADDRESS|NETWORK",
@@ -93,7 +93,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "ADDRESS", env = "ACCOUNT_STATUS_MONITOR")]
     pub(crate) monitor: Option<SocketAddr>,
 
-    /// How the log is written, to the standard error output
+    /// The form of the log, which goes to the standard error output
     #[arg(
         long,
         value_name = "FORMAT",
@@ -102,7 +102,7 @@ pub(crate) struct Args {
     )]
     pub(crate) log_format: log::Format,
 
-    /// What the log has at least: error, warn, info or debug; off for none
+    /// The lowest level that is logged: error, warn, info or debug; off for none
     #[arg(
         long,
         value_name = "LEVEL",
@@ -111,16 +111,16 @@ pub(crate) struct Args {
     )]
     pub(crate) log_level: LevelFilter,
 
-    /// Log each refusal at info, with the user, and not at debug
+    /// Log each refusal, with the user, at info instead of debug
     #[arg(long, env = "ACCOUNT_STATUS_LOG_REFUSALS", value_parser = FalseyValueParser::new())]
     pub(crate) log_refusals: bool,
 
     /// Let everything below this path pass unchecked, such as the homeserver's OAuth endpoints;
-    /// may be given several times
+    /// can be given several times
     #[arg(long, value_name = "PATH", value_parser = excluded, env = "ACCOUNT_STATUS_EXCLUDE", value_delimiter = ' ')]
     pub(crate) exclude: Vec<String>,
 
-    /// Let locked accounts ask for GET /_matrix/client/versions
+    /// Let GET /_matrix/client/versions pass for locked accounts
     #[arg(long, env = "ACCOUNT_STATUS_EXEMPT_VERSIONS", value_parser = FalseyValueParser::new())]
     pub(crate) exempt_versions: bool,
 
