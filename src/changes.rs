@@ -55,7 +55,7 @@ struct Hub {
     buckets: Box<[Bucket]>,
     listeners: Mutex<Listeners>,
     proof: Proof,
-    /// Keep this hub told of other hubs' announcements.
+    /// Pass other hubs' announcements on to this one.
     sources: Vec<ChangeListener>,
 }
 
@@ -173,8 +173,8 @@ impl Changes {
     /// of wrappers. A store that wraps others has [`relaying`](Self::relaying).
     ///
     /// The listener must not block, and it must not own this hub, or neither would ever be freed.
-    /// A panic of it is caught, and told to `tracing` under the feature of that name; the other
-    /// listeners and the subscribers hear of the change all the same.
+    /// A panic of it is caught and logged under the feature `tracing`; the other listeners and the
+    /// subscribers still hear of the change.
     pub fn listen(
         &self,
         listener: impl Fn(Announcement<'_>) + Send + Sync + 'static,

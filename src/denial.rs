@@ -46,13 +46,13 @@ pub struct Denial {
     state: AccountState,
     action: Option<Action>,
     /// When it was decided, which a `Retry-After` counts from; any time where nothing ends. `None`
-    /// where neither reason nor end is told.
+    /// if neither reason nor end is revealed.
     at: Option<SystemTime>,
     cors: bool,
 }
 
 impl Denial {
-    /// Refuses because of `restriction`, which is one of `state`, with all that may be told of it.
+    /// Refuses because of `restriction`, which is one of `state`, with its reason and its end.
     pub(crate) fn restricted(
         user: UserId,
         state: AccountState,

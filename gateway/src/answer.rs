@@ -22,7 +22,7 @@ pub(crate) type Body = UnsyncBoxBody<Bytes, BoxError>;
 /// Why a request gets no answer from the homeserver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Problem {
-    /// The homeserver is away, or breaks off.
+    /// The homeserver cannot be reached, or breaks off.
     BadGateway,
     /// The homeserver does not answer in time.
     GatewayTimeout,

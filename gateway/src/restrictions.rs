@@ -1,4 +1,4 @@
-//! Where the restrictions stand: in a SQLite file, or in a PostgreSQL database.
+//! Where the restrictions are: in a SQLite file, or in a PostgreSQL database.
 
 use tower_account_status::{
     AccountState, Changes, RestrictionKind, RestrictionRecord, RestrictionStore, UserId,

@@ -72,7 +72,7 @@ impl Restriction {
     }
 
     /// Gives the text that the account's owner reads in the `error` field of a refusal, in place
-    /// of the default. At most [`MAX_REASON_LEN`](Self::MAX_REASON_LEN) bytes of it are told; an
+    /// of the default. At most [`MAX_REASON_LEN`](Self::MAX_REASON_LEN) bytes of it are sent; an
     /// empty or blank one counts as none.
     ///
     /// Everyone who holds a token of the account can read it: it is no place for a moderator's

@@ -9,7 +9,7 @@
 //! - [`own_code`]: the server's own code asks, through the guard.
 //! - [`closer`]: a suspension depends on the body, or on who has sent an event.
 //! - [`ask`]: the questions to the store, each in one place.
-//! - [`report`]: what became of it is told.
+//! - [`report`]: reports the outcome.
 //!
 //! Whether an account is refused is decided by [`crate::judge`] alone.
 

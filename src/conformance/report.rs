@@ -147,7 +147,7 @@ impl fmt::Display for Passed {
 pub struct Report(Vec<Violation>);
 
 impl Report {
-    /// The broken promises, in the order in which they were noticed. One may stand here several
+    /// The broken promises, in the order in which they were noticed. One may be here several
     /// times.
     #[must_use]
     pub fn violations(&self) -> &[Violation] {

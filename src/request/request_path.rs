@@ -124,7 +124,7 @@ impl RequestPath {
     }
 }
 
-/// The path that the rules go by.
+/// The path that the rules use.
 pub(crate) struct FoundPath<'a> {
     pub(crate) path: Cow<'a, str>,
     /// Whether the user's function said so. It may have panicked, and then this is the path of

@@ -349,7 +349,7 @@ pub(crate) async fn account<S: AccountStateStore + ?Sized>(
 }
 
 /// The answer of a future that is ready when it is polled for the first time. A failure is no
-/// answer: whoever awaits the store is told of it.
+/// answer: the request that awaits the store gets it.
 fn polled<T>(future: impl Future<Output = Result<T, StoreError>>) -> Option<T> {
     let mut context = Context::from_waker(Waker::noop());
     match pin!(future).poll(&mut context) {

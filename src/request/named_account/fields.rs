@@ -45,7 +45,7 @@ pub(super) enum Text {
 }
 
 impl Object {
-    /// What stands under `key`; `None` if nobody is named there.
+    /// The value of `key`; `None` if it names nobody.
     pub(super) fn field(self, key: json::Text<'_>) -> Option<Field> {
         let is_any = |objects: &[Self]| self == Self::Any || objects.contains(&self);
         let names = |name| key.is_key(name);
