@@ -48,9 +48,9 @@ impl Schema {
 
     /// Leads from any earlier version, or from nothing, to the current one. It may be run again.
     ///
-    /// The notifications come from triggers, so that they are in the transaction of the change
-    /// also of one by a person with psql. They fire always: also where logical
-    /// replication makes the change, or a session that says it does.
+    /// The notifications come from triggers, so that they are in the transaction of the
+    /// change, also of one by a person with psql. They always fire, also if logical replication
+    /// makes the change, or a session that says it does.
     pub(super) fn migration_sql(&self) -> String {
         let schema = &self.quoted;
         let audit = audit_schema::migration_sql(schema);
