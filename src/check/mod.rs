@@ -5,11 +5,11 @@
 //! - [`at_once`]: whatever else can be decided without waiting.
 //! - [`awaited`]: the store has to be asked, or a body read.
 //! - [`watch`]: a long poll passes, and its account is restricted while it waits.
-//! - [`logout`]: a logout that succeeds is told to the store.
+//! - [`logout`]: tells the store that a logout has succeeded.
 //! - [`own_code`]: the server's own code asks, through the guard.
 //! - [`closer`]: a suspension depends on the body, or on who has sent an event.
 //! - [`ask`]: the questions to the store, each in one place.
-//! - [`report`]: what became of it is told.
+//! - [`report`]: reports the outcome.
 //!
 //! Whether an account is refused is decided by [`crate::judge`] alone.
 

@@ -1,4 +1,4 @@
-//! Requests that wait for news, and how to tell at a cost that every request can bear that one is
+//! Requests that wait for new events, and how to tell at a cost that every request can bear that one is
 //! none.
 
 use http::Method;
@@ -9,7 +9,7 @@ use super::{
     version::may_be_version,
 };
 
-/// A kind of request that waits for news.
+/// A kind of request that waits for new events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum LongPoll {
@@ -83,9 +83,8 @@ pub(crate) fn long_poll(method: &Method, path: &str) -> Option<LongPoll> {
     }
     let mut segments = path.segments_from_the_end();
     let kind = kind_of(segments.next()?)?;
-    // Before it stands a version, or an unstable feature; `…/rooms/{id}/events` would be another.
-    // A version that only this server knows stands behind `client`, in several pieces perhaps where
-    // the path had to be decoded.
+    // A version or an unstable feature precedes it; `…/rooms/{id}/events` would be another. A version
+    // that only this server knows follows `client`, in several pieces if the path was decoded.
     let mut nearest = segments.take(2).peekable();
     let is_endpoint = path.is_decoded()
         || nearest.peek().is_none()

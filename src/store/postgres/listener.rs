@@ -308,7 +308,7 @@ impl Feed {
     }
 }
 
-/// Says that the listener is away, whatever it was that ended it.
+/// Says that the listener has ended, for whatever reason.
 struct SayAway<'a>(&'a Feed);
 
 impl Drop for SayAway<'_> {

@@ -63,48 +63,49 @@ use crate::{
 /// # }
 /// ```
 ///
-/// A clone is the same store. Its connections live on the tokio runtime that it was connected on,
-/// and end with the last clone. Cancelling a look-up at any point harms no other; a look-up that
-/// finds its connection closed by the server is made once more on another.
+/// A clone is the same store. Its connections belong to the tokio runtime on which it was connected,
+/// and end with the last clone. Cancelling a look-up at any point affects no other one. A look-up
+/// whose connection was closed by the server is tried once more on another connection.
 ///
 /// # The tables
 ///
-/// They are in [a schema of their own](PostgresOptions::with_schema) and are made, and brought
-/// up to date, by the first process that connects; a schema that a newer version of this crate has
-/// migrated is refused with an error that says so. Where the server's role may not make tables,
-/// run [`migration_sql`](Self::migration_sql) by hand: connecting then changes nothing. The role
+/// They are in [a schema of their own](PostgresOptions::with_schema). The first process that connects
+/// creates and migrates them. A schema that a newer version of this crate has migrated is refused
+/// with an error that says so. If the server's role may not create tables, run
+/// [`migration_sql`](Self::migration_sql) by hand; connecting then changes nothing. The role
 /// needs `USAGE` on the schema, `SELECT` on all tables, and `INSERT`, `UPDATE` and `DELETE` on
-/// `restrictions`. The log of changes, `audit`, it need not write: the triggers do, as the owner of
-/// the tables. To delete old entries ([a setting](PostgresOptions::with_audit_retention)) it needs
-/// `DELETE` there.
+/// `restrictions`. It need not write the log of changes, `audit`, because the triggers write it as
+/// the owner of the tables. To delete old entries
+/// ([a setting](PostgresOptions::with_audit_retention)) it needs `DELETE` there.
 ///
 /// # How a change reaches every process
 ///
-/// Triggers notify with `NOTIFY`, in the transaction of the change, whoever makes it: another
-/// process, or a person with psql. Each store has a connection that listens, and
-/// [announces](RestrictionStore::restriction_changes) what it hears, usually within a millisecond of the
-/// commit.
+/// Triggers send `NOTIFY` in the transaction of every change, also of a change by another process or
+/// by a person with psql. Each store has a connection that listens. It
+/// [announces](RestrictionStore::restriction_changes) what it hears, usually within a millisecond of
+/// the commit.
 ///
-/// News may be lost while that connection is down, or where something in between takes the
-/// subscription and delivers nothing. So each store sends [a notification](PostgresOptions::with_heartbeat)
-/// on another connection at an interval, and believes what it holds in memory only as long as the
-/// last one that has arrived is [young enough](PostgresOptions::with_trust_limit), 20 seconds;
-/// whoever reads the set compares the clock, so that this holds although the runtime that listens
-/// hangs or has been dropped. The connection is made again, after 0.1 seconds and then at
-/// intervals that grow to 10, and everything is announced once it listens, so that nothing from
-/// before the gap is trusted, and a request that waits is ended then if its account was restricted
-/// in between. Where the runtime has been dropped, the next look-up listens on its own.
+/// Notifications can be lost while that connection is down, or if something between accepts the
+/// subscription and delivers nothing. So each store sends itself
+/// [a notification](PostgresOptions::with_heartbeat) at an interval, on another connection. It
+/// believes what it holds in memory only while the last one that has arrived is
+/// [recent](PostgresOptions::with_trust_limit), by default 20 seconds. Each reader of the set
+/// compares its age with the clock, so that the bound holds even if the runtime that listens hangs
+/// or has been dropped.
 ///
-/// Until then ([`is_listening`](Self::is_listening)), a cache in front of this store bounds by its
-/// own time limit how old an answer can be; without a cache every look-up asks the database and
-/// none is old.
+/// After a loss the store reconnects, first after 0.1 seconds and then at intervals that grow to 10
+/// seconds. Once it listens, it announces all accounts: nothing from before the gap is trusted, and
+/// a waiting request ends if its account was restricted meanwhile. If the runtime has been dropped,
+/// the next look-up listens on its own runtime. Until then ([`is_listening`](Self::is_listening)) a
+/// cache in front of this store bounds how old an answer can be. Without a cache every look-up asks
+/// the database.
 ///
-/// The triggers fire also where logical replication changes the table. Rows that change without
-/// any trigger, because somebody disabled it or replaced the table, are found when the set is
-/// [read anew](PostgresOptions::with_reread_interval), every 60 seconds.
+/// The triggers also fire if logical replication changes the table. Rows that change without a
+/// trigger, because somebody disabled it or replaced the table, are found when the set is
+/// [read again](PostgresOptions::with_reread_interval), every 60 seconds.
 ///
-/// Neither `LISTEN` nor prepared statements pass a pooler that shares connections by the
-/// transaction, and connecting through one fails: connect to the database itself, and to the
+/// `LISTEN` and prepared statements do not work through a pooler that shares connections by
+/// transaction, and connecting through one fails. Connect to the database itself, and to the
 /// primary.
 #[derive(Clone)]
 pub struct PostgresStore(Arc<Inner>);

@@ -115,7 +115,7 @@ impl PostgresOptions {
     }
 
     /// Holds at most this many connections, 8 by default. At least one. Beside them there is one
-    /// that listens and one that proves that it hears; while the set is read anew, one more.
+    /// that listens, one that sends proofs, and one more while the set is read again.
     pub fn with_pool_size(mut self, connections: usize) -> Self {
         self.pool_size = connections.max(1);
         self
@@ -141,7 +141,7 @@ impl PostgresOptions {
         self
     }
 
-    /// Reads [the set in memory](Self::with_restricted_set_in_memory) anew at this interval, 60
+    /// Reads [the set in memory](Self::with_restricted_set_in_memory) again at this interval, 60
     /// seconds by default: rows may have changed without a notification. At least 10 milliseconds
     /// and at most an hour.
     ///

@@ -48,9 +48,9 @@ impl Schema {
 
     /// Leads from any earlier version, or from nothing, to the current one. It may be run again.
     ///
-    /// The notifications come from triggers, so that they are in the transaction of the change
-    /// whoever makes it, a person with psql included. They fire always: also where logical
-    /// replication makes the change, or a session that says it does.
+    /// The notifications come from triggers, so that they are in the transaction of the
+    /// change, also of one by a person with psql. They always fire, also if logical replication
+    /// makes the change, or a session that says it does.
     pub(super) fn migration_sql(&self) -> String {
         let schema = &self.quoted;
         let audit = audit_schema::migration_sql(schema);
@@ -186,7 +186,7 @@ COMMIT;
 }
 
 /// A table, and what holds its rows. Both are others after the table was dropped and made again,
-/// the latter also where all rows were written anew.
+/// the latter also if all rows were rewritten.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct TableIdentity(u32, u32);
 
