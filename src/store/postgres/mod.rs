@@ -1,41 +1,36 @@
 //! Restrictions in PostgreSQL: for servers of many processes on many machines.
 
+mod changes;
 mod connection_string;
 mod dial;
 mod error;
 mod limits;
 mod line;
 mod listener;
+mod listening;
 mod micros;
 mod options;
 mod pool;
 mod queries;
 mod race;
 mod schema;
+mod source;
 
-use std::{
-    fmt,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{fmt, sync::Arc};
 
-use tokio::{sync::watch, time::timeout};
-
+pub use self::{changes::PostgresChanges, error::PostgresStoreError, options::PostgresOptions};
 use self::{
-    dial::EndOnDrop,
     limits::{LIMIT, limited},
-    listener::Feed,
+    listening::Listening,
     queries::Queries,
     schema::Schema,
 };
-pub use self::{error::PostgresStoreError, options::PostgresOptions};
 use super::{
     ChangeRecord, RestrictionRecord, RestrictionStore, StoreError, restricted_set::RestrictedSet,
 };
 use crate::{
     account::{AccountState, RestrictionKind, UserId},
     changes::Changes,
-    locks::{Mutex, lock},
 };
 
 /// Restrictions in PostgreSQL (15 or later), which any number of processes share.
@@ -106,10 +101,7 @@ pub struct PostgresStore(Arc<Inner>);
 struct Inner {
     queries: Arc<Queries>,
     set: Option<Arc<RestrictedSet>>,
-    changes: Changes,
-    is_listening: watch::Receiver<bool>,
-    feed: Arc<Feed>,
-    listener: Mutex<EndOnDrop>,
+    listening: Listening,
 }
 
 impl PostgresStore {
@@ -137,22 +129,13 @@ impl PostgresStore {
     /// [proof](PostgresOptions::with_heartbeat) of that is young enough.
     #[must_use]
     pub fn is_listening(&self) -> bool {
-        *self.0.is_listening.borrow() && self.0.changes.is_believed()
+        self.0.listening.is_listening()
     }
 
     /// Waits until [`is_listening`](Self::is_listening) says `listening`: for a log line or an
     /// alarm.
     pub async fn until_listening(&self, listening: bool) {
-        let mut is_listening = self.0.is_listening.clone();
-        while self.is_listening() != listening {
-            // A proof grows old without a word, and a young one says nothing either.
-            let now = Instant::now();
-            let until = self.0.changes.believed_until();
-            let left = until.map_or(Duration::MAX, |until| until.saturating_duration_since(now));
-            let wait = left.clamp(Duration::from_millis(10), Duration::from_secs(1));
-            // The sender lives as long as this store.
-            let _ = timeout(wait, is_listening.changed()).await;
-        }
+        self.0.listening.until_listening(listening).await;
     }
 
     /// What has to be true before a change is acknowledged.
@@ -165,18 +148,7 @@ impl PostgresStore {
                 set.settle(user, ticket, state);
             }
         }
-        self.0.changes.announce(user);
-    }
-
-    /// Listens again where the runtime has ended that did: on this one.
-    fn heal(&self) {
-        if *self.0.is_listening.borrow() {
-            return;
-        }
-        let mut listener = lock(&self.0.listener);
-        if listener.is_finished() {
-            *listener = self.0.feed.restart();
-        }
+        self.0.listening.changes().announce(user);
     }
 }
 
@@ -184,12 +156,12 @@ impl RestrictionStore for PostgresStore {
     type Error = PostgresStoreError;
 
     async fn state_of(&self, user: &str) -> Result<AccountState, PostgresStoreError> {
-        self.heal();
+        self.0.listening.heal();
         Ok(self.0.queries.state(user).await?)
     }
 
     async fn states_of(&self, users: &[UserId]) -> Vec<Result<AccountState, StoreError>> {
-        self.heal();
+        self.0.listening.heal();
         match self.0.queries.states(users).await {
             Ok(states) => states,
             Err(cause) => {
@@ -243,7 +215,7 @@ impl RestrictionStore for PostgresStore {
     }
 
     fn restriction_changes(&self) -> Option<Changes> {
-        Some(self.0.changes.clone())
+        Some(self.0.listening.changes().clone())
     }
 }
 
