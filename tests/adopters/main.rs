@@ -280,3 +280,44 @@ fn the_stores_are_as_short_as_they_were_promised() {
         assert!(lines <= most, "{lines} lines");
     }
 }
+
+/// The page's table says how many lines its code has, and the example has the lines that matter.
+#[test]
+fn the_page_on_conduit_counts_right_and_is_what_the_example_compiles() {
+    let page = include_str!("../../docs/adopting/conduit.md");
+    let mut blocks = page.split("```").skip(1).step_by(2);
+    let mut next = || {
+        let block = blocks.next().unwrap();
+        let lines = block.lines().skip(1).map(str::trim);
+        lines.filter(|line| !line.is_empty()).collect::<Vec<_>>()
+    };
+    let [dependency, store, place, deactivation] = [next(), next(), next(), next()];
+    let new = deactivation
+        .iter()
+        .filter(|line| line.contains(" new"))
+        .count();
+    // One more declares the module.
+    let count = dependency.len() + store.len() + 1 + place.len() + new;
+    assert!(
+        page.contains(&format!("are recorded | {count} |")),
+        "{count}"
+    );
+    assert!(count <= 50, "{count}");
+    let example = include_str!("../../examples/global-services/src/account_status.rs");
+    for line in [
+        "impl AccountStateStore for Services {",
+        "async fn access_token(&self, token: &str) -> Answer {",
+        "Ok(self.users.find_from_token(token)?.map(|(id, _)| id.into()))",
+        "async fn application_service(&self, token: &str) -> Answer {",
+        "Ok(Some(local(&name.to_lowercase())))",
+        "async fn login_token(&self, token: &str, _: Option<&str>) -> Answer {",
+        "without! { third_party, refresh_token, state, changes }",
+        "let set = RESTRICTIONS.blocking_set(user, RestrictionKind::Deactivated, deactivated);",
+    ] {
+        assert!(store.contains(&line), "the page: {line}");
+        assert!(
+            example.lines().any(|own| own.trim() == line),
+            "the example: {line}"
+        );
+    }
+}
