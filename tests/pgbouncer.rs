@@ -5,88 +5,23 @@
 
 #![allow(clippy::unwrap_used)] // a test fails by panicking
 
+#[path = "support/pgbouncer.rs"]
+mod pgbouncer;
 #[path = "support/postgres.rs"]
 mod postgres;
 #[path = "support/postgres_store.rs"]
 mod postgres_store;
 
-use std::{
-    fs,
-    net::TcpListener,
-    path::Path,
-    process::Child,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
+use pgbouncer::Pooler;
 use postgres::Cluster;
-use postgres_store::{SOON, alice, chain, until_peeked, within};
-use tokio::time::timeout;
+use postgres_store::{alice, chain, until_peeked, within};
 use tower_account_status::{
     RestrictionKind::Locked,
     RestrictionStore as _,
     store::{PostgresOptions, PostgresStore},
 };
-
-struct Pooler {
-    port: u16,
-    process: Child,
-}
-
-impl Drop for Pooler {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-impl Pooler {
-    /// Starts one, unless there is none to start.
-    async fn start(cluster: &Cluster, mode: &str, server_connections: u32) -> Option<Self> {
-        let program = ["/usr/sbin/pgbouncer", "/usr/bin/pgbouncer"]
-            .into_iter()
-            .find(|path| Path::new(path).is_file());
-        let Some(program) = program else {
-            assert!(
-                std::env::var_os("TRIALS").is_none(),
-                "pgbouncer is not installed: `scripts/trials pgbouncer`"
-            );
-            eprintln!("skipped: pgbouncer is not installed");
-            return None;
-        };
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        drop(listener);
-        let file = cluster.folder().join(format!("pgbouncer-{port}.ini"));
-        // With `any` every client is this user to the server.
-        let settings = format!(
-            "[databases]\n* = host=127.0.0.1 port={} user=postgres\n[pgbouncer]\n\
-             listen_addr = 127.0.0.1\nlisten_port = {port}\nauth_type = any\npool_mode = {mode}\n\
-             unix_socket_dir =\ndefault_pool_size = {server_connections}\n\
-             ignore_startup_parameters = extra_float_digits\n",
-            cluster.port()
-        );
-        fs::write(&file, settings).unwrap();
-        let mut command = postgres::as_server(Path::new(program));
-        let process = command.arg("-q").arg(&file).spawn().unwrap();
-        let pooler = Self { port, process };
-        timeout(SOON, async {
-            while tokio::net::TcpStream::connect(("127.0.0.1", port))
-                .await
-                .is_err()
-            {
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-        })
-        .await
-        .expect("pgbouncer starts");
-        Some(pooler)
-    }
-
-    fn url(&self, cluster: &Cluster, direct: &str) -> String {
-        let (ours, theirs) = (format!("port={}", cluster.port()), self.port);
-        direct.replace(&ours, &format!("port={theirs}"))
-    }
-}
 
 #[tokio::test]
 async fn rule_19_a_pooler_that_shares_connections_by_the_transaction_is_refused() {

@@ -5,6 +5,7 @@
 
 mod conduit;
 mod continuwuity;
+mod delegated;
 mod servers;
 
 use std::{
@@ -320,4 +321,36 @@ fn the_page_on_conduit_counts_right_and_is_what_the_example_compiles() {
             "the example: {line}"
         );
     }
+}
+
+/// The service says that a locked account's token is inactive, as it says of an unknown one. A
+/// client that is answered `M_UNKNOWN_TOKEN` deletes its keys.
+#[tokio::test]
+async fn rule_1_an_account_that_the_authentication_service_has_locked_is_not_an_unknown_token() {
+    let service = Arc::new(delegated::Service {
+        tokens: [("alice", "alice"), ("bob", "bob")].into(),
+        ..delegated::Service::default()
+    });
+    let restrictions = Arc::new(MemoryStore::new());
+    let homeserver = delegated::Homeserver {
+        delegation: Arc::clone(&service),
+    };
+    let layer = AccountStatusLayer::new(Combined::new(homeserver, Arc::clone(&restrictions)));
+    assert_eq!(get(&layer, WHOAMI, "alice").await, StatusCode::OK);
+    // Locked by the operators, in the service and beside it.
+    service.inactive.lock().unwrap().push("alice");
+    restrictions.restrict("@alice:example.org", Locked);
+    assert_eq!(get(&layer, WHOAMI, "alice").await, StatusCode::UNAUTHORIZED);
+    assert_eq!(get(&layer, WHOAMI, "bob").await, StatusCode::OK);
+    assert_eq!(
+        get(&layer, WHOAMI, "made-up").await,
+        StatusCode::OK,
+        "the handler's to answer"
+    );
+    let ghost = format!("{WHOAMI}?user_id=@alice:example.org");
+    let refused = get(&layer, &ghost, "bridge-token").await;
+    assert_eq!(refused, StatusCode::UNAUTHORIZED);
+    *service.is_away.lock().unwrap() = true;
+    let answer = get(&layer, WHOAMI, "bob").await;
+    assert_eq!(answer, StatusCode::SERVICE_UNAVAILABLE);
 }

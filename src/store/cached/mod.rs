@@ -16,7 +16,8 @@
 //! # Files
 //!
 //! `flights` holds the rule that makes revocation race-proof, `tables` what is remembered and how
-//! it is forgotten, `lookups` how the store is asked, and `answers` the order of the steps.
+//! it is forgotten, `lookups` how the store is asked, `answers` the order of the steps, and `many`
+//! the same for many accounts at once.
 
 mod answers;
 mod clock;
@@ -25,6 +26,7 @@ mod flights;
 mod handle;
 mod key;
 mod lookups;
+mod many;
 #[cfg(all(test, shuttle))]
 mod model;
 mod setters;
@@ -86,7 +88,9 @@ use crate::{
 /// # Cost to the store
 ///
 /// One look-up at a time for each token and each account, however many wait for it, and all of
-/// them get its failure if it fails. A token that is unknown costs two look-ups, among the users' and
+/// them get its failure if it fails. Where many waiting requests are asked for by
+/// [one](AccountStateStore::states), only what is not remembered is asked for, and what comes is
+/// remembered; a request that comes meanwhile asks for its own account, and waits for no other. A token that is unknown costs two look-ups, among the users' and
 /// then among the services', and two entries for the [time](Self::with_unknown_ttl) that unknown
 /// tokens have: whether a service has registered it, only the second can say. A service's own
 /// request without an assertion is asked for among the users' again whenever that time is over.

@@ -1,6 +1,6 @@
 use std::{error::Error, fmt, time::Duration};
 
-use tokio_postgres::error::SqlState;
+use tokio_postgres::error::{DbError, Severity, SqlState};
 
 use crate::store::unknown_kind::UnknownKind;
 
@@ -61,36 +61,70 @@ impl From<UnknownKind> for Cause {
 /// What an error of the driver says about the connection that it came on.
 pub(super) trait Fault {
     /// Whether the answer would be the same on another connection. Otherwise this one is over, or
-    /// no longer fit for use, and what the server said an error about was not done.
+    /// no longer fit for use.
     fn is_final(&self) -> bool;
+
+    /// Whether a change may have been made all the same: nothing came but the end of the connection,
+    /// or a pooler, or a server that was going down, knows no more.
+    fn leaves_open_what_was_done(&self) -> bool;
+
+    /// As [`is_final`](Self::is_final), of an error with which a connection was refused: every
+    /// refusal is fatal, and so that says nothing.
+    fn is_final_refusal(&self) -> bool;
 }
 
 impl Fault for tokio_postgres::Error {
     fn is_final(&self) -> bool {
+        let severity = self.as_db_error().and_then(DbError::parsed_severity);
+        let ends_session = matches!(severity, Some(Severity::Fatal | Severity::Panic));
+        !ends_session && self.is_final_refusal()
+    }
+
+    fn leaves_open_what_was_done(&self) -> bool {
+        self.as_db_error().is_none_or(|error| {
+            error.parsed_severity() == Some(Severity::Panic)
+                || error.code().code().starts_with("08")
+                || [
+                    SqlState::CRASH_SHUTDOWN,
+                    SqlState::T_R_STATEMENT_COMPLETION_UNKNOWN,
+                ]
+                .contains(error.code())
+        })
+    }
+
+    fn is_final_refusal(&self) -> bool {
         let Some(error) = self.as_db_error() else {
             return !self.is_closed() && !has_io_error(self);
         };
-        let code = error.code();
         // A table was altered: the plan was made for another one.
         let is_stale_plan = error.routine() == Some("RevalidateCachedQuery");
-        let is_over = code.code().starts_with("08")
-            || [
-                SqlState::ADMIN_SHUTDOWN,
-                SqlState::CRASH_SHUTDOWN,
-                SqlState::CANNOT_CONNECT_NOW,
-                SqlState::DATABASE_DROPPED,
-                SqlState::IDLE_SESSION_TIMEOUT,
-                // A primary that has become a standby, and answers reads as before.
-                SqlState::READ_ONLY_SQL_TRANSACTION,
-                // Somebody has discarded the session's state.
-                SqlState::INVALID_SQL_STATEMENT_NAME,
-                // Another transaction was in the way.
-                SqlState::T_R_SERIALIZATION_FAILURE,
-                SqlState::T_R_DEADLOCK_DETECTED,
-            ]
-            .contains(code);
-        !is_stale_plan && !is_over
+        !is_stale_plan && !makes_unfit(error.code())
     }
+}
+
+/// Whether a connection on which this came is over or unfit, whatever the severity: a pooler in
+/// between may tell of its own connection.
+fn makes_unfit(code: &SqlState) -> bool {
+    code.code().starts_with("08")
+        || [
+            SqlState::ADMIN_SHUTDOWN,
+            SqlState::CRASH_SHUTDOWN,
+            SqlState::CANNOT_CONNECT_NOW,
+            SqlState::DATABASE_DROPPED,
+            SqlState::IDLE_SESSION_TIMEOUT,
+            SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT,
+            // A primary that has become a standby, and answers reads as before.
+            SqlState::READ_ONLY_SQL_TRANSACTION,
+            // Somebody has discarded the session's state, or left another's behind.
+            SqlState::INVALID_SQL_STATEMENT_NAME,
+            SqlState::DUPLICATE_PSTATEMENT,
+            SqlState::IN_FAILED_SQL_TRANSACTION,
+            // Another transaction was in the way.
+            SqlState::T_R_SERIALIZATION_FAILURE,
+            SqlState::T_R_DEADLOCK_DETECTED,
+            SqlState::T_R_STATEMENT_COMPLETION_UNKNOWN,
+        ]
+        .contains(code)
 }
 
 fn has_io_error(error: &tokio_postgres::Error) -> bool {

@@ -291,11 +291,7 @@ impl RestrictionStore for SqliteStore {
 
     async fn states_of(&self, users: &[UserId]) -> Vec<Result<AccountState, StoreError>> {
         let (count, users) = (users.len(), users.to_vec());
-        // One task of a reading thread, where each statement takes microseconds.
-        let read = move |connection: &Connection| {
-            let state = |user| queries::state(connection, user);
-            Ok(users.iter().map(state).collect::<Vec<_>>())
-        };
+        let read = move |connection: &Connection| queries::states(connection, &users);
         match self.read(read).await {
             Ok(states) => states
                 .into_iter()
