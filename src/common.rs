@@ -78,6 +78,21 @@ macro_rules! wrapped_bodies {
                 $layer::from_shared(self.shared)
             }
 
+            /// Makes request and response bodies axum's, around an axum router: right at every
+            /// place among the layers of a `ServiceBuilder`, under `from_fn` and
+            /// `axum::serve` included.
+            ///
+            /// A body that some layer has changed is boxed once more, as `Router::layer` does; one
+            /// that is axum's stays what it is. Both have to be
+            /// `http_body::Body<Data = Bytes>`.
+            #[cfg(feature = "axum")]
+            #[cfg_attr(docsrs, doc(cfg(feature = "axum")))]
+            pub fn with_axum_bodies(
+                self,
+            ) -> $layer<$($generics,)* crate::body::AxumBodies, crate::body::AxumBodies> {
+                $layer::from_shared(self.shared)
+            }
+
             /// Wraps request bodies only: over a service that answers with axum's body but reads
             /// any.
             pub fn with_wrapped_request_body(

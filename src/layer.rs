@@ -46,6 +46,9 @@ use crate::{
 /// shares it. Settings that are changed on a clone are the clone's own.
 ///
 /// Awaiting the store and reading bodies need a tokio runtime with its timer enabled.
+///
+#[cfg_attr(doc, doc = include_str!("guide/links.md"))]
+#[cfg_attr(doc, doc = include_str!("../docs/rules.md"))]
 #[must_use = "a layer does nothing until it wraps a service"]
 pub struct AccountStatusLayer<S, Req = KeptBodies, Res = KeptBodies> {
     shared: Arc<Shared<S>>,
@@ -202,7 +205,7 @@ impl<S, Req, Res> AccountStatusLayer<S, Req, Res> {
     }
 
     /// Refuses nothing, the [guard](AccountGuard) included: what would be refused is told to the
-    /// [hook](Self::with_observer) and the log as
+    /// [observer](Self::with_observer) and the log as
     /// [`Decision::WouldRefuse`](crate::Decision::WouldRefuse), and passes. Made to try the layer
     /// out on a large server.
     ///
@@ -214,7 +217,7 @@ impl<S, Req, Res> AccountStatusLayer<S, Req, Res> {
     }
 
     /// Puts the [`CheckedAccounts`](crate::CheckedAccounts) into the extensions of every request
-    /// that passes with a credential, for logs and rate limits.
+    /// that passes, for logs and rate limits. They are empty where no account was checked.
     pub fn with_checked_accounts(self) -> Self {
         self.with(|settings| settings.hand_on_account = true)
     }

@@ -50,7 +50,7 @@ impl fmt::Display for Decision {
     }
 }
 
-/// What became of one request: what [the hook](crate::AccountStatusLayer::with_observer) hears.
+/// What became of one request: what [the observer](crate::AccountStatusLayer::with_observer) hears.
 ///
 /// It shows no credential, no path and no body.
 #[derive(Clone, Copy)]

@@ -161,7 +161,7 @@ impl<Store: AccountStateStore> Shared<Store> {
             let guard = AccountGuard::strong(Arc::clone(self));
             request.extensions_mut().insert(guard);
         }
-        if self.settings.hand_on_account && !found.accounts.is_empty() {
+        if self.settings.hand_on_account {
             let accounts = CheckedAccounts::new(found.accounts.clone());
             request.extensions_mut().insert(accounts);
         }

@@ -1,4 +1,4 @@
-//! How an answer is come by, from the head of a request to what becomes of it.
+//! How an answer is found, from the head of a request to what becomes of it.
 //!
 //! - [`fast_path`]: nearly every request: no credential, or one that the store knows to be an
 //!   unrestricted account's. Nothing is allocated, and nothing else looked at.

@@ -45,7 +45,7 @@ impl Watch {
         }
     }
 
-    /// The same for a request that has to wait: from now on the news wake it.
+    /// The same for a request that has to wait: from now on announcements wake it.
     pub(crate) fn begin(&mut self, context: &mut Context<'_>) -> Poll<Denial> {
         let Self::NotBegun(watch) = self else {
             return Poll::Pending;

@@ -89,6 +89,8 @@ impl Channel {
     pub const SERVER: Self = Self(Cow::Borrowed("server"));
     /// A command line.
     pub const COMMAND_LINE: Self = Self(Cow::Borrowed("command-line"));
+    /// A statement by hand, or a program that does not say who it is.
+    pub const SQL: Self = Self(Cow::Borrowed("sql"));
 
     /// A channel of your own.
     #[must_use]

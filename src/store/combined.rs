@@ -174,7 +174,7 @@ impl<O, R> fmt::Debug for Combined<O, R> {
     }
 }
 
-/// The news of both halves, believed as long as both are.
+/// The announcements of both halves, believed as long as both are.
 fn of_both(own: Option<Changes>, other: Option<Changes>) -> Option<Changes> {
     match (own, other) {
         (Some(own), Some(other)) => Some(Changes::relaying([own, other])),

@@ -1,13 +1,13 @@
 //! Where the layer learns whose a credential is and what that account may do.
-#![cfg_attr(
-    all(feature = "cache", feature = "postgres", feature = "sqlite"),
-    doc = "",
-    doc = include_str!("../../docs/stores.md")
-)]
+//!
+//! [`AccountStateStore`] is the trait that a homeserver implements.
+//! [The guide](crate::guide::the_store) shows how, and [which store](crate::guide::stores) to put
+//! in front of it or beside it. The types that most servers need are in the crate's root.
 
 pub(crate) mod account_state;
 pub(crate) mod answer;
 pub(crate) mod ask;
+mod audit;
 #[cfg(feature = "cache")]
 pub(crate) mod cached;
 mod change_record;
@@ -31,6 +31,7 @@ mod unknown_kind;
 
 pub use answer::Answer;
 pub use ask::account_of;
+pub use audit::{AuditAction, AuditEntry, AuditLog, AuditPosition, AuditQuery};
 pub use change_record::{ChangeRecord, Channel};
 pub use error::StoreError;
 #[cfg(feature = "tracing")]

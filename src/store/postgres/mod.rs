@@ -1,5 +1,7 @@
 //! Restrictions in PostgreSQL: for servers of many processes on many machines.
 
+mod audit;
+mod audit_schema;
 mod connection_string;
 mod dial;
 mod error;
@@ -22,6 +24,7 @@ use std::{
 use tokio::{sync::watch, time::timeout};
 
 use self::{
+    audit::Audit,
     dial::EndOnDrop,
     limits::{LIMIT, limited},
     listener::Feed,
@@ -30,7 +33,8 @@ use self::{
 };
 pub use self::{error::PostgresStoreError, options::PostgresOptions};
 use super::{
-    ChangeRecord, RestrictionRecord, RestrictionStore, StoreError, restricted_set::RestrictedSet,
+    AuditEntry, AuditLog, AuditQuery, ChangeRecord, RestrictionRecord, RestrictionStore,
+    StoreError, restricted_set::RestrictedSet,
 };
 use crate::{
     account::{AccountState, RestrictionKind, UserId},
@@ -69,8 +73,10 @@ use crate::{
 /// up to date, by the first process that connects; a schema that a newer version of this crate has
 /// migrated is refused with an error that says so. Where the server's role may not make tables,
 /// run [`migration_sql`](Self::migration_sql) by hand: connecting then changes nothing. The role
-/// needs `USAGE` on the schema, `SELECT` on both tables, and `INSERT`, `UPDATE` and `DELETE` on
-/// `restrictions`.
+/// needs `USAGE` on the schema, `SELECT` on all tables, and `INSERT`, `UPDATE` and `DELETE` on
+/// `restrictions`. The log of changes, `audit`, it need not write: the triggers do, as the owner of
+/// the tables. To delete old entries ([a setting](PostgresOptions::with_audit_retention)) it needs
+/// `DELETE` there.
 ///
 /// # How a change reaches every process
 ///
@@ -105,6 +111,9 @@ pub struct PostgresStore(Arc<Inner>);
 
 struct Inner {
     queries: Arc<Queries>,
+    audit: Arc<Audit>,
+    /// Deletes old entries of the log, where a retention was set.
+    pruning: Option<(Duration, Mutex<EndOnDrop>)>,
     set: Option<Arc<RestrictedSet>>,
     changes: Changes,
     is_listening: watch::Receiver<bool>,
@@ -177,6 +186,13 @@ impl PostgresStore {
         if listener.is_finished() {
             *listener = self.0.feed.restart();
         }
+        drop(listener);
+        if let Some((retention, pruning)) = &self.0.pruning {
+            let mut pruning = lock(pruning);
+            if pruning.is_finished() {
+                *pruning = self.0.audit.keep_for(*retention);
+            }
+        }
     }
 }
 
@@ -213,9 +229,9 @@ impl RestrictionStore for PostgresStore {
         &self,
         user: &UserId,
         kind: RestrictionKind,
-        _: &ChangeRecord,
+        change: &ChangeRecord,
     ) -> Result<bool, PostgresStoreError> {
-        let lifted = self.0.queries.lift(user, kind).await?;
+        let lifted = self.0.queries.lift(user, kind, change).await?;
         if lifted {
             self.changed(user).await;
         }
@@ -244,6 +260,14 @@ impl RestrictionStore for PostgresStore {
 
     fn restriction_changes(&self) -> Option<Changes> {
         Some(self.0.changes.clone())
+    }
+}
+
+impl AuditLog for PostgresStore {
+    type Error = PostgresStoreError;
+
+    async fn audit(&self, query: &AuditQuery) -> Result<Vec<AuditEntry>, PostgresStoreError> {
+        Ok(self.0.audit.entries(query).await?)
     }
 }
 

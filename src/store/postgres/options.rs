@@ -8,7 +8,9 @@ use tokio_postgres::{
 };
 
 use super::{
-    Inner, PostgresStore, connection_string,
+    Inner, PostgresStore,
+    audit::Audit,
+    connection_string,
     dial::{Dial, Hosts, Tls},
     error::PostgresStoreError,
     limits::limited,
@@ -31,6 +33,7 @@ pub struct PostgresOptions {
     trust_limit: Option<Duration>,
     reread_interval: Duration,
     set_in_memory: bool,
+    audit_retention: Option<Duration>,
 }
 
 impl PostgresOptions {
@@ -84,6 +87,7 @@ impl PostgresOptions {
             trust_limit: None,
             reread_interval: Duration::from_secs(60),
             set_in_memory: false,
+            audit_retention: None,
         })
     }
 
@@ -164,6 +168,16 @@ impl PostgresOptions {
         self
     }
 
+    /// Deletes entries of [the log](crate::store::AuditLog) that are older than this; by default it
+    /// is kept for ever.
+    ///
+    /// They are deleted within ten minutes, 1000 at a time and a piece a second, so that no change
+    /// waits for it. Every process with this setting does so.
+    pub fn with_audit_retention(mut self, age: Duration) -> Self {
+        self.audit_retention = Some(age);
+        self
+    }
+
     /// Connects, brings the schema up to date, and listens. To be called on the tokio runtime
     /// that the connections are to live on.
     ///
@@ -184,6 +198,7 @@ impl PostgresOptions {
         lease.done();
 
         let queries = Arc::new(Queries::new(pool, &schema));
+        let audit = Arc::new(Audit::new(Arc::clone(&queries), &schema));
         let changes = Changes::needing_proof();
         let set = self
             .set_in_memory
@@ -204,8 +219,13 @@ impl PostgresOptions {
             is_listening: sender,
         });
         let listener = feed.start().await?;
+        let pruning = self
+            .audit_retention
+            .map(|retention| (retention, Mutex::new(audit.keep_for(retention))));
         Ok(PostgresStore(Arc::new(Inner {
             queries,
+            audit,
+            pruning,
             set,
             changes,
             is_listening,

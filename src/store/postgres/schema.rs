@@ -2,10 +2,10 @@
 
 use tokio_postgres::{Client, types::Type};
 
-use super::error::Cause;
+use super::{audit_schema, error::Cause};
 
 /// The version of the schema that this version of the crate makes and knows.
-const VERSION: i32 = 1;
+const VERSION: i32 = 2;
 
 /// The schema's name, and the names in it, ready for use in a statement.
 #[derive(Clone)]
@@ -35,6 +35,11 @@ impl Schema {
         format!("{}.restrictions", self.quoted)
     }
 
+    /// The log of changes.
+    pub(super) fn audit(&self) -> String {
+        format!("{}.audit", self.quoted)
+    }
+
     /// Where changes are notified: the user id, or nothing where that is too long or all have
     /// changed.
     pub(super) fn channel(&self) -> &str {
@@ -48,6 +53,7 @@ impl Schema {
     /// replication makes the change, or a session that says it does.
     pub(super) fn migration_sql(&self) -> String {
         let schema = &self.quoted;
+        let audit = audit_schema::migration_sql(schema);
         format!(
             r#"BEGIN;
 SELECT pg_advisory_xact_lock(hashtext('tower-account-status'));
@@ -92,7 +98,8 @@ CREATE OR REPLACE TRIGGER notify_truncate AFTER TRUNCATE ON {schema}.restriction
     FOR EACH STATEMENT EXECUTE FUNCTION {schema}.notify_change();
 ALTER TABLE {schema}.restrictions ENABLE ALWAYS TRIGGER notify_change;
 ALTER TABLE {schema}.restrictions ENABLE ALWAYS TRIGGER notify_truncate;
-INSERT INTO {schema}.schema_version (version) VALUES ({VERSION}) ON CONFLICT DO NOTHING;
+{audit}INSERT INTO {schema}.schema_version AS known (version) VALUES ({VERSION})
+    ON CONFLICT (one) DO UPDATE SET version = excluded.version WHERE known.version < excluded.version;
 COMMIT;
 "#
         )
@@ -110,7 +117,10 @@ COMMIT;
         if encoding != "UTF8" {
             return Err(Cause::Encoding(encoding));
         }
-        if self.version(client).await? == Some(VERSION) && self.identity(client).await.is_ok() {
+        if self.version(client).await? == Some(VERSION)
+            && self.identity(client).await.is_ok()
+            && self.is_recorded(client).await?
+        {
             return Ok(());
         }
         // Whoever hangs in the middle of a migration keeps nobody from saying so.
@@ -142,6 +152,15 @@ COMMIT;
             2 => Ok(TableIdentity(row.try_get(0)?, row.try_get(1)?)),
             _ => Err(Cause::NoTriggers),
         }
+    }
+
+    /// Whether the triggers that write the log fire for every change.
+    async fn is_recorded(&self, client: &Client) -> Result<bool, Cause> {
+        let sql = "SELECT count(*) FROM pg_catalog.pg_trigger WHERE tgenabled = 'A' \
+                   AND tgrelid = pg_catalog.to_regclass($1) \
+                   AND tgname IN ('record_change', 'record_truncate')";
+        let row = client.query_one(sql, &[&self.table()]).await?;
+        Ok(row.try_get::<_, i64>(0)? == 2)
     }
 
     async fn version(&self, client: &Client) -> Result<Option<i32>, Cause> {

@@ -1,5 +1,8 @@
 //! Restrictions in one SQLite file: for servers of one machine, with no database to run.
 
+mod audit;
+mod audit_schema;
+mod blocking;
 mod error;
 mod file;
 mod queries;
@@ -27,7 +30,8 @@ use self::{
     writer::{Shared, Writer},
 };
 use super::{
-    ChangeRecord, RestrictionRecord, RestrictionStore, StoreError, restricted_set::RestrictedSet,
+    AuditEntry, AuditLog, AuditQuery, ChangeRecord, RestrictionRecord, RestrictionStore,
+    StoreError, restricted_set::RestrictedSet,
 };
 use crate::{
     account::{AccountState, RestrictionKind, UserId},
@@ -107,6 +111,7 @@ struct Inner {
 pub struct SqliteOptions {
     poll_interval: Duration,
     set_in_memory: bool,
+    audit_retention: Option<Duration>,
 }
 
 impl SqliteOptions {
@@ -117,6 +122,7 @@ impl SqliteOptions {
         Self {
             poll_interval: Duration::from_millis(100),
             set_in_memory: false,
+            audit_retention: None,
         }
     }
 
@@ -138,6 +144,16 @@ impl SqliteOptions {
     /// set is loaded again, or the file cannot be read, it answers nothing and the file is asked.
     pub fn with_restricted_set_in_memory(mut self) -> Self {
         self.set_in_memory = true;
+        self
+    }
+
+    /// Deletes entries of [the log](AuditLog) that are older than this; by default it is kept for
+    /// ever.
+    ///
+    /// They are deleted within ten minutes, 500 at a time and a piece a second, so that no change waits
+    /// for more than a few milliseconds. Every process that has the file open with this setting does so.
+    pub fn with_audit_retention(mut self, age: Duration) -> Self {
+        self.audit_retention = Some(age);
         self
     }
 
@@ -177,6 +193,7 @@ impl SqliteOptions {
             poll_interval: self.poll_interval,
             set: set.clone(),
             changes: changes.clone(),
+            audit_retention: self.audit_retention,
             file: Arc::clone(&file),
         };
         let open = move || Writer::open(shared);
@@ -297,9 +314,9 @@ impl RestrictionStore for SqliteStore {
         &self,
         user: &UserId,
         kind: RestrictionKind,
-        _: &ChangeRecord,
+        change: &ChangeRecord,
     ) -> Result<bool, SqliteStoreError> {
-        self.change(user, Change::Lift(kind)).await
+        self.change(user, Change::Lift(kind, change.clone())).await
     }
 
     async fn record(
@@ -328,6 +345,16 @@ impl RestrictionStore for SqliteStore {
 
     fn restriction_changes(&self) -> Option<Changes> {
         Some(self.0.changes.clone())
+    }
+}
+
+impl AuditLog for SqliteStore {
+    type Error = SqliteStoreError;
+
+    async fn audit(&self, query: &AuditQuery) -> Result<Vec<AuditEntry>, SqliteStoreError> {
+        let query = query.clone();
+        self.read(move |connection| audit::entries(connection, &query))
+            .await
     }
 }
 

@@ -158,7 +158,7 @@ pub(super) fn restrict(
 }
 
 /// A time as the table holds it: one shortly after 1970 is stored as 1970, which has passed alike.
-fn micros(time: SystemTime) -> i64 {
+pub(super) fn micros(time: SystemTime) -> i64 {
     match stored::to_micros(time) {
         1..EARLIEST_MICROS => 0,
         micros => micros,
