@@ -63,7 +63,7 @@ fn rule_17_who_waits_is_told() {
         let waits = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread();
             let runtime = { runtime }.build().unwrap();
-            runtime.block_on(async move { drop(news.changed().await) });
+            runtime.block_on(async move { news.changed().await });
         });
         store.blocking_set(ALICE, Deactivated, true).unwrap();
         waits.join().unwrap();

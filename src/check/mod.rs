@@ -32,6 +32,6 @@ pub(crate) use at_once::AtOnce;
 pub(crate) use awaited::{Awaited, check_awaited};
 pub(crate) use findings::Findings;
 #[cfg(feature = "moderation")]
-pub(crate) use limits::within_limits;
+pub(crate) use limits::{Failure, within_limits};
 pub(crate) use logout::EndedSessions;
 pub(crate) use watch::Watch;

@@ -4,7 +4,9 @@ use std::{fmt, marker::PhantomData, sync::Arc};
 
 use tower_layer::Layer;
 
-use super::{directory::AccountDirectory, service::AccountModeration, shared::Shared};
+use super::{Outcome, directory::AccountDirectory, service::AccountModeration, shared::Shared};
+#[cfg(feature = "tracing")]
+use crate::outcome::Failures;
 use crate::{
     body::KeptBodies,
     common::{common_settings, wrapped_bodies},
@@ -133,6 +135,9 @@ impl<D: AccountDirectory, R: RestrictionStore> AccountModerationLayer<D, R> {
             directory: Arc::new(directory),
             restrictions: Arc::new(restrictions),
             settings: Common::default(),
+            observer: None,
+            #[cfg(feature = "tracing")]
+            failures: Arc::<Failures>::default(),
         }))
     }
 }
@@ -147,6 +152,36 @@ impl<D, R, Req, Res> AccountModerationLayer<D, R, Req, Res> {
 
     fn with(mut self, change: impl FnOnce(&mut Common)) -> Self {
         change(&mut Arc::make_mut(&mut self.shared).settings);
+        self
+    }
+}
+
+/// # What is told
+impl<D, R, Req, Res> AccountModerationLayer<D, R, Req, Res> {
+    /// Tells what became of every request to the endpoints but OPTIONS, before its answer: a change
+    /// with who made it, a refusal, a failure with its causes.
+    ///
+    /// It is called on the way of the request, so that it should be quick. A panic in it harms no
+    /// request. With the feature `tracing` the same is an event each: a change, and what an
+    /// administrator's PUT was refused, at `info`; a failure at `warn`; everything else at `debug`.
+    ///
+    /// Nothing is told of a request whose client goes away while the store makes the change. The
+    /// store's [log](crate::store::AuditLog) has it.
+    ///
+    /// ```
+    /// # use tower_account_status::{AccountDirectory, AccountModerationLayer, MemoryStore};
+    /// # fn example<D: AccountDirectory>(directory: D) {
+    /// use tower_account_status::moderation::Decision;
+    ///
+    /// let layer = AccountModerationLayer::new(directory, MemoryStore::new()).with_observer(|outcome| {
+    ///     if outcome.decision() == Decision::Changed {
+    ///         println!("{:?} by {:?}: {:?}", outcome.user(), outcome.requester(), outcome.wanted());
+    ///     }
+    /// });
+    /// # }
+    /// ```
+    pub fn with_observer(mut self, hear: impl Fn(&Outcome<'_>) + Send + Sync + 'static) -> Self {
+        Arc::make_mut(&mut self.shared).observer = Some(Arc::new(hear));
         self
     }
 }
