@@ -1,6 +1,5 @@
-// The pages of `docs/` as modules, which exist in the documentation alone. Each page defines its
-// links for a reader of the repository. `links.md` and `inline.md` come first and define them for
-// rustdoc, because the first definition of a link counts.
+// The pages of `docs/` define their links for a reader of the repository. `links.md` and `inline.md`
+// come first and define them for rustdoc, because the first definition of a link counts.
 
 #![doc = include_str!("guide/links.md")]
 #![doc = include_str!("../docs/README.md")]
@@ -32,4 +31,16 @@ pub mod adopting {
     #[doc = include_str!("guide/links.md")]
     #[doc = include_str!("../docs/adopting/conduit.md")]
     pub mod conduit {}
+
+    #[doc = include_str!("guide/links.md")]
+    #[doc = include_str!("../docs/adopting/own-stack.md")]
+    pub mod own_stack {}
+
+    #[doc = include_str!("guide/links.md")]
+    #[doc = include_str!("../docs/adopting/deactivation.md")]
+    pub mod deactivation {}
+
+    #[doc = include_str!("guide/links.md")]
+    #[doc = include_str!("../docs/adopting/delegated.md")]
+    pub mod delegated {}
 }

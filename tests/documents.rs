@@ -218,7 +218,7 @@ fn the_guide_has_every_page_of_the_folder() {
     pages.retain(|page| page.starts_with(root().join("docs")));
     pages.retain(|page| !apart.contains(page) && !page.starts_with(root().join("docs/pictures")));
     let missing: Vec<_> = pages.iter().filter(|page| !shown.contains(*page)).collect();
-    assert_eq!(missing, [&PathBuf::new(); 0], "add them to src/guide.rs");
+    assert!(missing.is_empty(), "add to src/guide.rs: {missing:?}");
 }
 
 #[test]

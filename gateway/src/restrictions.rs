@@ -1,4 +1,4 @@
-//! Where the restrictions stand: in a SQLite file, or in a PostgreSQL database.
+//! Where the restrictions are: in a SQLite file, or in a PostgreSQL database.
 
 use tower_account_status::{
     AccountState, Changes, RestrictionKind, RestrictionRecord, RestrictionStore, UserId,
@@ -26,7 +26,7 @@ impl Restrictions {
         }
         if database.contains("://") {
             // Not named: it may hold a password all the same.
-            return Err("the database is neither a file nor a postgres:// URL".into());
+            return Err("--database is neither a file nor a postgres:// URL".into());
         }
         let store = SqliteStore::open(database).await;
         let store = store.map_err(|error| format!("cannot open {database}: {error}"))?;
