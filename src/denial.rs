@@ -19,7 +19,7 @@ use self::{
     headers::{RETRY_AFTER_STORE_FAILURE, insert_retry_after, response_of},
 };
 use crate::{
-    account::{AccountState, Restriction, RestrictionKind, UserId},
+    account::{Account, AccountState, Restriction, RestrictionKind, UserId},
     action::Action,
 };
 
@@ -52,18 +52,18 @@ pub struct Denial {
 }
 
 impl Denial {
-    /// Refuses because of `restriction`, which is one of `state`, with its reason and its end.
+    /// Refuses because of the restriction of this kind, with all that may be told of it.
     pub(crate) fn restricted(
-        user: UserId,
-        state: AccountState,
+        account: Account,
         kind: RestrictionKind,
+        action: Option<Action>,
         now: SystemTime,
     ) -> Self {
         Self {
             cause: DenialCause::Restricted(kind),
-            user: Some(user),
-            state,
-            action: None,
+            user: Some(account.user),
+            state: account.state,
+            action,
             at: Some(now),
             cors: true,
         }
@@ -83,11 +83,6 @@ impl Denial {
     /// Reveals neither reason nor end, because nobody has proved yet to be the account's owner.
     pub(crate) fn without_details(mut self) -> Self {
         self.at = None;
-        self
-    }
-
-    pub(crate) fn with_action(mut self, action: Option<Action>) -> Self {
-        self.action = action;
         self
     }
 

@@ -116,7 +116,6 @@ impl<'a> Verdict<'a> {
 impl Refusal {
     /// The answer to `account`.
     pub(crate) fn denial(self, account: Account) -> Denial {
-        Denial::restricted(account.user, account.state, self.kind, self.now)
-            .with_action(self.action)
+        Denial::restricted(account, self.kind, self.action, self.now)
     }
 }

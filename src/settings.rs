@@ -12,7 +12,9 @@ use crate::{
     outcome::Outcome,
     panics::{Panicked, unless_it_panics},
     request::{
-        exemptions::Exemptions, long_poll::LongPoll, naming::NamingEndpoint,
+        class::{Class, Exemptions},
+        long_poll::{LongPoll, USUAL_POLLS, UsualPoll},
+        naming::NamingEndpoint,
         request_path::RequestPath,
     },
     suspension::SuspensionPolicy,
@@ -135,7 +137,7 @@ impl fmt::Debug for Common {
 }
 
 /// The settings of [`AccountStatusLayer`](crate::AccountStatusLayer).
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(crate) struct Settings {
     pub(crate) common: Common,
     pub(crate) exemptions: Exemptions,
@@ -146,20 +148,55 @@ pub(crate) struct Settings {
     pub(crate) hand_on_account: bool,
     pub(crate) observer: Option<Observer>,
     pub(crate) report_only: bool,
-    always_examines: bool,
+    /// Whether the fast path cannot tell what there is to do for a request. Follows from the
+    /// others, as does the next.
+    pub(crate) always_examines: bool,
+    /// Which of [`USUAL_POLLS`] are watched, whatever else there is to know.
+    watched_polls: [bool; USUAL_POLLS.len()],
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        let mut settings = Self {
+            common: Common::default(),
+            exemptions: Exemptions::default(),
+            suspension: SuspensionPolicy::default(),
+            named_accounts: NamedAccountChecks::default(),
+            store_failure: StoreFailure::default(),
+            left_waiting: LeftWaiting::default(),
+            hand_on_account: false,
+            observer: None,
+            report_only: false,
+            always_examines: false,
+            watched_polls: [false; USUAL_POLLS.len()],
+        };
+        settings.settle();
+        settings
+    }
 }
 
 impl Settings {
-    /// Whether the fast path cannot tell what there is to do for a request.
+    /// The one of [`USUAL_POLLS`], if the fast path may take a request with its method and path for
+    /// a long poll that is watched.
     #[inline]
-    pub(crate) fn always_examines(&self) -> bool {
-        self.always_examines
+    pub(crate) fn watched_poll(&self, usual: usize) -> Option<&'static UsualPoll> {
+        match self.watched_polls.get(usual) {
+            Some(true) => USUAL_POLLS.get(usual),
+            _ => None,
+        }
     }
 
     /// To be called when a setting has changed.
     pub(crate) fn settle(&mut self) {
         self.always_examines =
             self.observer.is_some() || self.hand_on_account || self.path.may_end_otherwise();
+        let has_another_path = self.common.path.is_another();
+        for (watched, usual) in self.watched_polls.iter_mut().zip(&USUAL_POLLS) {
+            let long_poll = Class::of(usual.act(), &self.exemptions).long_poll;
+            *watched = !self.report_only
+                && !has_another_path
+                && long_poll.is_some_and(|long_poll| !self.left_waiting.has(long_poll));
+        }
     }
 }
 

@@ -27,9 +27,9 @@ mod report;
 mod together;
 mod watch;
 
-pub(crate) use ask::FastPath;
 pub(crate) use at_once::AtOnce;
-pub(crate) use awaited::{Awaited, check_awaited};
+pub(crate) use awaited::{Awaited, Begun, check_awaited};
+pub(crate) use fast_path::FastPath;
 pub(crate) use findings::Findings;
 #[cfg(feature = "moderation")]
 pub(crate) use limits::{Failure, within_limits};

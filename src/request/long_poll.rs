@@ -4,6 +4,7 @@
 use http::Method;
 
 use super::{
+    act::Act,
     path::{Forgiving, segment_is},
     version::may_be_version,
 };
@@ -18,6 +19,45 @@ pub enum LongPoll {
     /// ([MSC4186](https://github.com/matrix-org/matrix-spec-proposals/pull/4186)), under every
     /// version and unstable prefix.
     SlidingSync,
+}
+
+/// A long poll as nearly every client spells it.
+#[derive(Debug)]
+pub(crate) struct UsualPoll {
+    pub(crate) method: Method,
+    pub(crate) path: &'static str,
+}
+
+pub(crate) static USUAL_POLLS: [UsualPoll; 3] = [
+    UsualPoll {
+        method: Method::GET,
+        path: "/_matrix/client/v3/sync",
+    },
+    UsualPoll {
+        method: Method::POST,
+        path: "/_matrix/client/unstable/org.matrix.simplified_msc3575/sync",
+    },
+    UsualPoll {
+        method: Method::GET,
+        path: "/_matrix/client/r0/sync",
+    },
+];
+
+impl UsualPoll {
+    /// The one that this request is, if it is one: which of [`USUAL_POLLS`].
+    #[inline]
+    pub(crate) fn find(method: &Method, path: &str) -> Option<usize> {
+        USUAL_POLLS
+            .iter()
+            .position(|usual| usual.path == path && usual.method == *method)
+    }
+
+    pub(crate) fn act(&self) -> Act<'_> {
+        Act::Request {
+            method: &self.method,
+            path: self.path,
+        }
+    }
 }
 
 /// Which kind of long poll the request is, whatever its path's spelling.

@@ -132,6 +132,30 @@ pub(crate) struct FoundPath<'a> {
     pub(crate) is_known: bool,
 }
 
+/// A path that has been found, kept while its request moves: it is not found a second time.
+pub(crate) enum KeptPath {
+    /// The end of the path of the request's own URI, from this byte on.
+    EndOfSent(usize),
+    Another(String),
+}
+
+impl KeptPath {
+    pub(crate) fn new(found: Cow<'_, str>, uri: &Uri) -> Self {
+        let sent = uri.path();
+        match sent.len().checked_sub(found.len()) {
+            Some(start) if sent.as_bytes()[start..] == *found.as_bytes() => Self::EndOfSent(start),
+            _ => Self::Another(found.into_owned()),
+        }
+    }
+
+    pub(crate) fn of<'a>(&'a self, uri: &'a Uri) -> &'a str {
+        match self {
+            Self::EndOfSent(start) => uri.path().get(*start..).unwrap_or_default(),
+            Self::Another(path) => path,
+        }
+    }
+}
+
 #[track_caller]
 fn checked(prefix: Box<str>) -> Box<str> {
     assert!(

@@ -4,7 +4,8 @@ use tokio_postgres::error::{DbError, Severity, SqlState};
 
 use crate::store::unknown_kind::UnknownKind;
 
-/// Why a [`PostgresStore`](super::PostgresStore) could not be connected, asked or changed.
+/// Why a [`PostgresStore`](super::PostgresStore) could not be connected, asked or changed, or
+/// [`PostgresChanges`](super::PostgresChanges) not connected.
 ///
 /// Holds no password, user id or reason of the store's own; what PostgreSQL says is its source.
 #[derive(Debug)]
@@ -16,7 +17,8 @@ pub struct PostgresStoreError(Box<Cause>);
 pub(super) enum Cause {
     /// In words of our own: the driver's may hold a piece of a password.
     ConnectionString(String),
-    SchemaName {
+    Name {
+        what: &'static str,
         name: String,
         longest: usize,
     },
@@ -187,9 +189,13 @@ impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Cause::ConnectionString(error) => f.write_str(error),
-            Cause::SchemaName { name, longest } => write!(
+            Cause::Name {
+                what,
+                name,
+                longest,
+            } => write!(
                 f,
-                "{name:?} cannot be the schema's name: expected 1 to {longest} bytes without U+0000",
+                "{name:?} cannot be {what}: expected 1 to {longest} bytes without U+0000",
             ),
             Cause::Postgres(error) => f.write_str(advice(error).unwrap_or("PostgreSQL failed")),
             Cause::Connect(error) => f.write_str(advice(error).unwrap_or(

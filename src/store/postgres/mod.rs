@@ -2,36 +2,33 @@
 
 mod audit;
 mod audit_schema;
+mod changes;
 mod connection_string;
 mod dial;
 mod error;
 mod limits;
 mod line;
 mod listener;
+mod listening;
 mod micros;
 mod options;
 mod pool;
 mod queries;
 mod race;
 mod schema;
+mod source;
 
-use std::{
-    fmt,
-    sync::Arc,
-    time::{Duration, Instant},
-};
-
-use tokio::{sync::watch, time::timeout};
+use std::{fmt, sync::Arc, time::Duration};
 
 use self::{
     audit::Audit,
     dial::EndOnDrop,
     limits::{LIMIT, limited},
-    listener::Feed,
+    listening::Listening,
     queries::Queries,
     schema::Schema,
 };
-pub use self::{error::PostgresStoreError, options::PostgresOptions};
+pub use self::{changes::PostgresChanges, error::PostgresStoreError, options::PostgresOptions};
 use super::{
     AuditEntry, AuditLog, AuditQuery, ChangeRecord, RestrictionRecord, RestrictionStore,
     StoreError, restricted_set::RestrictedSet,
@@ -116,10 +113,7 @@ struct Inner {
     /// Deletes old entries of the log, where a retention was set.
     pruning: Option<(Duration, Mutex<EndOnDrop>)>,
     set: Option<Arc<RestrictedSet>>,
-    changes: Changes,
-    is_listening: watch::Receiver<bool>,
-    feed: Arc<Feed>,
-    listener: Mutex<EndOnDrop>,
+    listening: Listening,
 }
 
 impl PostgresStore {
@@ -147,22 +141,13 @@ impl PostgresStore {
     /// [proof](PostgresOptions::with_heartbeat) of that is young enough.
     #[must_use]
     pub fn is_listening(&self) -> bool {
-        *self.0.is_listening.borrow() && self.0.changes.is_believed()
+        self.0.listening.is_listening()
     }
 
     /// Waits until [`is_listening`](Self::is_listening) says `listening`: for a log line or an
     /// alarm.
     pub async fn until_listening(&self, listening: bool) {
-        let mut is_listening = self.0.is_listening.clone();
-        while self.is_listening() != listening {
-            // A proof grows old without a word, and a young one says nothing either.
-            let now = Instant::now();
-            let until = self.0.changes.believed_until();
-            let left = until.map_or(Duration::MAX, |until| until.saturating_duration_since(now));
-            let wait = left.clamp(Duration::from_millis(10), Duration::from_secs(1));
-            // The sender lives as long as this store.
-            let _ = timeout(wait, is_listening.changed()).await;
-        }
+        self.0.listening.until_listening(listening).await;
     }
 
     /// What has to be true before a change is acknowledged.
@@ -175,19 +160,15 @@ impl PostgresStore {
                 set.settle(user, ticket, state);
             }
         }
-        self.0.changes.announce(user);
+        self.0.listening.changes().announce(user);
     }
 
-    /// Listens again where the runtime has ended that did: on this one.
+    /// Listens and deletes old entries again where the runtime has ended that did: on this one, if
+    /// there is one.
     fn heal(&self) {
-        if *self.0.is_listening.borrow() {
+        if !self.0.listening.heal() {
             return;
         }
-        let mut listener = lock(&self.0.listener);
-        if listener.is_finished() {
-            *listener = self.0.feed.restart();
-        }
-        drop(listener);
         if let Some((retention, pruning)) = &self.0.pruning {
             let mut pruning = lock(pruning);
             if pruning.is_finished() {
@@ -260,7 +241,7 @@ impl RestrictionStore for PostgresStore {
     }
 
     fn restriction_changes(&self) -> Option<Changes> {
-        Some(self.0.changes.clone())
+        Some(self.0.listening.changes().clone())
     }
 }
 
