@@ -43,7 +43,7 @@ mod sealed {
     message = "the request body `{B}` cannot be made from bytes, so the layer cannot keep it",
     label = "this request body has to be wrapped",
     note = "add `.with_wrapped_bodies()` (or `.with_wrapped_request_body()`) to the layer; bodies then have to be `http_body::Body<Data = Bytes>`",
-    note = "around an axum router, `.with_axum_bodies()` (feature `axum`) is right at every place"
+    note = "around an axum router, `.with_axum_bodies()` (feature `axum`) is right at every place; bodies then have to be `Send` as well, and their errors a `std::error::Error`"
 )]
 pub trait RequestBodies<B>: sealed::Sealed {
     /// What the inner service receives.
@@ -111,7 +111,7 @@ impl<B: Body<Data = Bytes>> RequestBodies<B> for WrappedBodies {
     message = "the response body `{B}` cannot be made from bytes, so the layer cannot keep it",
     label = "this response body has to be wrapped",
     note = "add `.with_wrapped_bodies()` (or `.with_wrapped_response_body()`) to the layer; bodies then have to be `http_body::Body<Data = Bytes>`",
-    note = "around an axum router, `.with_axum_bodies()` (feature `axum`) is right at every place"
+    note = "around an axum router, `.with_axum_bodies()` (feature `axum`) is right at every place; bodies then have to be `Send` as well, and their errors a `std::error::Error`"
 )]
 pub trait ResponseBodies<B>: sealed::Sealed {
     /// What the client receives.

@@ -31,4 +31,16 @@ pub mod adopting {
     #[doc = include_str!("guide/links.md")]
     #[doc = include_str!("../docs/adopting/conduit.md")]
     pub mod conduit {}
+
+    #[doc = include_str!("guide/links.md")]
+    #[doc = include_str!("../docs/adopting/own-stack.md")]
+    pub mod own_stack {}
+
+    #[doc = include_str!("guide/links.md")]
+    #[doc = include_str!("../docs/adopting/deactivation.md")]
+    pub mod deactivation {}
+
+    #[doc = include_str!("guide/links.md")]
+    #[doc = include_str!("../docs/adopting/delegated.md")]
+    pub mod delegated {}
 }

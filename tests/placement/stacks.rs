@@ -188,3 +188,66 @@ async fn around_the_whole_router_a_refusal_has_nothing_of_the_routers_own_stack(
     world.lock();
     assert_eq!(served.sync().await.header("content-security-policy"), None);
 }
+
+/// An administrator's server in one person: Alice.
+#[cfg(feature = "moderation")]
+struct Directory;
+
+#[cfg(feature = "moderation")]
+impl tower_account_status::AccountDirectory for Directory {
+    type Error = std::convert::Infallible;
+
+    async fn authenticate(
+        &self,
+        token: &str,
+    ) -> Result<tower_account_status::Authentication, Self::Error> {
+        let found = (token == crate::support::TOKEN).then(|| crate::support::ALICE.into());
+        Ok(found.into())
+    }
+
+    async fn is_administrator(
+        &self,
+        user: &tower_account_status::UserId,
+    ) -> Result<bool, Self::Error> {
+        Ok(*user == *crate::support::ALICE)
+    }
+
+    fn is_local(&self, _: &tower_account_status::UserId) -> bool {
+        true
+    }
+
+    async fn exists(&self, _: &tower_account_status::UserId) -> Result<bool, Self::Error> {
+        Ok(true)
+    }
+}
+
+/// The administrators' layer has the same forms of bodies.
+#[cfg(feature = "moderation")]
+#[tokio::test]
+async fn both_layers_in_one_stack_with_axums_bodies() {
+    use crate::support::{BOB, BOBS_TOKEN, SYNC, anonymous, bear};
+
+    let world = World::new();
+    let moderation =
+        tower_account_status::AccountModerationLayer::new(Directory, Arc::clone(&world.store));
+    let stack = ServiceBuilder::new()
+        .layer(from_fn(own_middleware))
+        .layer(world.layer().with_axum_bodies())
+        .layer(CatchPanicLayer::new())
+        .layer(moderation.with_axum_bodies())
+        .layer(RequestBodyLimitLayer::new(16 << 20))
+        .layer(TraceLayer::new_for_http());
+    let served = Served::router(Router::new().fallback_service(stack.service(router()))).await;
+    served.assert_enforced("both layers", &world).await;
+    let path = format!("/_matrix/client/v1/admin/lock/{BOB}");
+    let mut lock = anonymous(http::Method::PUT, &path, r#"{"locked":true}"#);
+    bear(&mut lock, crate::support::TOKEN);
+    let answer = served.ask(lock).await;
+    assert_eq!(
+        (answer.status.as_u16(), answer.text()),
+        (200, r#"{"locked":true}"#)
+    );
+    let mut sync = anonymous(http::Method::GET, SYNC, "");
+    bear(&mut sync, BOBS_TOKEN);
+    assert_eq!(served.ask(sync).await.verdict(), locked());
+}

@@ -13,7 +13,7 @@ async fn main() {
     store.insert_access_token("bob-token", "@bob:localhost");
     let lock = Restriction::new(RestrictionKind::Locked).with_reason("Write to abuse@localhost");
     store.restrict("@alice:localhost", lock);
-    let acceptor = TcpListener::new("127.0.0.1:8011").bind().await;
+    let acceptor = TcpListener::new("127.0.0.1:8012").bind().await;
     Server::new(acceptor)
         .serve(app::service(Arc::new(store)))
         .await;
