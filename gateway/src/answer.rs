@@ -22,7 +22,7 @@ pub(crate) type Body = UnsyncBoxBody<Bytes, BoxError>;
 /// Why a request gets no answer from the homeserver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Problem {
-    /// The homeserver is away, or breaks off.
+    /// The homeserver cannot be reached, or breaks off.
     BadGateway,
     /// The homeserver does not answer in time.
     GatewayTimeout,
@@ -63,8 +63,8 @@ impl Problem {
             Self::BadGateway => "The homeserver cannot be reached",
             Self::GatewayTimeout => "The homeserver did not answer in time",
             Self::BadRequest(error) => error,
-            Self::Form => "Request bodies are JSON here, not forms",
-            Self::MediaType => "The Content-Type is not one media type",
+            Self::Form => "Send the request body as JSON, not as a form",
+            Self::MediaType => "The Content-Type must be exactly one media type",
             Self::TooLarge => "The request body is too large",
             Self::Slow => "The request body did not arrive in time",
             Self::Stopping => "The server restarts",

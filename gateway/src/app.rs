@@ -169,7 +169,9 @@ fn store(
 /// Refusals and failures go to the log: who and why, and never with what.
 fn report(outcome: &Outcome<'_>, log_refusals: bool) {
     if let Some(error) = outcome.store_error() {
-        log::failure(format_args!("nobody can be looked up: {error}"));
+        log::failure(format_args!(
+            "tokens and names cannot be looked up: {error}"
+        ));
         return;
     }
     let (Some(denial), Some(user)) = (outcome.denial(), outcome.account()) else {

@@ -1,4 +1,4 @@
-//! Where the restrictions stand: in a SQLite file, or in a PostgreSQL database.
+//! Where the restrictions are: in a SQLite file, or in a PostgreSQL database.
 
 use std::time::Duration;
 
@@ -40,7 +40,7 @@ impl Restrictions {
         }
         if database.contains("://") {
             // Not named: it may hold a password all the same.
-            return Err("the database is neither a file nor a postgres:// URL".into());
+            return Err("--database is neither a file nor a postgres:// URL".into());
         }
         let mut opening = SqliteOptions::new();
         if let Some(age) = options.audit_retention {

@@ -12,7 +12,7 @@ use crate::account::{Restriction, RestrictionKind, UserId};
 use crate::{outcome::Failures, store::chain};
 
 /// What became of one request to the moderation endpoints: what
-/// [the hook](crate::AccountModerationLayer::with_observer) hears.
+/// [the observer](crate::AccountModerationLayer::with_observer) hears.
 ///
 /// It shows no credential, no path and no body.
 #[derive(Clone, Copy)]

@@ -1,14 +1,15 @@
-//! Requests that wait for news, and how to tell at a cost that every request can bear that one is
+//! Requests that wait for new events, and how to tell at a cost that every request can bear that one is
 //! none.
 
 use http::Method;
 
 use super::{
+    act::Act,
     path::{Forgiving, segment_is},
     version::may_be_version,
 };
 
-/// A kind of request that waits for news.
+/// A kind of request that waits for new events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum LongPoll {
@@ -18,6 +19,45 @@ pub enum LongPoll {
     /// ([MSC4186](https://github.com/matrix-org/matrix-spec-proposals/pull/4186)), under every
     /// version and unstable prefix.
     SlidingSync,
+}
+
+/// A long poll as nearly every client spells it.
+#[derive(Debug)]
+pub(crate) struct UsualPoll {
+    pub(crate) method: Method,
+    pub(crate) path: &'static str,
+}
+
+pub(crate) static USUAL_POLLS: [UsualPoll; 3] = [
+    UsualPoll {
+        method: Method::GET,
+        path: "/_matrix/client/v3/sync",
+    },
+    UsualPoll {
+        method: Method::POST,
+        path: "/_matrix/client/unstable/org.matrix.simplified_msc3575/sync",
+    },
+    UsualPoll {
+        method: Method::GET,
+        path: "/_matrix/client/r0/sync",
+    },
+];
+
+impl UsualPoll {
+    /// The one that this request is, if it is one: which of [`USUAL_POLLS`].
+    #[inline]
+    pub(crate) fn find(method: &Method, path: &str) -> Option<usize> {
+        USUAL_POLLS
+            .iter()
+            .position(|usual| usual.path == path && usual.method == *method)
+    }
+
+    pub(crate) fn act(&self) -> Act<'_> {
+        Act::Request {
+            method: &self.method,
+            path: self.path,
+        }
+    }
 }
 
 /// Which kind of long poll the request is, whatever its path's spelling.
@@ -43,9 +83,8 @@ pub(crate) fn long_poll(method: &Method, path: &str) -> Option<LongPoll> {
     }
     let mut segments = path.segments_from_the_end();
     let kind = kind_of(segments.next()?)?;
-    // Before it stands a version, or an unstable feature; `…/rooms/{id}/events` would be another.
-    // A version that only this server knows stands behind `client`, in several pieces perhaps where
-    // the path had to be decoded.
+    // A version or an unstable feature precedes it; `…/rooms/{id}/events` would be another. A version
+    // that only this server knows follows `client`, in several pieces if the path was decoded.
     let mut nearest = segments.take(2).peekable();
     let is_endpoint = path.is_decoded()
         || nearest.peek().is_none()
@@ -54,11 +93,13 @@ pub(crate) fn long_poll(method: &Method, path: &str) -> Option<LongPoll> {
 }
 
 /// The last two bytes of such a path: any of the first, then any of the second.
-const ENDINGS: [(&[u8], &[u8]); 5] = [
+const ENDINGS: [(&[u8], &[u8]); 6] = [
     // What a forgiving router strips from an end, behind anything.
     (&EVERY_BYTE, b"/.\\"),
     // The same encoded: `%2f`, `%2e`. (An encoded digit ends in that digit again.)
     (b"2", b"fFeE"),
+    // The last letter of either encoded (`%2%46`), its `5` or `6` perhaps in turn.
+    (b"346", b"56"),
     // `sync`, its `n` perhaps encoded (`%6e`, whose `e` may be encoded in turn: `%65`); `%5c`.
     (b"nNeE5", b"cC"),
     // `events`, its `t` perhaps encoded (`%74`, `%54`).
@@ -152,6 +193,8 @@ mod tests {
                     assert!(may_be_long_poll(&path), "{path}");
                     for end in [
                         "/", "/.", "\\", "%2f", "%2F", "%2e", "%2E", "%5c", "%5C", "%252f",
+                        "%2%46", "%2%66", "%2%45", "%2%65", "%2%4%36", "%2%6%35", "%5%43", "%5%63",
+                        "%5%4%33",
                     ] {
                         assert!(may_be_long_poll(&format!("{path}{end}")), "{path}{end}");
                     }

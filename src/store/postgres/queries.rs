@@ -290,8 +290,8 @@ impl Queries {
                     return Err(error.into());
                 }
                 Ok(Err(error)) => {
-                    let is_known = error.as_db_error().is_some();
-                    if !is_known && (attempt > 0 || repeat == Repeat::IsAnotherChange) {
+                    let is_open = error.leaves_open_what_was_done();
+                    if is_open && (attempt > 0 || repeat == Repeat::IsAnotherChange) {
                         lease.discard();
                         return Err(Cause::NotKnown(Box::new(error.into())));
                     }

@@ -1,0 +1,20 @@
+//! `cargo run -p example-salvo-bridge`, and ask it as `examples/README.md` says.
+
+use std::sync::Arc;
+
+use example_salvo_bridge::app;
+use salvo::{Listener as _, Server, conn::TcpListener};
+use tower_account_status::{MemoryStore, Restriction, RestrictionKind};
+
+#[tokio::main]
+async fn main() {
+    let store = MemoryStore::new().with_server_name("localhost");
+    store.insert_access_token("alice-token", "@alice:localhost");
+    store.insert_access_token("bob-token", "@bob:localhost");
+    let lock = Restriction::new(RestrictionKind::Locked).with_reason("Write to abuse@localhost");
+    store.restrict("@alice:localhost", lock);
+    let acceptor = TcpListener::new("127.0.0.1:8012").bind().await;
+    Server::new(acceptor)
+        .serve(app::service(Arc::new(store)))
+        .await;
+}
