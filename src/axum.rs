@@ -1,7 +1,7 @@
 //! For servers on axum: a [`Denial`] is a response, and handlers extract what the layer hands on.
 //!
-//! The layer itself needs no feature. This one stands on `axum-core` 0.5, which axum 0.8 has
-//! anyway.
+//! The layer itself works with axum without this feature. The feature depends on `axum-core` 0.5,
+//! which axum 0.8 uses as well.
 //!
 //! # The guard, in a handler that checks for itself
 //!
@@ -118,7 +118,7 @@ fn extract<T: Clone + Send + Sync + 'static>(
     parts.extensions.get().cloned().ok_or_else(|| {
         let missing = MissingLayer(wanted);
         #[cfg(feature = "tracing")]
-        tracing::error!(method = %parts.method, error = %missing, "a handler has no account to go by");
+        tracing::error!(method = %parts.method, error = %missing, "a handler extracts what no layer provides");
         missing
     })
 }

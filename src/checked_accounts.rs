@@ -20,7 +20,7 @@ impl CheckedAccounts {
         Self(accounts.into_iter().collect())
     }
 
-    /// The account of the first credential that is somebody's: headers come before the query.
+    /// The account of the first credential that is known: headers come before the query.
     #[must_use]
     pub fn first(&self) -> Option<&Account> {
         self.0.first()

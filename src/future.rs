@@ -45,6 +45,8 @@ pin_project! {
     enum State<S, F, ReqB> {
         /// The inner service is at work.
         Pass { #[pin] inner: F },
+        /// The same, and its account's restriction ends it.
+        Watched { #[pin] inner: F, watch: Watch },
         /// Nearly no request comes here. A type of its own, so that what there is to do for the
         /// others, when the future is polled and when it is dropped, stays small.
         Detour { detour: Detour<S, F, ReqB> },
@@ -68,51 +70,15 @@ enum Detour<S, F, ReqB> {
     LogOut {
         logging_out: Pin<Box<LoggingOut<F>>>,
     },
-    /// The inner service waits for news. Boxed, so that no other request's future is larger for
-    /// it.
-    Waiting {
-        waiting: Pin<Box<Waiting<F>>>,
-    },
     Done,
 }
 
 pin_project! {
-    /// A logout, and what is told once the inner service has answered with success.
+    /// A logout, and what the store hears once the inner service has answered with success.
     struct LoggingOut<F> {
         #[pin]
         inner: F,
         ended: EndedSessions,
-    }
-}
-
-pin_project! {
-    /// A long poll, and what ends it.
-    struct Waiting<F> {
-        #[pin]
-        inner: F,
-        watch: Watch,
-    }
-}
-
-impl<F> Waiting<F> {
-    fn new(inner: F, watch: Watch) -> Pin<Box<Self>> {
-        Box::pin(Self { inner, watch })
-    }
-}
-
-impl<F: Future> Future for Waiting<F> {
-    type Output = Result<F::Output, Denial>;
-
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        // The restriction first: what became ready at the same time is not delivered.
-        if let Poll::Ready(denial) = this.watch.poll(context) {
-            return Poll::Ready(Err(denial));
-        }
-        match this.inner.poll(context) {
-            Poll::Ready(answer) => Poll::Ready(Ok(answer)),
-            Poll::Pending => this.watch.begin(context).map(Err),
-        }
     }
 }
 
@@ -126,9 +92,7 @@ where
     }
 
     pub(crate) fn wait(inner: S::Future, watch: Watch) -> Self {
-        Self::detour(Detour::Waiting {
-            waiting: Waiting::new(inner, watch),
-        })
+        Self::new(State::Watched { inner, watch })
     }
 
     pub(crate) fn log_out(inner: S::Future, ended: EndedSessions) -> Self {
@@ -194,54 +158,70 @@ where
     {
         let mut state = self.project().state;
         loop {
-            let detour = match state.as_mut().project() {
+            let (denial, form) = match state.as_mut().project() {
                 Projection::Pass { inner } => return Res::keep_response(inner.poll(context)),
-                Projection::Detour { detour } => detour,
-            };
-            let (denial, form) = match detour {
-                Detour::Lookup {
-                    check,
-                    service,
-                    form,
-                } => match ready!(check.as_mut().poll(context)) {
-                    Ok((request, watch)) => {
-                        let mut service = service.take().expect("taken only once");
-                        let inner = service.call(request);
-                        state.set(match watch {
-                            None => State::Pass { inner },
-                            Some(watch) => State::Detour {
-                                detour: Detour::Waiting {
-                                    waiting: Waiting::new(inner, watch),
-                                },
-                            },
-                        });
-                        continue;
+                Projection::Watched { inner, watch } => {
+                    match poll_watched(inner, watch, context) {
+                        Poll::Pending => return Poll::Pending,
+                        Poll::Ready(Ok(answer)) => return Res::keep_response(Poll::Ready(answer)),
+                        // Long polls are GET or POST requests.
+                        Poll::Ready(Err(denial)) => (denial, AnswerForm::default()),
                     }
-                    Err(denial) => (denial, *form),
-                },
-                Detour::LogOut { logging_out } => {
-                    let logging_out = logging_out.as_mut().project();
-                    let answer = ready!(logging_out.inner.poll(context));
-                    let succeeds = |response: &Response<ResB>| response.status().is_success();
-                    if answer.as_ref().is_ok_and(succeeds) {
-                        logging_out.ended.tell();
-                    }
-                    return Res::keep_response(Poll::Ready(answer));
                 }
-                Detour::Waiting { waiting } => match ready!(waiting.as_mut().poll(context)) {
-                    Ok(response) => return Res::keep_response(Poll::Ready(response)),
-                    // Long polls are GET or POST requests.
-                    Err(denial) => (denial, AnswerForm::default()),
+                Projection::Detour { detour } => match detour {
+                    Detour::Lookup {
+                        check,
+                        service,
+                        form,
+                    } => match ready!(check.as_mut().poll(context)) {
+                        Ok((request, watch)) => {
+                            let mut service = service.take().expect("taken only once");
+                            let inner = service.call(request);
+                            state.set(match watch {
+                                None => State::Pass { inner },
+                                Some(watch) => State::Watched { inner, watch },
+                            });
+                            continue;
+                        }
+                        Err(denial) => (denial, *form),
+                    },
+                    Detour::LogOut { logging_out } => {
+                        let logging_out = logging_out.as_mut().project();
+                        let answer = ready!(logging_out.inner.poll(context));
+                        let succeeds = |response: &Response<ResB>| response.status().is_success();
+                        if answer.as_ref().is_ok_and(succeeds) {
+                            logging_out.ended.tell();
+                        }
+                        return Res::keep_response(Poll::Ready(answer));
+                    }
+                    Detour::Deny { .. } => match std::mem::replace(detour, Detour::Done) {
+                        Detour::Deny { denial, form } => (denial, form),
+                        _ => unreachable!("it has just been seen"),
+                    },
+                    Detour::Done => panic!("`ResponseFuture` polled after it was ready"),
                 },
-                Detour::Deny { .. } => match std::mem::replace(detour, Detour::Done) {
-                    Detour::Deny { denial, form } => (denial, form),
-                    _ => unreachable!("it has just been seen"),
-                },
-                Detour::Done => panic!("`ResponseFuture` polled after it was ready"),
             };
-            *detour = Detour::Done;
+            state.set(State::Detour {
+                detour: Detour::Done,
+            });
             return Poll::Ready(Ok(denial.respond(form, Res::refuse)));
         }
+    }
+}
+
+/// A long poll: its answer, or what ends it.
+fn poll_watched<F: Future>(
+    inner: Pin<&mut F>,
+    watch: &mut Watch,
+    context: &mut Context<'_>,
+) -> Poll<Result<F::Output, Denial>> {
+    // The restriction first: what became ready at the same time is not delivered.
+    if let Poll::Ready(denial) = watch.poll(context) {
+        return Poll::Ready(Err(denial));
+    }
+    match inner.poll(context) {
+        Poll::Ready(answer) => Poll::Ready(Ok(answer)),
+        Poll::Pending => watch.begin(context).map(Err),
     }
 }
 
@@ -252,11 +232,11 @@ where
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = match &self.state {
             State::Pass { .. } => "Pass",
+            State::Watched { .. } => "Watched",
             State::Detour { detour } => match detour {
                 Detour::Deny { .. } => "Deny",
                 Detour::Lookup { .. } => "Lookup",
                 Detour::LogOut { .. } => "LogOut",
-                Detour::Waiting { .. } => "Waiting",
                 Detour::Done => "Done",
             },
         };

@@ -1,6 +1,5 @@
-// The pages of `docs/` as modules, which exist in the documentation alone. Each page defines its
-// links for a reader of the repository. `links.md` and `inline.md` come first and define them for
-// rustdoc, because the first definition of a link counts.
+// The pages of `docs/` define their links for a reader of the repository. `links.md` and `inline.md`
+// come first and define them for rustdoc, because the first definition of a link counts.
 
 #![doc = include_str!("guide/links.md")]
 #![doc = include_str!("../docs/README.md")]

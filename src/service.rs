@@ -15,7 +15,7 @@ use tower_service::Service;
 
 use crate::{
     body::{KeptBodies, RequestBodies, ResponseBodies},
-    check::{AtOnce, FastPath, Findings, check_awaited},
+    check::{AtOnce, Begun, FastPath, Findings, check_awaited},
     checked_accounts::CheckedAccounts,
     common::inner_service,
     denial::AnswerForm,
@@ -82,6 +82,7 @@ where
         match self.shared.fast_path(&request) {
             FastPath::Passes => ResponseFuture::pass(Req::call(&mut self.inner, request)),
             // One by one: handed on as it is, it would have the request copied in some stacks.
+            FastPath::UsualPoll(usual) => self.wait(request, usual),
             FastPath::Unclear => self.examine(request, FastPath::Unclear),
             FastPath::MayBeSpecial => self.examine(request, FastPath::MayBeSpecial),
             FastPath::Glanced(peek) => self.examine(request, FastPath::Glanced(peek)),
@@ -90,6 +91,25 @@ where
 }
 
 impl<S: Clone, Store: AccountStateStore, Req, Res> AccountStatus<S, Store, Req, Res> {
+    /// Hands a usual long poll on that passes.
+    #[inline(never)]
+    fn wait<B, ResB>(
+        &mut self,
+        request: Request<B>,
+        usual: usize,
+    ) -> ResponseFuture<S, Req::Body, Res>
+    where
+        S: Service<Request<Req::Body>, Response = Response<ResB>>,
+        Req: RequestBodies<B>,
+        Req::Body: 'static,
+        B: Body + Send + 'static,
+    {
+        match self.shared.watch_usual_poll(usual, request.headers()) {
+            Ok(watch) => ResponseFuture::wait(Req::call(&mut self.inner, request), watch),
+            Err(seen) => self.examine(request, seen),
+        }
+    }
+
     #[inline(never)]
     fn examine<B, ResB>(
         &mut self,
@@ -102,8 +122,7 @@ impl<S: Clone, Store: AccountStateStore, Req, Res> AccountStatus<S, Store, Req, 
         Req::Body: 'static,
         B: Body + Send + 'static,
     {
-        // Before the store is asked: what is announced from then on ends a long poll. (The fast
-        // path has asked for no long poll.)
+        // Before the store is asked: what is announced from then on ends a long poll.
         let announcements = self.shared.changes.announcements();
         let head = Head::of(&request, &self.shared.settings.path);
         let mut found = Findings::new();
@@ -121,27 +140,31 @@ impl<S: Clone, Store: AccountStateStore, Req, Res> AccountStatus<S, Store, Req, 
                     return ResponseFuture::deny(denial, form);
                 }
             },
-            AtOnce::Await(class) => {
+            AtOnce::Await(class, answers) => {
                 let form = AnswerForm::of(head.method, &head.path);
-                let check = check_awaited::<_, B, Req, _>(
-                    Arc::clone(&self.shared),
-                    request,
+                let begun = Begun {
                     class,
-                    found,
+                    path: head.keep_path(),
                     announcements,
-                    Shared::hand_on,
-                );
+                    answers,
+                    has_plain_token: found.has_plain_token,
+                    found: found.is_anything().then(|| Box::new(found)),
+                };
+                let shared = Arc::clone(&self.shared);
+                let check = check_awaited::<_, B, Req, _>(shared, request, begun, Shared::hand_on);
                 return ResponseFuture::look_up(Box::pin(check), self.take_ready(), form);
             }
         };
-        let watched = class.and_then(|class| {
-            self.shared
-                .to_be_watched(class, &head, announcements, &found)
-        });
+        let watched = class.and_then(|class| self.shared.to_be_watched(class, &head, &found));
         self.shared.hand_on(&found, &mut request);
-        let watch = watched.and_then(|watched| self.shared.watch(watched, found.accounts));
+        let watch =
+            watched.and_then(|watched| self.shared.watch(watched, announcements, found.accounts));
         let logout = class.and_then(|class| class.logout);
-        let ended = logout.map(|logout| self.shared.ends(logout, &request));
+        let ended = logout.map(|logout| {
+            let headers = request.headers();
+            self.shared
+                .ends(logout, headers, request.uri(), found.has_plain_token)
+        });
         let inner = Req::call(&mut self.inner, request);
         match (watch, ended) {
             (None, None) => ResponseFuture::pass(inner),

@@ -12,7 +12,9 @@ use crate::{
     outcome::Outcome,
     panics::{Panicked, unless_it_panics},
     request::{
-        exemptions::Exemptions, long_poll::LongPoll, naming::NamingEndpoint,
+        class::{Class, Exemptions},
+        long_poll::{LongPoll, USUAL_POLLS, UsualPoll},
+        naming::NamingEndpoint,
         request_path::RequestPath,
     },
     suspension::SuspensionPolicy,
@@ -43,30 +45,31 @@ pub enum NamedIn {
 pub enum NamedAccountCheck {
     /// By the layer, before the handler runs: no device is made, no token is used up.
     ///
-    /// It tells everyone who asks, without a password and ahead of the handler's rate limit, that
-    /// an account is locked or deactivated; not why or until when.
+    /// Anyone can learn, without a password and ahead of the handler's rate limit, that an account is
+    /// locked or deactivated. The reason and the end are not revealed.
     #[default]
     BeforeHandler,
     /// By the handler, which asks the [`AccountGuard`](crate::AccountGuard) between the password
     /// and the new device. The guard is in the request's extensions.
     ///
-    /// Nothing is revealed to strangers, if the handler does it right.
+    /// Strangers learn nothing, if the handler asks after the password. A handler that does not ask
+    /// leaves the login open.
     ByHandler,
-    /// Not at all: someone else sees to it. The tokens that are given out are refused when they
-    /// are used.
+    /// Not at all. A restricted account gets new tokens, which are refused when they are used.
     Off,
 }
 
-/// What happens to a request while the store cannot say in which state the account is.
+/// What happens to a request if the store cannot say in which state the account is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StoreFailure {
-    /// It is refused with 503 `M_UNKNOWN` and a `Retry-After`, which clients answer by trying
-    /// again. Only `POST /refresh` goes on to the inner service: clients sign out when it fails,
-    /// and the new token is checked as soon as it is used.
+    /// It is answered 503 `M_UNKNOWN` with `Retry-After`, so that clients try again. Only
+    /// `POST /refresh` goes on to the inner service, because clients sign out when it fails, and the
+    /// new token is checked when it is used.
     #[default]
     Refuse,
-    /// It is handed on: while the store is down, nobody is locked, suspended or deactivated.
+    /// It goes on to the inner service. While the store is down, nobody is locked, suspended or
+    /// deactivated.
     LetEveryoneThrough,
 }
 
@@ -134,7 +137,7 @@ impl fmt::Debug for Common {
 }
 
 /// The settings of [`AccountStatusLayer`](crate::AccountStatusLayer).
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(crate) struct Settings {
     pub(crate) common: Common,
     pub(crate) exemptions: Exemptions,
@@ -145,20 +148,55 @@ pub(crate) struct Settings {
     pub(crate) hand_on_account: bool,
     pub(crate) observer: Option<Observer>,
     pub(crate) report_only: bool,
-    always_examines: bool,
+    /// Whether the fast path cannot tell what there is to do for a request. Follows from the
+    /// others, as does the next.
+    pub(crate) always_examines: bool,
+    /// Which of [`USUAL_POLLS`] are watched, whatever else there is to know.
+    watched_polls: [bool; USUAL_POLLS.len()],
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        let mut settings = Self {
+            common: Common::default(),
+            exemptions: Exemptions::default(),
+            suspension: SuspensionPolicy::default(),
+            named_accounts: NamedAccountChecks::default(),
+            store_failure: StoreFailure::default(),
+            left_waiting: LeftWaiting::default(),
+            hand_on_account: false,
+            observer: None,
+            report_only: false,
+            always_examines: false,
+            watched_polls: [false; USUAL_POLLS.len()],
+        };
+        settings.settle();
+        settings
+    }
 }
 
 impl Settings {
-    /// Whether the fast path cannot tell what there is to do for a request.
+    /// The one of [`USUAL_POLLS`], if the fast path may take a request with its method and path for
+    /// a long poll that is watched.
     #[inline]
-    pub(crate) fn always_examines(&self) -> bool {
-        self.always_examines
+    pub(crate) fn watched_poll(&self, usual: usize) -> Option<&'static UsualPoll> {
+        match self.watched_polls.get(usual) {
+            Some(true) => USUAL_POLLS.get(usual),
+            _ => None,
+        }
     }
 
     /// To be called when a setting has changed.
     pub(crate) fn settle(&mut self) {
         self.always_examines =
             self.observer.is_some() || self.hand_on_account || self.path.may_end_otherwise();
+        let has_another_path = self.common.path.is_another();
+        for (watched, usual) in self.watched_polls.iter_mut().zip(&USUAL_POLLS) {
+            let long_poll = Class::of(usual.act(), &self.exemptions).long_poll;
+            *watched = !self.report_only
+                && !has_another_path
+                && long_poll.is_some_and(|long_poll| !self.left_waiting.has(long_poll));
+        }
     }
 }
 

@@ -184,18 +184,35 @@ impl Future for LateFuture {
 }
 
 #[tokio::test]
-async fn speed_a_long_poll_costs_one_box_and_its_subscription_only_if_it_waits() {
+async fn speed_a_long_poll_costs_one_box_only_if_it_waits() {
     let mut at_once = layer(&store()).layer(Free);
     let mut waits = layer(&store()).layer(Late);
-    for uri in [SYNC, "/_matrix/client/v3/sync?since=x&timeout=30000"] {
-        let request = || alices(Method::GET, uri);
-        assert_eq!(settled(&mut at_once, request), (1, 200), "{uri}");
-        assert_eq!(settled(&mut waits, request), (2, 200), "{uri}");
+    let mut wrapped = layer(&store()).with_wrapped_bodies().layer(Free);
+    for (method, uri) in [
+        (Method::GET, SYNC),
+        (
+            Method::GET,
+            "/_matrix/client/v3/sync?since=s1_2_3&timeout=30000",
+        ),
+        (Method::GET, "/_matrix/client/r0/sync?since=x&timeout=30000"),
+        (
+            Method::POST,
+            "/_matrix/client/unstable/org.matrix.simplified_msc3575/sync?pos=1",
+        ),
+    ] {
+        let request = || alices(method.clone(), uri);
+        assert_eq!(settled(&mut at_once, request), (0, 200), "{uri}");
+        assert_eq!(settled(&mut wrapped, request), (0, 200), "{uri}");
+        assert_eq!(settled(&mut waits, request), (1, 200), "{uri}");
         // Nobody is watched where nobody is known.
-        let nobodys = || anonymous(Method::GET, uri, "");
+        let nobodys = || anonymous(method.clone(), uri, "");
         assert_eq!(settled(&mut at_once, nobodys), (0, 200), "{uri}");
         assert_eq!(settled(&mut waits, nobodys), (0, 200), "{uri}");
     }
+    // In an odd spelling the path is kept.
+    let odd = || alices(Method::GET, "/_matrix/client/v3/s%79nc");
+    assert_eq!(settled(&mut at_once, odd), (2, 200));
+    assert_eq!(settled(&mut waits, odd), (3, 200));
 }
 
 #[test]
@@ -268,5 +285,5 @@ fn speed_the_future_is_little_larger_than_the_inner_one() {
     let mut service = layer(&store()).layer(Free);
     let inner = size_of_val(&Free.call(anonymous(Method::GET, ROOMS, "")));
     let ours = size_of_val(&service.call(anonymous(Method::GET, ROOMS, "")));
-    assert!(ours <= inner + 16, "{ours} bytes over {inner}");
+    assert!(ours <= inner + 64, "{ours} bytes over {inner}");
 }

@@ -1,5 +1,6 @@
-//! The response future is at most eight bytes larger than the inner service's, where that is the
-//! larger of what it may hold; and it is never large itself. (Design, "Speed".)
+//! The response future is at most 64 bytes larger than the inner service's, where that is the
+//! larger of what it may hold; and it is never large itself. 56 of them are what ends a long poll:
+//! with them beside the inner future, a long poll that is answered at once allocates nothing.
 
 use std::{
     convert::Infallible,
@@ -47,14 +48,14 @@ fn kept<S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>
 }
 
 #[test]
-fn a_large_inner_future_grows_by_eight_bytes_at_most() {
+fn a_large_inner_future_grows_by_64_bytes_at_most() {
     for (inner, outer) in [
         kept(service_fn(|_: Request<Body>| Large([0; 144]))),
         kept(service_fn(|_: Request<Body>| Large([0; 256]))),
         kept(service_fn(|_: Request<Body>| Large([0; 4096]))),
     ] {
         assert!(inner >= 144, "the inner future is {inner} bytes");
-        assert!(outer <= inner + 8, "{outer} bytes around {inner}");
+        assert!(outer <= inner + 64, "{outer} bytes around {inner}");
     }
 }
 
@@ -63,7 +64,10 @@ fn a_small_inner_future_costs_no_more_than_a_refusal_needs() {
     let (inner, outer) = kept(service_fn(|_: Request<Body>| {
         ready(Ok(Response::new(Body::default())))
     }));
-    assert!(outer <= inner + 8 || outer <= 112, "{outer} around {inner}");
+    assert!(
+        outer <= inner + 64 || outer <= 112,
+        "{outer} around {inner}"
+    );
     let (inner, outer) = kept(service_fn(|_: Request<Body>| Large([0; 1])));
     assert_eq!(inner, 1);
     assert!(outer <= 112, "{outer} bytes");
@@ -71,12 +75,12 @@ fn a_small_inner_future_costs_no_more_than_a_refusal_needs() {
 
 /// What axum's router answers with, to which nearly everyone's layer is applied.
 #[test]
-fn around_an_axum_router_the_future_grows_by_eight_bytes_at_most() {
+fn around_an_axum_router_the_future_grows_by_64_bytes_at_most() {
     let router: axum::Router = axum::Router::new();
     let layered = AccountStatusLayer::new(MemoryStore::new()).layer(router.clone());
     fn size<S: Service<axum::extract::Request>>(_: &S) -> usize {
         size_of::<S::Future>()
     }
     let (inner, outer) = (size(&router), size(&layered));
-    assert!(outer <= inner + 8, "{outer} bytes around {inner}");
+    assert!(outer <= inner + 64, "{outer} bytes around {inner}");
 }

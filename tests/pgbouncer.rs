@@ -1,4 +1,5 @@
-//! `PostgresStore` behind pgbouncer, which is either refused or believed rightly.
+//! `PostgresStore` and `PostgresChanges` behind pgbouncer, which is either refused or believed
+//! rightly.
 //!
 //! `scripts/trials pgbouncer` installs what this needs; where pgbouncer is not installed, nothing
 //! is tried, unless `TRIALS` is set.
@@ -20,7 +21,7 @@ use postgres_store::{alice, chain, until_peeked, within};
 use tower_account_status::{
     RestrictionKind::Locked,
     RestrictionStore as _,
-    store::{PostgresOptions, PostgresStore},
+    store::{PostgresChanges, PostgresOptions, PostgresStore},
 };
 
 #[tokio::test]
@@ -35,9 +36,10 @@ async fn rule_19_a_pooler_that_shares_connections_by_the_transaction_is_refused(
         let pooled = pooler.url(&cluster, &url);
         let options = PostgresOptions::new(&pooled).unwrap();
         let (plain, with_set) = (options.clone(), options.with_restricted_set_in_memory());
-        let refused = tokio::join!(plain.connect(), with_set.connect());
-        for refused in [refused.0, refused.1] {
-            let error = refused.expect_err("it is refused");
+        let listens = PostgresChanges::listen(&pooled, "a_servers_own");
+        let refused = tokio::join!(plain.connect(), with_set.connect(), listens);
+        for error in [refused.0.err(), refused.1.err(), refused.2.err()] {
+            let error = error.expect("it is refused");
             assert!(error.to_string().contains("pooler"), "{}", chain(&error));
         }
     }
@@ -56,6 +58,10 @@ async fn rule_19_behind_a_pooler_that_shares_connections_by_the_session_all_news
         .connect()
         .await
         .unwrap();
+    let pooled = pooler.url(&cluster, &url);
+    let news = PostgresChanges::listen(&pooled, "a_servers_own").await;
+    let news = news.unwrap();
+    let mut of_alice = news.changes().subscribe(&alice());
     let client = cluster.client(&url).await;
     let lock = "INSERT INTO account_status.restrictions(user_id, kind) \
                 VALUES ('@alice:example.org', 'locked')";
@@ -63,6 +69,9 @@ async fn rule_19_behind_a_pooler_that_shares_connections_by_the_session_all_news
     let since = Instant::now();
     until_peeked(&store, &alice(), &Locked.into()).await;
     within(Duration::ZERO, since);
+    let notify = "SELECT pg_notify('a_servers_own', '@alice:example.org')";
+    client.batch_execute(notify).await.unwrap();
+    timeout(SOON, of_alice.changed()).await.unwrap();
     assert_eq!(store.state_of(&alice()).await.unwrap(), Locked.into());
     store
         .set_restriction(&"@bob:example.org".into(), Locked.into())

@@ -4,14 +4,12 @@
 
 use std::future::Future;
 
-use tokio::time::Instant;
-
-use super::limits::{Failure, before, within_limits};
+use super::limits::{Deadline, Failure, before, within_limits};
 use crate::{
     account::{Account, AccountState, UserId},
-    credential::{Claim, Credential, Secret},
+    credential::Claim,
     panics::unless_it_panics,
-    request::{credentials, few::MAX_PER_REQUEST},
+    request::few::MAX_PER_REQUEST,
     shared::Shared,
     store::{
         AccountStateStore, Peek, StoreError,
@@ -19,33 +17,14 @@ use crate::{
     },
 };
 
-/// What is known of a request on the fast path.
-pub(crate) enum FastPath {
-    /// It passes, and there is nothing else to do for it.
-    Passes,
-    /// Its path leaves it open that it is anything but ordinary ([`Class::may_be_special`]).
-    MayBeSpecial,
-    /// Nothing for certain.
-    Unclear,
-    /// What the store says at once of the only token in the head, which is not that it is an
-    /// unrestricted account's. It is not asked that again, and the head has nothing else that
-    /// counts.
-    Glanced(Peek),
-}
-
 /// What the store has said at once of the credentials in a head, in their order. It is carried to
 /// where the store is awaited, so that nothing is asked twice.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Answers {
-    said: [Option<Said>; MAX_PER_REQUEST],
-    /// Whether they are of the only token of a plain header ([`credentials::HeadCredentials::Only`]), which is
-    /// then not looked for again.
-    pub(super) are_of_plain_token: bool,
-}
+pub(crate) struct Answers([Option<Said>; MAX_PER_REQUEST]);
 
 /// What the store has said at once of one credential. Small, because it is carried.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Said {
+pub(crate) enum Said {
     /// It is this one of the accounts that have been found at once.
     Account(u8),
     Unknown,
@@ -55,35 +34,21 @@ pub(super) enum Said {
 
 impl Answers {
     pub(super) const fn none() -> Self {
-        Self {
-            said: [None; MAX_PER_REQUEST],
-            are_of_plain_token: false,
-        }
+        Self([None; MAX_PER_REQUEST])
     }
 
     pub(super) fn keep(&mut self, turn: usize, said: Said) {
-        if let Some(place) = self.said.get_mut(turn) {
+        if let Some(place) = self.0.get_mut(turn) {
             *place = Some(said);
         }
     }
 
     pub(super) fn of(self, turn: usize) -> Option<Said> {
-        self.said.get(turn).copied().flatten()
+        self.0.get(turn).copied().flatten()
     }
 }
 
 impl<S: AccountStateStore> Shared<S> {
-    /// Whether the store knows at once that the token is an unrestricted account's.
-    #[inline]
-    pub(super) fn glance(&self, token: &[u8]) -> FastPath {
-        let credential = Credential::AccessToken(Secret::from(token));
-        match unless_it_panics(|| self.store.glance(credential)) {
-            Ok(None) => FastPath::Passes,
-            Ok(Some(peek)) => seen(token, peek),
-            Err(_) => FastPath::Unclear,
-        }
-    }
-
     /// What the store says at once.
     #[inline]
     pub(super) fn peek(&self, claim: Claim<'_>, glanced: Option<Peek>) -> Result<Known, Failure> {
@@ -95,7 +60,7 @@ impl<S: AccountStateStore> Shared<S> {
     /// the store has left open when it was asked at once, if it was.
     pub(super) fn account_before(
         &self,
-        deadline: Instant,
+        deadline: &mut Deadline,
         claim: Claim<'_>,
         rest: Option<Rest>,
     ) -> impl Future<Output = Result<Option<Account>, Failure>> + Send {
@@ -139,15 +104,5 @@ impl<S: AccountStateStore> Shared<S> {
         within_limits(self.settings.store_timeout, async move {
             self.store.event_sender(room, event).await
         })
-    }
-}
-
-/// What a glance at the token of the only header has shown. Where the token is in several pieces,
-/// each of them counts.
-#[cold]
-fn seen(token: &[u8], peek: Peek) -> FastPath {
-    match credentials::is_in_one_piece(token) {
-        true => FastPath::Glanced(peek),
-        false => FastPath::Unclear,
     }
 }

@@ -2,7 +2,8 @@
 
 use super::{
     Findings,
-    ask::{Answers, FastPath, Said},
+    ask::{Answers, Said},
+    fast_path::FastPath,
     limits::Failure,
 };
 use crate::{
@@ -26,8 +27,9 @@ pub(crate) enum AtOnce {
     /// It passes. The class is known where the request could be any but an ordinary one.
     Pass(Option<Class>),
     Refuse(Denial),
-    /// The store has to be awaited, or the body read.
-    Await(Class),
+    /// The store has to be awaited, for what its answers leave open if there are any; or the body
+    /// has to be read.
+    Await(Class, Option<Answers>),
 }
 
 impl<S: AccountStateStore> Shared<S> {
@@ -63,68 +65,55 @@ impl<S: AccountStateStore> Shared<S> {
         &self,
         class: Class,
         head: &Head<'_>,
-        peeked: Peeked,
+        mut peeked: Peeked,
         found: &mut Findings,
     ) -> Result<AtOnce, Denial> {
+        let is_active = matches!(peeked, Peeked::Active);
         if class.passes {
-            if !matches!(peeked, Peeked::Active) {
-                *found = Findings::new();
+            if !is_active {
+                found.forget();
             }
             return Ok(AtOnce::Pass(Some(class)));
         }
-        let is_active = matches!(peeked, Peeked::Active);
         if !head.knows_path && (!is_active || head.may_name_accounts_unseen()) {
             self.failed(Failure::UriPanicked, found)?;
             return Ok(AtOnce::Pass(None));
         }
-        let has_to_wait = if class.tokens == CountedTokens::None {
-            *found = Findings::new();
-            false
-        } else {
-            let mut peeked = peeked;
+        if class.tokens == CountedTokens::None {
+            found.forget();
+            peeked = Peeked::Active;
+        } else if class.may_authenticate_service_itself() {
             // Before the class was known, others were asked for.
-            if class.may_authenticate_service_itself() {
-                *found = Findings::new();
-                let credentials = head.credentials_for(class);
-                peeked = self.peek_all(credentials, class.tokens, None, found);
-            }
-            self.judge_peeked(class, head, peeked, found)?
-        };
-        if has_to_wait {
-            return Ok(AtOnce::Await(class));
+            found.forget();
+            peeked = self.peek_all(head.credentials_for(class), class.tokens, None, found);
         }
-        match class.naming {
-            Some(naming) if self.asks_for_named(naming, head, found) => Ok(AtOnce::Await(class)),
-            _ => Ok(AtOnce::Pass(Some(class))),
-        }
-    }
-
-    /// Refuses the accounts that have been found at once, or says whether more has to be known.
-    fn judge_peeked(
-        &self,
-        class: Class,
-        head: &Head<'_>,
-        peeked: Peeked,
-        found: &mut Findings,
-    ) -> Result<bool, Denial> {
-        match peeked {
-            Peeked::Active => Ok(false),
-            Peeked::TooMany => Err(self.denial(DenialCause::TooManyCredentials)),
-            Peeked::Other {
-                has_to_ask,
-                failure,
-            } => {
+        let has_to_wait = match peeked {
+            Peeked::Active => false,
+            Peeked::TooMany => return Err(self.denial(DenialCause::TooManyCredentials)),
+            Peeked::Other { answers, failure } => {
                 let needs_more = self.judge_all(class, head, found)?;
                 if let Some(failure) = failure {
                     self.failed(failure, found)?;
                 }
-                Ok(has_to_ask | needs_more)
+                if answers.is_some() {
+                    return Ok(AtOnce::Await(class, answers));
+                }
+                needs_more
             }
-        }
+        };
+        let has_to_wait = has_to_wait
+            || class
+                .naming
+                .is_some_and(|naming| self.asks_for_named(naming, head, found));
+        Ok(match has_to_wait {
+            true => AtOnce::Await(class, None),
+            false => AtOnce::Pass(Some(class)),
+        })
     }
 
     /// What the store has said of the only token in the head.
     fn glanced(&self, head: &Head<'_>, peek: Peek, found: &mut Findings) -> Peeked {
+        found.has_plain_token = true;
         match peek {
             Peek::Account(account) => {
                 let is_active = account.state().is_active();
@@ -133,7 +122,7 @@ impl<S: AccountStateStore> Shared<S> {
                 match is_active {
                     true => Peeked::Active,
                     false => Peeked::Other {
-                        has_to_ask: false,
+                        answers: None,
                         failure: None,
                     },
                 }
@@ -141,10 +130,8 @@ impl<S: AccountStateStore> Shared<S> {
             Peek::Ask => {
                 let mut answers = Answers::none();
                 answers.keep(0, Said::Await(Rest::All));
-                answers.are_of_plain_token = true;
-                found.answers = Some(answers);
                 Peeked::Other {
-                    has_to_ask: true,
+                    answers: Some(answers),
                     failure: None,
                 }
             }
@@ -169,7 +156,7 @@ impl<S: AccountStateStore> Shared<S> {
         };
         let (mut is_active, mut has_to_ask, mut failure) = (true, false, None);
         let mut answers = Answers::none();
-        answers.are_of_plain_token = matches!(credentials, HeadCredentials::Only(_));
+        found.has_plain_token = matches!(credentials, HeadCredentials::Only(_));
         // Not a loop: handed over one by one, each kind of credentials is read in its own way.
         credentials.iter().enumerate().for_each(|(turn, access)| {
             let claim = match tokens {
@@ -194,11 +181,10 @@ impl<S: AccountStateStore> Shared<S> {
             };
             answers.keep(turn, said);
         });
-        found.answers = has_to_ask.then_some(answers);
         match is_active && !has_to_ask && failure.is_none() {
             true => Peeked::Active,
             false => Peeked::Other {
-                has_to_ask,
+                answers: has_to_ask.then_some(answers),
                 failure,
             },
         }
@@ -253,7 +239,8 @@ enum Peeked {
     /// There are more than are looked up.
     TooMany,
     Other {
-        has_to_ask: bool,
+        /// What it has said, where it has to be asked for more.
+        answers: Option<Answers>,
         /// Why it gave no answer for one of them, the last.
         failure: Option<Failure>,
     },

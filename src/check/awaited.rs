@@ -10,7 +10,7 @@ use super::{
     Findings, Watch,
     ask::{Answers, Said},
     body::{Held, is_form},
-    limits::{Failure, deadline},
+    limits::{Deadline, Failure},
 };
 use crate::{
     account::Account,
@@ -25,6 +25,7 @@ use crate::{
         head::Head,
         named_account,
         naming::{Naming, NamingEndpoint},
+        request_path::KeptPath,
     },
     shared::Shared,
     store::AccountStateStore,
@@ -34,18 +35,28 @@ use crate::{
 /// it waits; or a denial.
 pub(crate) type Awaited<B> = Result<(Request<B>, Option<Watch>), Denial>;
 
-/// Finds out whether a request of this class passes, and gives it back if it does, as `hand_on`
-/// has changed it. `announcements` were counted before the store was asked for anything, and
-/// `found` is what it has said at once.
+/// What is known of a request before the store is awaited.
+pub(crate) struct Begun {
+    pub(crate) class: Class,
+    pub(crate) path: KeptPath,
+    /// Counted before the store was asked for anything.
+    pub(crate) announcements: u64,
+    /// What the store has said of the credentials in the head, where it has to be asked for more.
+    pub(crate) answers: Option<Answers>,
+    /// Whether these are of the only token of a plain header.
+    pub(crate) has_plain_token: bool,
+    /// What else has been found, if anything. Boxed, because that is rare.
+    pub(crate) found: Option<Box<Findings>>,
+}
+
+/// Finds out whether a request passes, and gives it back if it does, as `hand_on` has changed it.
 ///
 /// One block, and what it is about lent to all others: an `async` function that is handed the
 /// request would hold it twice.
 pub(crate) fn check_awaited<S, B, M, F>(
     shared: Arc<Shared<S>>,
     request: Request<B>,
-    class: Class,
-    mut found: Findings,
-    announcements: u64,
+    begun: Begun,
     hand_on: F,
 ) -> impl Future<Output = Awaited<M::Body>> + use<S, B, M, F>
 where
@@ -57,9 +68,12 @@ where
     let (parts, body) = request.into_parts();
     let mut body = Held::Untouched(body);
     async move {
+        let mut found = begun.found.map_or_else(Findings::new, |found| *found);
+        found.has_plain_token = begun.has_plain_token;
         let watched = {
-            let head = Head::of_parts(&parts, &shared.settings.path);
-            let checked = shared.check(class, &head, &parts, &mut body, &mut found);
+            let (class, answers) = (begun.class, begun.answers);
+            let head = Head::of_moved(&parts, &begun.path);
+            let checked = shared.check(class, answers, &head, &parts, &mut body, &mut found);
             let checked = checked.await;
             let act = head.act();
             match checked {
@@ -68,14 +82,15 @@ where
                 Err(denial) if body.is_lost() => return Err(shared.answered(denial, &found, act)),
                 Err(denial) => shared.refused(denial, &found, act)?,
             }
-            shared.to_be_watched(class, &head, announcements, &found)
+            shared.to_be_watched(class, &head, &found)
         };
         let Some(body) = body.into_body::<M>() else {
             return Err(shared.denial(DenialCause::BodyFailed));
         };
         let mut request = Request::from_parts(parts, body);
         hand_on(&shared, &found, &mut request);
-        let watch = watched.and_then(|watched| shared.watch(watched, found.accounts));
+        let watch =
+            watched.and_then(|watched| shared.watch(watched, begun.announcements, found.accounts));
         Ok((request, watch))
     }
 }
@@ -84,13 +99,14 @@ impl<S: AccountStateStore> Shared<S> {
     async fn check<B: Body>(
         &self,
         class: Class,
+        answers: Option<Answers>,
         head: &Head<'_>,
         parts: &Parts,
         body: &mut Held<B>,
         found: &mut Findings,
     ) -> Result<(), Denial> {
         if class.tokens != CountedTokens::None {
-            let failure = match found.answers.take() {
+            let failure = match answers {
                 Some(answers) => {
                     // What failed at once is asked again.
                     found.failure = None;
@@ -125,7 +141,7 @@ impl<S: AccountStateStore> Shared<S> {
         answers: Answers,
         found: &mut Findings,
     ) -> Result<Option<Failure>, Denial> {
-        let plain_token = match answers.are_of_plain_token {
+        let plain_token = match found.has_plain_token {
             true => head.plain_token(),
             false => None,
         };
@@ -242,8 +258,8 @@ impl<S: AccountStateStore> Shared<S> {
         answers: Answers,
         accounts: &mut Few<Account>,
     ) -> Asked {
-        let started = Instant::now();
-        let deadline = deadline(started, self.settings.store_timeout);
+        let started = self.reads_time().then(Instant::now);
+        let mut deadline = Deadline::new(self.settings.store_timeout);
         // Boxed, because it is rare that there are any.
         let at_once = match accounts.is_empty() {
             true => None,
@@ -263,7 +279,7 @@ impl<S: AccountStateStore> Shared<S> {
                     continue;
                 }
             };
-            match self.account_before(deadline, claim, rest).await {
+            match self.account_before(&mut deadline, claim, rest).await {
                 // There are no more accounts than credentials.
                 Ok(Some(account)) => accounts.push(account).unwrap_or_default(),
                 Ok(None) => {}
@@ -272,7 +288,7 @@ impl<S: AccountStateStore> Shared<S> {
         }
         Asked {
             failure,
-            time: started.elapsed(),
+            time: started.map(|started| started.elapsed()),
         }
     }
 }
@@ -289,5 +305,5 @@ fn counted(tokens: CountedTokens, access: AccessToken<'_>) -> Claim<'_> {
 struct Asked {
     /// Why one of them, the last, could not be asked for.
     failure: Option<Failure>,
-    time: Duration,
+    time: Option<Duration>,
 }

@@ -3,14 +3,38 @@
 //! What it costs is measured in instructions (see `benches/`); hence the order of the questions,
 //! and what is kept out of line.
 
+use std::sync::Arc;
+
 use http::{HeaderMap, Method, Request, header::AUTHORIZATION};
 
-use super::ask::FastPath;
+use super::Watch;
 use crate::{
-    request::{credentials, long_poll, naming},
+    credential::{Credential, Secret},
+    panics::unless_it_panics,
+    request::{
+        credentials,
+        long_poll::{self, UsualPoll},
+        naming,
+    },
     shared::Shared,
-    store::AccountStateStore,
+    store::{AccountStateStore, Peek},
 };
+
+/// What is known of a request on the fast path.
+pub(crate) enum FastPath {
+    /// It passes, and there is nothing else to do for it.
+    Passes,
+    /// It is one of the [usual long polls](USUAL_POLLS), by its method and its path.
+    UsualPoll(usize),
+    /// Its path leaves it open that it is anything but ordinary ([`Class::may_be_special`]).
+    MayBeSpecial,
+    /// Nothing for certain.
+    Unclear,
+    /// What the store says at once of the only token in the head, which is not that it is an
+    /// unrestricted account's. It is not asked that again, and the head has nothing else that
+    /// counts.
+    Glanced(Peek),
+}
 
 impl<S: AccountStateStore> Shared<S> {
     /// Whether the request passes and there is nothing else to do for it.
@@ -19,7 +43,7 @@ impl<S: AccountStateStore> Shared<S> {
     /// it can be lent from.
     #[inline(always)]
     pub(crate) fn fast_path<B>(&self, request: &Request<B>) -> FastPath {
-        if self.settings.always_examines() {
+        if self.settings.always_examines {
             return FastPath::Unclear;
         }
         // Not `Uri::path` and `Uri::query`, which find the border between the two each time.
@@ -30,34 +54,98 @@ impl<S: AccountStateStore> Shared<S> {
                 Some(_) => path_and_query.path(),
             };
             if long_poll::may_be_long_poll(path) {
-                return FastPath::MayBeSpecial;
+                return match UsualPoll::find(request.method(), path) {
+                    Some(usual) => FastPath::UsualPoll(usual),
+                    None => FastPath::MayBeSpecial,
+                };
             }
         }
         if *request.method() == Method::POST && self.may_name_accounts(request) {
             return FastPath::MayBeSpecial;
         }
-        let headers = request.headers();
-        let Some(header) = headers.get(AUTHORIZATION) else {
-            return FastPath::Passes;
-        };
-        // As nearly every client writes it. White space around the token stays: with it the token
-        // is one that the store does not know.
-        let token = match header.as_bytes().strip_prefix(b"Bearer ") {
-            Some(token) if !token.is_empty() => token,
-            _ => return FastPath::Unclear,
-        };
-        // A second header makes it a case for a closer look. Where no header is repeated there
-        // are as many names as values.
-        if headers.len() != headers.keys_len() && is_repeated(headers) {
-            return FastPath::Unclear;
+        match only_token(request.headers()) {
+            OnlyToken::None => FastPath::Passes,
+            OnlyToken::Unclear => FastPath::Unclear,
+            OnlyToken::Token(token) => self.glance(token),
         }
-        self.glance(token)
+    }
+
+    /// What ends a usual long poll, if it passes and there is nothing else to do for it.
+    #[inline]
+    pub(crate) fn watch_usual_poll(
+        self: &Arc<Self>,
+        usual: usize,
+        headers: &HeaderMap,
+    ) -> Result<Watch, FastPath> {
+        let Some(usual) = self.settings.watched_poll(usual) else {
+            return Err(FastPath::MayBeSpecial);
+        };
+        // Before the store is asked: what is announced from then on ends the request.
+        let announcements = self.changes.announcements();
+        let OnlyToken::Token(token) = only_token(headers) else {
+            return Err(FastPath::MayBeSpecial);
+        };
+        let credential = Credential::AccessToken(Secret::from(token));
+        match unless_it_panics(|| S::peek(&self.store, credential)) {
+            Ok(Peek::Account(account)) if account.state.is_active() => {
+                Ok(Watch::of_usual(self, usual, account.user, announcements))
+            }
+            Ok(peek) => Err(seen(token, peek)),
+            Err(_) => Err(FastPath::MayBeSpecial),
+        }
+    }
+
+    /// Whether the store knows at once that the token is an unrestricted account's.
+    #[inline]
+    fn glance(&self, token: &[u8]) -> FastPath {
+        let credential = Credential::AccessToken(Secret::from(token));
+        match unless_it_panics(|| S::glance(&self.store, credential)) {
+            Ok(None) => FastPath::Passes,
+            Ok(Some(peek)) => seen(token, peek),
+            Err(_) => FastPath::Unclear,
+        }
     }
 
     #[inline(never)]
     fn may_name_accounts<B>(&self, request: &Request<B>) -> bool {
         // Its path may be quite another one than the URI's.
         self.settings.path.is_another() || naming::may_name_accounts(request.uri().path())
+    }
+}
+
+/// What the headers have of tokens.
+enum OnlyToken<'a> {
+    None,
+    /// One token in one header, as nearly every client writes it. White space around the token
+    /// stays: with it the token is one that the store does not know.
+    Token(&'a [u8]),
+    Unclear,
+}
+
+#[inline(always)]
+fn only_token(headers: &HeaderMap) -> OnlyToken<'_> {
+    let Some(header) = headers.get(AUTHORIZATION) else {
+        return OnlyToken::None;
+    };
+    let token = match header.as_bytes().strip_prefix(b"Bearer ") {
+        Some(token) if !token.is_empty() => token,
+        _ => return OnlyToken::Unclear,
+    };
+    // A second header makes it a case for a closer look. Where no header is repeated there are as
+    // many names as values.
+    match headers.len() != headers.keys_len() && is_repeated(headers) {
+        true => OnlyToken::Unclear,
+        false => OnlyToken::Token(token),
+    }
+}
+
+/// What the store has said at once of the token of the only header. Where the token is in several
+/// pieces, each of them counts.
+#[cold]
+fn seen(token: &[u8], peek: Peek) -> FastPath {
+    match credentials::is_in_one_piece(token) {
+        true => FastPath::Glanced(peek),
+        false => FastPath::Unclear,
     }
 }
 

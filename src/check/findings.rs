@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{ask::Answers, limits::Failure};
+use super::limits::Failure;
 use crate::{
     account::Account,
     denial::{Denial, DenialCause},
@@ -17,35 +17,55 @@ use crate::{
 pub(crate) struct Findings {
     /// Whose states were checked.
     pub(crate) accounts: Few<Account>,
+    /// Whether the one credential is the [only token of a plain header][only], which is then not looked
+    /// for again.
+    ///
+    /// [only]: crate::request::credentials::HeadCredentials::Only
+    pub(crate) has_plain_token: bool,
     /// Whether the handler has been left to ask the guard.
     pub(crate) hands_on_guard: bool,
     /// How long the store was awaited.
     pub(crate) lookup_time: Option<Duration>,
     /// Why the store gave no answer.
     pub(crate) failure: Option<Failure>,
-    /// What the store has said at once, where it has to be asked for more. Else the accounts are
-    /// all there.
-    pub(super) answers: Option<Answers>,
 }
 
 impl Findings {
     pub(crate) const fn new() -> Self {
         Self {
             accounts: Few::new(),
+            has_plain_token: false,
             hands_on_guard: false,
             lookup_time: None,
             failure: None,
-            answers: None,
         }
     }
 
-    /// Adds to the time that the store took.
-    pub(super) fn waited(&mut self, time: Duration) {
-        *self.lookup_time.get_or_insert_default() += time;
+    pub(crate) fn is_anything(&self) -> bool {
+        !self.accounts.is_empty() || self.failure.is_some() || self.hands_on_guard
+    }
+
+    /// Nobody's state counts that has been found.
+    pub(super) fn forget(&mut self) {
+        let has_plain_token = self.has_plain_token;
+        *self = Self::new();
+        self.has_plain_token = has_plain_token;
+    }
+
+    /// Adds to the time that the store took, where it was [measured](Shared::reads_time).
+    pub(super) fn waited(&mut self, time: Option<Duration>) {
+        if let Some(time) = time {
+            *self.lookup_time.get_or_insert_default() += time;
+        }
     }
 }
 
 impl<S> Shared<S> {
+    /// Whether anybody learns how long the store took.
+    pub(super) fn reads_time(&self) -> bool {
+        self.settings.observer.is_some()
+    }
+
     /// What the judge says of an account now.
     ///
     /// # Errors

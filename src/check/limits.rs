@@ -1,6 +1,7 @@
 //! A store that fails, hangs or panics is a store that gives no answer.
 
 use std::{
+    borrow::BorrowMut,
     error::Error,
     fmt,
     future::Future,
@@ -10,7 +11,7 @@ use std::{
 };
 
 use pin_project_lite::pin_project;
-use tokio::time::{Instant, Timeout};
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::panics::{Caught, Panicked, caught};
 
@@ -31,7 +32,7 @@ impl fmt::Display for Failure {
         match self {
             Self::Error(error) => error.fmt(f),
             Self::Panicked => f.write_str("the store panicked"),
-            Self::TimedOut => f.write_str("the store did not answer in time"),
+            Self::TimedOut => f.write_str("the store did not answer within the time limit"),
             Self::ClockPanicked => f.write_str("the clock panicked"),
             Self::UriPanicked => f.write_str("the function that finds the original URI panicked"),
         }
@@ -47,57 +48,101 @@ impl Error for Failure {
     }
 }
 
-/// What `answer` says within `limit`.
-pub(crate) fn within_limits<F, T, E>(limit: Duration, answer: F) -> WithinLimits<F>
-where
-    F: Future<Output = Result<T, E>>,
-    E: Into<Box<dyn Error + Send + Sync>>,
-{
-    WithinLimits {
-        answer: tokio::time::timeout(limit, caught(answer)),
-    }
+/// When the store has failed. The time begins with the first wait, so that no clock is read where
+/// nothing waits.
+pub(crate) struct Deadline {
+    limit: Duration,
+    end: Option<Instant>,
 }
 
-/// What `answer` says before `deadline`.
-pub(crate) fn before<F, T, E>(deadline: Instant, answer: F) -> WithinLimits<F>
-where
-    F: Future<Output = Result<T, E>>,
-    E: Into<Box<dyn Error + Send + Sync>>,
-{
-    WithinLimits {
-        answer: tokio::time::timeout_at(deadline, caught(answer)),
+impl Deadline {
+    pub(crate) fn new(limit: Duration) -> Self {
+        Self { limit, end: None }
+    }
+
+    fn end(&mut self) -> Instant {
+        let limit = self.limit;
+        *self.end.get_or_insert_with(|| end(Instant::now(), limit))
     }
 }
 
 /// When `limit` will have passed since `start`; where no clock goes that far, in thirty years.
-pub(crate) fn deadline(start: Instant, limit: Duration) -> Instant {
+fn end(start: Instant, limit: Duration) -> Instant {
     const THIRTY_YEARS: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
     start
         .checked_add(limit)
         .unwrap_or_else(|| start + THIRTY_YEARS)
 }
 
+/// What `answer` says within `limit`.
+pub(crate) fn within_limits<F, T, E>(limit: Duration, answer: F) -> WithinLimits<F, Deadline>
+where
+    F: Future<Output = Result<T, E>>,
+    E: Into<Box<dyn Error + Send + Sync>>,
+{
+    WithinLimits::new(Deadline::new(limit), answer)
+}
+
+/// What `answer` says before the deadline, which several answers share.
+pub(crate) fn before<F, T, E>(deadline: &mut Deadline, answer: F) -> WithinLimits<F, &mut Deadline>
+where
+    F: Future<Output = Result<T, E>>,
+    E: Into<Box<dyn Error + Send + Sync>>,
+{
+    WithinLimits::new(deadline, answer)
+}
+
 pin_project! {
     /// A type and not an `async` function, whose state would hold the answer's twice.
-    pub(crate) struct WithinLimits<F> {
+    pub(crate) struct WithinLimits<F, D> {
         #[pin]
-        answer: Timeout<Caught<F>>,
+        answer: Caught<F>,
+        deadline: D,
+        // Made when the answer is not there at once.
+        #[pin]
+        timer: Option<Sleep>,
     }
 }
 
-impl<F, T, E> Future for WithinLimits<F>
+impl<F: Future, D> WithinLimits<F, D> {
+    fn new(deadline: D, answer: F) -> Self {
+        Self {
+            answer: caught(answer),
+            deadline,
+            timer: None,
+        }
+    }
+}
+
+impl<F, D, T, E> Future for WithinLimits<F, D>
 where
     F: Future<Output = Result<T, E>>,
+    D: BorrowMut<Deadline>,
     E: Into<Box<dyn Error + Send + Sync>>,
 {
     type Output = Result<T, Failure>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let answer = self.project().answer.poll(context);
-        answer.map(|answer| match answer {
-            Ok(Ok(answer)) => answer.map_err(|error| Failure::Error(error.into())),
-            Ok(Err(Panicked)) => Err(Failure::Panicked),
-            Err(_) => Err(Failure::TimedOut),
-        })
+        let mut this = self.project();
+        // Before the answer, which may use up what tokio lets a task do at a time: then it would
+        // never come to the timer.
+        let timer = this.timer.as_mut().as_pin_mut();
+        let is_late = timer.is_some_and(|timer| timer.poll(context).is_ready());
+        if let Poll::Ready(answer) = this.answer.poll(context) {
+            return Poll::Ready(match answer {
+                Ok(answer) => answer.map_err(|error| Failure::Error(error.into())),
+                Err(Panicked) => Err(Failure::Panicked),
+            });
+        }
+        if this.timer.is_none() {
+            let end = this.deadline.borrow_mut().end();
+            this.timer.set(Some(sleep_until(end)));
+            let timer = this.timer.as_pin_mut().expect("it has just been set");
+            return timer.poll(context).map(|()| Err(Failure::TimedOut));
+        }
+        match is_late {
+            true => Poll::Ready(Err(Failure::TimedOut)),
+            false => Poll::Pending,
+        }
     }
 }

@@ -1,13 +1,13 @@
-//! A logout that succeeds is told to the store.
+//! Tells the store that a logout has succeeded.
 
 use std::sync::Arc;
 
-use http::Request;
+use http::{HeaderMap, HeaderValue, Uri, header::AUTHORIZATION};
 
 use crate::{
-    credential::Logout,
+    credential::{Logout, Secret},
     panics::unless_it_panics,
-    request::{credentials::HeadCredentials, few::Few},
+    request::{credentials::HeadCredentials, few::Few, head::plain_token},
     shared::Shared,
     store::AccountStateStore,
 };
@@ -15,8 +15,15 @@ use crate::{
 /// What is to be told once a logout has succeeded.
 pub(crate) struct EndedSessions {
     shared: Arc<dyn Told>,
-    tokens: Few<Box<str>>,
+    tokens: Tokens,
     logout: Logout,
+}
+
+/// The tokens whose sessions are ended.
+enum Tokens {
+    /// The one in this header, which shares its bytes with the request's.
+    Plain(HeaderValue),
+    All(Few<Box<str>>),
 }
 
 /// A [`Shared`], whatever its store is.
@@ -33,23 +40,45 @@ impl<S: AccountStateStore> Told for Shared<S> {
 
 impl EndedSessions {
     pub(crate) fn tell(&self) {
-        for token in &self.tokens {
-            self.shared.logged_out(token, self.logout);
+        match &self.tokens {
+            Tokens::Plain(header) => {
+                let token = plain_token(header).map(Secret::from);
+                if let Some(token) = token.and_then(|token| token.expose_str()) {
+                    self.shared.logged_out(token, self.logout);
+                }
+            }
+            Tokens::All(tokens) => {
+                for token in tokens {
+                    self.shared.logged_out(token, self.logout);
+                }
+            }
         }
     }
 }
 
 impl<S: AccountStateStore> Shared<S> {
-    /// What this logout ends, if it succeeds.
+    /// What a logout with this head ends, if it succeeds.
     #[cold]
-    pub(crate) fn ends<B>(self: &Arc<Self>, logout: Logout, request: &Request<B>) -> EndedSessions {
-        let credentials = HeadCredentials::read(request.headers(), request.uri());
-        let tokens = credentials.iter().flat_map(HeadCredentials::iter);
-        // There are no more tokens than credentials.
-        let tokens = tokens.filter_map(|access| Some(access.token().expose_str()?.into()));
+    pub(crate) fn ends(
+        self: &Arc<Self>,
+        logout: Logout,
+        headers: &HeaderMap,
+        uri: &Uri,
+        has_plain_token: bool,
+    ) -> EndedSessions {
+        let tokens = match headers.get(AUTHORIZATION) {
+            Some(header) if has_plain_token => Tokens::Plain(header.clone()),
+            _ => {
+                let credentials = HeadCredentials::read(headers, uri);
+                let tokens = credentials.iter().flat_map(HeadCredentials::iter);
+                // There are no more tokens than credentials.
+                let tokens = tokens.filter_map(|access| Some(access.token().expose_str()?.into()));
+                Tokens::All(tokens.collect())
+            }
+        };
         EndedSessions {
             shared: Arc::clone(self) as _,
-            tokens: tokens.collect(),
+            tokens,
             logout,
         }
     }

@@ -5,11 +5,11 @@
 //! - [`at_once`]: whatever else can be decided without waiting.
 //! - [`awaited`]: the store has to be asked, or a body read.
 //! - [`watch`]: a long poll passes, and its account is restricted while it waits.
-//! - [`logout`]: a logout that succeeds is told to the store.
+//! - [`logout`]: tells the store that a logout has succeeded.
 //! - [`own_code`]: the server's own code asks, through the guard.
 //! - [`closer`]: a suspension depends on the body, or on who has sent an event.
 //! - [`ask`]: the questions to the store, each in one place.
-//! - [`report`]: what became of it is told.
+//! - [`report`]: reports the outcome.
 //!
 //! Whether an account is refused is decided by [`crate::judge`] alone.
 
@@ -27,9 +27,9 @@ mod report;
 mod together;
 mod watch;
 
-pub(crate) use ask::FastPath;
 pub(crate) use at_once::AtOnce;
-pub(crate) use awaited::{Awaited, check_awaited};
+pub(crate) use awaited::{Awaited, Begun, check_awaited};
+pub(crate) use fast_path::FastPath;
 pub(crate) use findings::Findings;
 #[cfg(feature = "moderation")]
 pub(crate) use limits::{Failure, within_limits};

@@ -49,11 +49,16 @@ impl<S: AccountStateStore> Shared<S> {
         if class.passes || has_no_owner {
             return Ok(());
         }
-        let started = Instant::now();
+        let started = self.reads_time().then(Instant::now);
         let asked = self.state_now(user).await;
-        found.waited(started.elapsed());
+        found.waited(started.map(|started| started.elapsed()));
         let account = match asked {
             Ok(state) => Account::new(user.clone(), state),
+            // As in the layer: clients sign out when a refresh fails.
+            Err(failure) if class.is_refresh() => {
+                found.failure = Some(failure);
+                return Ok(());
+            }
             Err(failure) => return self.failed(failure, found),
         };
         found.accounts.push(account.clone()).unwrap_or_default();

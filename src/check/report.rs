@@ -1,4 +1,4 @@
-//! Telling what became of a request, and whether a refusal stands.
+//! Reports the outcome of a request, and says whether a refusal is in force.
 
 use super::Findings;
 use crate::{
@@ -41,7 +41,8 @@ impl<S> Shared<S> {
 
     /// Tells that the request is refused, and that the denial is what it is answered with.
     pub(super) fn answered(&self, denial: Denial, found: &Findings, act: Act<'_>) -> Denial {
-        if !self.is_heard() {
+        // Is there anyone to tell?
+        if !cfg!(feature = "tracing") && self.settings.observer.is_none() {
             return denial;
         }
         let mut outcome = found.outcome(Decision::Refused, act);
@@ -55,11 +56,6 @@ impl<S> Shared<S> {
         let mut outcome = Outcome::new(Decision::Ended, act);
         outcome.denial = Some(denial);
         self.tell(&outcome);
-    }
-
-    /// Whether there is anyone to tell.
-    fn is_heard(&self) -> bool {
-        cfg!(feature = "tracing") || self.settings.observer.is_some()
     }
 
     fn tell(&self, outcome: &Outcome<'_>) {

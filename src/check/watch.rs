@@ -1,7 +1,6 @@
 //! A long poll passes, and its account is restricted while it waits.
 
 use std::{
-    borrow::Cow,
     future::{Future, poll_fn},
     hash::{BuildHasher as _, RandomState},
     pin::Pin,
@@ -18,7 +17,13 @@ use crate::{
     changes::{Changes, Subscription},
     denial::Denial,
     judge::Verdict,
-    request::{act::Act, class::Class, few::Few, head::Head},
+    request::{
+        act::Act,
+        class::{Class, Exemptions},
+        few::Few,
+        head::Head,
+        long_poll::UsualPoll,
+    },
     shared::Shared,
     store::AccountStateStore,
 };
@@ -28,51 +33,77 @@ mod model;
 
 /// Ends a waiting request whose account has been restricted.
 ///
-/// Nothing is subscribed to before the inner service has to wait, because most long polls are
-/// answered at once.
+/// Nothing is subscribed to, nor anything allocated, before the inner service has to wait, because
+/// most long polls are answered at once.
 pub(crate) enum Watch {
-    NotBegun(Option<NotBegun>),
-    Begun(Pin<Box<dyn Future<Output = Denial> + Send>>),
+    NotBegun(NotBegun),
+    /// Nothing, once it has come to its end.
+    Begun(Option<Pin<Box<dyn Future<Output = Denial> + Send>>>),
 }
 
 impl Watch {
+    pub(super) fn of_usual<S: AccountStateStore>(
+        shared: &Arc<Shared<S>>,
+        usual: &'static UsualPoll,
+        user: UserId,
+        announcements: u64,
+    ) -> Self {
+        Self::NotBegun(NotBegun {
+            shared: Arc::clone(shared) as _,
+            user,
+            announcements,
+            waiting: Waiting::Usual(usual),
+        })
+    }
+
     /// Ready when the account has been restricted, as far as that is known without waiting for it.
+    #[inline]
     pub(crate) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Denial> {
         match self {
-            Self::Begun(watch) => watch.as_mut().poll(context),
-            Self::NotBegun(Some(watch)) if watch.has_missed_news() => self.begin(context),
-            Self::NotBegun(_) => Poll::Pending,
+            Self::NotBegun(watch) if !watch.has_missed_news() => Poll::Pending,
+            _ => self.poll_begun(context),
         }
     }
 
     /// The same for a request that has to wait: from now on announcements wake it.
     pub(crate) fn begin(&mut self, context: &mut Context<'_>) -> Poll<Denial> {
-        let Self::NotBegun(watch) = self else {
-            return Poll::Pending;
+        match self {
+            Self::NotBegun(_) => self.poll_begun(context),
+            Self::Begun(_) => Poll::Pending,
+        }
+    }
+
+    #[inline(never)]
+    fn poll_begun(&mut self, context: &mut Context<'_>) -> Poll<Denial> {
+        let mut watch = match std::mem::replace(self, Self::Begun(None)) {
+            Self::NotBegun(watch) => watch.begin(),
+            Self::Begun(Some(watch)) => watch,
+            Self::Begun(None) => return Poll::Pending,
         };
-        let Some(watch) = watch.take() else {
-            return Poll::Pending;
-        };
-        let mut watch = watch.begin();
         let poll = watch.as_mut().poll(context);
-        *self = Self::Begun(watch);
+        if poll.is_pending() {
+            *self = Self::Begun(Some(watch));
+        }
         poll
     }
 }
 
 pub(crate) struct NotBegun {
     shared: Arc<dyn Watches>,
-    request: ToBeWatched,
-    users: Users,
+    user: UserId,
+    /// Counted before the store was asked: whatever is announced from then on is not missed.
+    announcements: u64,
+    waiting: Waiting,
 }
 
 impl NotBegun {
     fn has_missed_news(&self) -> bool {
-        self.shared.announcements() != self.request.announcements
+        self.shared.announcements() != self.announcements
     }
 
     fn begin(self) -> Pin<Box<dyn Future<Output = Denial> + Send>> {
-        self.shared.watch(self.request, self.users)
+        self.shared
+            .watch(self.waiting, self.user, self.announcements)
     }
 }
 
@@ -82,8 +113,9 @@ trait Watches: Send + Sync {
 
     fn watch(
         self: Arc<Self>,
-        request: ToBeWatched,
-        users: Users,
+        waiting: Waiting,
+        user: UserId,
+        announcements: u64,
     ) -> Pin<Box<dyn Future<Output = Denial> + Send>>;
 }
 
@@ -96,21 +128,43 @@ const RETRY: Duration = Duration::from_secs(1);
 /// the same moment.
 const UNPROVED: Duration = Duration::from_secs(10);
 
-/// A long poll as it came: what it is judged by when its account changes.
-#[derive(Clone)]
-pub(crate) struct ToBeWatched {
-    class: Class,
-    method: Method,
-    path: Cow<'static, str>,
-    /// Counted before the store was asked: whatever is announced from then on is not missed.
-    announcements: u64,
+/// A request that waits, as it came: what it is judged by when its account changes.
+pub(crate) enum Waiting {
+    /// With one account. Nothing of the request is kept.
+    Usual(&'static UsualPoll),
+    Other(Box<OtherPoll>),
 }
 
-impl ToBeWatched {
+pub(crate) struct OtherPoll {
+    class: Class,
+    method: Method,
+    path: String,
+    /// Whose it is beside the first account.
+    others: Vec<UserId>,
+}
+
+impl Waiting {
     fn act(&self) -> Act<'_> {
-        Act::Request {
-            method: &self.method,
-            path: &self.path,
+        match self {
+            Self::Usual(usual) => usual.act(),
+            Self::Other(other) => Act::Request {
+                method: &other.method,
+                path: &other.path,
+            },
+        }
+    }
+
+    fn class(&self, exemptions: &Exemptions) -> Class {
+        match self {
+            Self::Usual(usual) => Class::of(usual.act(), exemptions),
+            Self::Other(other) => other.class,
+        }
+    }
+
+    fn take_others(&mut self) -> Vec<UserId> {
+        match self {
+            Self::Usual(_) => Vec::new(),
+            Self::Other(other) => std::mem::take(&mut other.others),
         }
     }
 }
@@ -122,58 +176,61 @@ impl<S: AccountStateStore> Shared<S> {
         &self,
         class: Class,
         head: &Head<'_>,
-        announcements: u64,
         found: &Findings,
-    ) -> Option<ToBeWatched> {
+    ) -> Option<Box<OtherPoll>> {
         let long_poll = class.long_poll?;
         let is_watched = !self.settings.report_only
             && !self.settings.left_waiting.has(long_poll)
             && !found.accounts.is_empty();
-        is_watched.then(|| ToBeWatched {
-            class,
-            method: head.method.clone(),
-            path: kept(&head.path),
-            announcements,
+        is_watched.then(|| {
+            Box::new(OtherPoll {
+                class,
+                method: head.method.clone(),
+                path: head.path.as_ref().to_owned(),
+                others: Vec::new(),
+            })
         })
     }
 
     /// Watches the accounts that a request was found to belong to, if to any.
     pub(crate) fn watch(
         self: &Arc<Self>,
-        request: ToBeWatched,
+        mut poll: Box<OtherPoll>,
+        announcements: u64,
         accounts: Few<Account>,
     ) -> Option<Watch> {
         let mut users = accounts.into_iter().map(|account| account.user);
-        let users = Users {
-            first: users.next()?,
-            others: users.collect(),
-        };
-        let shared = Arc::clone(self) as _;
-        Some(Watch::NotBegun(Some(NotBegun {
-            shared,
-            request,
-            users,
-        })))
+        let user = users.next()?;
+        poll.others = users.collect();
+        Some(Watch::NotBegun(NotBegun {
+            shared: Arc::clone(self) as _,
+            user,
+            announcements,
+            waiting: Waiting::Other(poll),
+        }))
     }
 
     /// Asks the judge again, as if the request came now: for each account, whatever became of the
     /// others.
     async fn first_refused(
         &self,
-        request: &ToBeWatched,
+        waiting: &Waiting,
         watched: &Watched,
     ) -> Result<Option<Denial>, Failure> {
+        let (class, act) = (waiting.class(&self.settings.exemptions), waiting.act());
         let mut failure = None;
         for user in watched.users() {
             let state = self.state_for_waiting(user).await;
             let verdict = state.and_then(|state| {
                 let account = Account::new(user.clone(), state);
-                let verdict = self.judge(request.class, request.act(), &account)?;
+                let verdict = self.judge(class, act, &account)?;
                 Ok((account, verdict))
             });
             match verdict {
                 Ok((account, Verdict::Refuse(refusal))) => {
-                    return Ok(Some(self.refuse(&account, refusal)));
+                    let denial = self.refuse(&account, refusal);
+                    self.ended(&denial, act);
+                    return Ok(Some(denial));
                 }
                 Ok(_) => {}
                 Err(failed) => failure = Some(failed),
@@ -190,21 +247,19 @@ impl<S: AccountStateStore> Watches for Shared<S> {
 
     fn watch(
         self: Arc<Self>,
-        request: ToBeWatched,
-        users: Users,
+        mut waiting: Waiting,
+        user: UserId,
+        announcements: u64,
     ) -> Pin<Box<dyn Future<Output = Denial> + Send>> {
         Box::pin(async move {
-            let mut watched = Watched::subscribe(&self.changes, users);
-            let mut may_have_changed = self.changes.announcements() != request.announcements;
+            let mut watched = Watched::subscribe(&self.changes, user, waiting.take_others());
+            let mut may_have_changed = self.changes.announcements() != announcements;
             let mut limit = None;
             loop {
                 if may_have_changed {
-                    match Box::pin(self.first_refused(&request, &watched)).await {
+                    match Box::pin(self.first_refused(&waiting, &watched)).await {
                         Ok(None) => limit = None,
-                        Ok(Some(denial)) => {
-                            self.ended(&denial, request.act());
-                            return denial;
-                        }
+                        Ok(Some(denial)) => return denial,
                         Err(_) => limit = Some(spread(RETRY)),
                     }
                 }
@@ -250,40 +305,21 @@ fn spread(span: Duration) -> Duration {
     span.mul_f64(0.5 + half)
 }
 
-/// The path, to be kept. As nearly every client spells it, it need not be copied.
-fn kept(path: &str) -> Cow<'static, str> {
-    const USUAL: [&str; 3] = [
-        "/_matrix/client/v3/sync",
-        "/_matrix/client/unstable/org.matrix.simplified_msc3575/sync",
-        "/_matrix/client/r0/sync",
-    ];
-    match USUAL.into_iter().find(|usual| *usual == path) {
-        Some(usual) => Cow::Borrowed(usual),
-        None => Cow::Owned(path.to_owned()),
-    }
-}
-
-/// The accounts of one request; nearly always one.
-struct Users {
-    first: UserId,
-    others: Vec<UserId>,
-}
-
-/// The same, and what tells of their changes.
+/// The accounts of one request, nearly always one, and what tells of their changes.
 struct Watched {
     first: (UserId, Subscription),
     others: Vec<(UserId, Subscription)>,
 }
 
 impl Watched {
-    fn subscribe(changes: &Changes, users: Users) -> Self {
+    fn subscribe(changes: &Changes, first: UserId, others: Vec<UserId>) -> Self {
         let subscribed = |user: UserId| {
             let subscription = changes.subscribe(&user);
             (user, subscription)
         };
         Self {
-            first: subscribed(users.first),
-            others: users.others.into_iter().map(subscribed).collect(),
+            first: subscribed(first),
+            others: others.into_iter().map(subscribed).collect(),
         }
     }
 
@@ -327,7 +363,7 @@ mod tests {
     use crate::{
         account::{Account, AccountState},
         check::Findings,
-        request::{class::Class, few::Few, head::Head},
+        request::{class::Class, few::Few, head::Head, long_poll::USUAL_POLLS},
         shared::Shared,
         store::memory::MemoryStore,
     };
@@ -344,14 +380,17 @@ mod tests {
             "@alice:localhost".into(),
             AccountState::ACTIVE,
         )]);
-        let watched = shared.to_be_watched(class, &head, 0, &found).unwrap();
-        let watch = shared.watch(watched, found.accounts).unwrap();
-        let size = size_of_val(&watch);
-        assert!(size <= 128, "{size} bytes before it waits");
-        let Watch::NotBegun(Some(watch)) = watch else {
-            panic!("nothing has begun");
-        };
-        let size = size_of_val(&*watch.begin());
-        assert!(size <= 400, "{size} bytes");
+        let watched = shared.to_be_watched(class, &head, &found).unwrap();
+        let of_any = shared.watch(watched, 0, found.accounts).unwrap();
+        let of_usual = Watch::of_usual(&shared, &USUAL_POLLS[0], "@alice:localhost".into(), 0);
+        for watch in [of_any, of_usual] {
+            let size = size_of_val(&watch);
+            assert!(size <= 56, "{size} bytes before it waits");
+            let Watch::NotBegun(watch) = watch else {
+                panic!("nothing has begun");
+            };
+            let size = size_of_val(&*watch.begin());
+            assert!(size <= 320, "{size} bytes");
+        }
     }
 }

@@ -73,7 +73,7 @@ impl<D: AccountDirectory, R: RestrictionStore> Shared<D, R> {
         }
     }
 
-    /// Whether the restriction is set in the end. The body is read only for whoever may change
+    /// Whether the restriction is set in the end. The body is read only for requesters who may change
     /// something.
     async fn state_after<B: Body>(
         &self,

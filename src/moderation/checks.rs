@@ -98,7 +98,7 @@ impl<D: AccountDirectory, R: RestrictionStore> Shared<D, R> {
     }
 
     /// Whose request it is. Of several tokens all that are somebody's have to be the same
-    /// person's, whichever of them the server's own handlers would go by.
+    /// person's, whichever of them the server's own handlers would use.
     async fn requester(&self, parts: &Parts) -> Answer<UserId> {
         let Ok(credentials) = HeadCredentials::read(&parts.headers, &parts.uri) else {
             return Ok(Err(Refusal::AmbiguousToken));
@@ -165,7 +165,7 @@ impl<D: AccountDirectory, R: RestrictionStore> Shared<D, R> {
         .await
     }
 
-    /// A restriction that stands already keeps its reason and its end, which the endpoint cannot
+    /// An existing restriction keeps its reason and its end, which the endpoint cannot
     /// say; who asked for it last is put on record (MSC4323). Says whether something was written.
     async fn restrict(
         &self,

@@ -21,7 +21,7 @@ use crate::{
 /// users there are. The [store](RestrictionStore) is the one that
 /// [`AccountStatusLayer`](crate::AccountStatusLayer) reads from.
 ///
-/// # Its place
+/// # Where to put it
 ///
 /// **Inside `AccountStatusLayer`**, so that a locked administrator is refused here as everywhere
 /// else. This layer asks whether the requester is an administrator, and not whether they are
@@ -113,13 +113,13 @@ use crate::{
 /// # What a PUT does
 ///
 /// It sets or lifts that one restriction and nothing else: no token is deleted, nobody is logged
-/// out, and whoever is both locked and suspended stays suspended when unlocked. The requester and
-/// the time go on [record](crate::RestrictionRecord). An account that is in the wanted state
-/// already stays so: the restriction keeps its reason and its end, and the record names whoever
-/// asked last. A restriction whose end has passed counts as none.
+/// out, and an account that is both locked and suspended stays suspended when unlocked. The
+/// requester and the time are [recorded](crate::RestrictionRecord). If the account is already in
+/// the wanted state, the restriction keeps its reason and its end, and the record names the last
+/// requester. A restriction whose end has passed counts as none.
 ///
-/// Only these paths are answered, byte for byte up to the user id, which is percent-decoded once;
-/// any other spelling is the inner service's. Settings that are changed on a clone of the layer
+/// Only these paths are answered, compared byte by byte up to the user id, which is percent-decoded
+/// once. Any other spelling goes on to the inner service. Settings that are changed on a clone of the layer
 /// are the clone's own. A tokio runtime with its timer enabled is needed.
 #[must_use = "a layer does nothing until it wraps a service"]
 pub struct AccountModerationLayer<D, R, Req = KeptBodies, Res = KeptBodies> {

@@ -6,7 +6,6 @@ use http::Method;
 use super::{
     act::Act,
     endpoint::{self, CountedTokens},
-    exemptions::Exemptions,
     long_poll::{self, LongPoll},
     naming::{self, Naming, NamingEndpoint},
 };
@@ -65,6 +64,12 @@ impl Class {
         })
     }
 
+    /// Whether a client signs out when this fails, whatever it is told.
+    pub(crate) fn is_refresh(&self) -> bool {
+        self.naming
+            .is_some_and(|naming| naming.endpoint == NamingEndpoint::Refresh)
+    }
+
     /// Nearly every request: its tokens say whose it is, and nothing else does.
     const ORDINARY: Self = Self {
         passes: false,
@@ -80,5 +85,31 @@ impl Class {
     pub(crate) fn may_be_special(method: &Method, path: &str) -> bool {
         long_poll::may_be_long_poll(path)
             || (method == Method::POST && naming::may_name_accounts(path))
+    }
+}
+
+/// What the user lets pass whatever the state of the account is, beside what passes anyway.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Exemptions {
+    pub(crate) endpoints: Vec<(Method, Box<str>)>,
+    pub(crate) versions: bool,
+    pub(crate) prefixes: Vec<Box<str>>,
+}
+
+impl Exemptions {
+    /// Whether the request passes whatever the store says or fails to say.
+    pub(crate) fn let_pass(&self, method: &Method, path: &str) -> bool {
+        method == Method::OPTIONS
+            || endpoint::logout(method, path).is_some()
+            || (self.versions && endpoint::is_versions(method, path))
+            || self
+                .endpoints
+                .iter()
+                .any(|(exempt, exact)| exempt == method && **exact == *path)
+            || endpoint::is_well_known(path)
+            || self
+                .prefixes
+                .iter()
+                .any(|prefix| endpoint::is_below(prefix, path))
     }
 }

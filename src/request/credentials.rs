@@ -11,7 +11,10 @@ use http::{HeaderMap, Uri, header::AUTHORIZATION};
 
 pub(crate) use query::may_be_in_query;
 
-use super::few::{Few, MAX_PER_REQUEST, TooMany};
+use super::{
+    blocks,
+    few::{Few, MAX_PER_REQUEST, TooMany},
+};
 use crate::credential::AccessToken;
 
 mod header;
@@ -161,16 +164,15 @@ impl<'a> Collected<'a> {
 }
 
 /// What separates the pieces of a token: nothing that is in one, whatever server made it up.
+#[inline]
 fn is_separator(byte: &u8) -> bool {
-    !byte.is_ascii_graphic() || matches!(byte, b',' | b';' | b'"')
+    // Not `matches!` and `||`: without branches many bytes are compared at a time.
+    !byte.is_ascii_graphic() | (*byte == b',') | (*byte == b';') | (*byte == b'"')
 }
 
 /// Whether a token in a header counts as a whole and nothing else.
 pub(crate) fn is_in_one_piece(token: &[u8]) -> bool {
-    // Not `any`: looking at all of them at once is faster than stopping early.
-    !token
-        .iter()
-        .fold(false, |found, byte| found | is_separator(byte))
+    !blocks::any(token, |byte| is_separator(&byte))
 }
 
 /// How many there are, and no token.

@@ -1,15 +1,15 @@
-//! The head of a request, with the path that the rules go by.
+//! The head of a request, with the path that the rules use.
 
 use std::borrow::Cow;
 
-use http::{HeaderMap, Method, Request, Uri, header::AUTHORIZATION, request::Parts};
+use http::{HeaderMap, HeaderValue, Method, Request, Uri, header::AUTHORIZATION, request::Parts};
 
 use super::{
     act::Act,
     class::Class,
     credentials::HeadCredentials,
     few::TooMany,
-    request_path::{FoundPath, RequestPath},
+    request_path::{KeptPath, RequestPath},
 };
 
 /// The head of a request.
@@ -25,21 +25,29 @@ pub(crate) struct Head<'a> {
 impl<'a> Head<'a> {
     pub(crate) fn of<B>(request: &'a Request<B>, path: &RequestPath) -> Self {
         let found = path.of(request.uri(), request.extensions());
-        Self::new(request.method(), request.uri(), request.headers(), found)
-    }
-
-    pub(crate) fn of_parts(parts: &'a Parts, path: &RequestPath) -> Self {
-        let found = path.of(&parts.uri, &parts.extensions);
-        Self::new(&parts.method, &parts.uri, &parts.headers, found)
-    }
-
-    fn new(method: &'a Method, uri: &'a Uri, headers: &'a HeaderMap, path: FoundPath<'a>) -> Self {
         Self {
-            method,
-            uri,
-            headers,
-            path: path.path,
-            knows_path: path.is_known,
+            method: request.method(),
+            uri: request.uri(),
+            headers: request.headers(),
+            path: found.path,
+            knows_path: found.is_known,
+        }
+    }
+
+    /// Lets go of the request, which is going to move.
+    pub(crate) fn keep_path(self) -> KeptPath {
+        KeptPath::new(self.path, self.uri)
+    }
+
+    /// The head of the same request where it has moved to.
+    pub(crate) fn of_moved(parts: &'a Parts, path: &'a KeptPath) -> Self {
+        Self {
+            method: &parts.method,
+            uri: &parts.uri,
+            headers: &parts.headers,
+            path: Cow::Borrowed(path.of(&parts.uri)),
+            // What the user's function could not tell has been decided by now.
+            knows_path: true,
         }
     }
 
@@ -64,13 +72,12 @@ impl<'a> Head<'a> {
     /// The token of the first header where it is a plain one. Nothing is said of what else there
     /// is.
     pub(crate) fn plain_token(&self) -> Option<&'a [u8]> {
-        let header = self.headers.get(AUTHORIZATION)?;
-        header.as_bytes().strip_prefix(b"Bearer ")
+        self.headers.get(AUTHORIZATION).and_then(plain_token)
     }
 
     /// Those that count in a request of this class.
     ///
-    /// No server goes by an assertion where an application service logs in or registers, so that
+    /// No server uses an assertion where an application service logs in or registers, so that
     /// its own account's state counts there, whomever it asserts to act for.
     pub(crate) fn credentials_for(&self, class: Class) -> Result<HeadCredentials<'a>, TooMany> {
         let credentials = self.credentials()?;
@@ -80,9 +87,14 @@ impl<'a> Head<'a> {
         }
     }
 
-    /// Whether its one access token is such that every server goes by it.
+    /// Whether its one access token is one that every server uses.
     pub(crate) fn has_unmistakable_token(&self) -> bool {
         self.credentials()
             .is_ok_and(|credentials| credentials.is_unmistakable())
     }
+}
+
+/// The token of a plain header.
+pub(crate) fn plain_token(header: &HeaderValue) -> Option<&[u8]> {
+    header.as_bytes().strip_prefix(b"Bearer ")
 }

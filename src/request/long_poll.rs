@@ -1,14 +1,15 @@
-//! Requests that wait for news, and how to tell at a cost that every request can bear that one is
+//! Requests that wait for new events, and how to tell at a cost that every request can bear that one is
 //! none.
 
 use http::Method;
 
 use super::{
+    act::Act,
     path::{Forgiving, segment_is},
     version::may_be_version,
 };
 
-/// A kind of request that waits for news.
+/// A kind of request that waits for new events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum LongPoll {
@@ -18,6 +19,45 @@ pub enum LongPoll {
     /// ([MSC4186](https://github.com/matrix-org/matrix-spec-proposals/pull/4186)), under every
     /// version and unstable prefix.
     SlidingSync,
+}
+
+/// A long poll as nearly every client spells it.
+#[derive(Debug)]
+pub(crate) struct UsualPoll {
+    pub(crate) method: Method,
+    pub(crate) path: &'static str,
+}
+
+pub(crate) static USUAL_POLLS: [UsualPoll; 3] = [
+    UsualPoll {
+        method: Method::GET,
+        path: "/_matrix/client/v3/sync",
+    },
+    UsualPoll {
+        method: Method::POST,
+        path: "/_matrix/client/unstable/org.matrix.simplified_msc3575/sync",
+    },
+    UsualPoll {
+        method: Method::GET,
+        path: "/_matrix/client/r0/sync",
+    },
+];
+
+impl UsualPoll {
+    /// The one that this request is, if it is one: which of [`USUAL_POLLS`].
+    #[inline]
+    pub(crate) fn find(method: &Method, path: &str) -> Option<usize> {
+        USUAL_POLLS
+            .iter()
+            .position(|usual| usual.path == path && usual.method == *method)
+    }
+
+    pub(crate) fn act(&self) -> Act<'_> {
+        Act::Request {
+            method: &self.method,
+            path: self.path,
+        }
+    }
 }
 
 /// Which kind of long poll the request is, whatever its path's spelling.
@@ -43,9 +83,8 @@ pub(crate) fn long_poll(method: &Method, path: &str) -> Option<LongPoll> {
     }
     let mut segments = path.segments_from_the_end();
     let kind = kind_of(segments.next()?)?;
-    // Before it stands a version, or an unstable feature; `…/rooms/{id}/events` would be another.
-    // A version that only this server knows stands behind `client`, in several pieces perhaps where
-    // the path had to be decoded.
+    // A version or an unstable feature precedes it; `…/rooms/{id}/events` would be another. A version
+    // that only this server knows follows `client`, in several pieces if the path was decoded.
     let mut nearest = segments.take(2).peekable();
     let is_endpoint = path.is_decoded()
         || nearest.peek().is_none()

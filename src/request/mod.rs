@@ -2,10 +2,10 @@
 //! names.
 
 pub(crate) mod act;
+pub(crate) mod blocks;
 pub(crate) mod class;
 pub(crate) mod credentials;
 pub(crate) mod endpoint;
-pub(crate) mod exemptions;
 pub(crate) mod few;
 pub(crate) mod head;
 pub(crate) mod json;

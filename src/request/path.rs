@@ -7,6 +7,8 @@ use std::{borrow::Cow, str};
 
 use percent_encoding::percent_decode;
 
+use super::blocks;
+
 /// Whether every segment of `rest` means just what it says to every router: none is empty, a dot
 /// segment, or holds a backslash or a control character, however often any of it is
 /// percent-encoded. (Some parsers of URLs drop tabs and line ends: `.%09.` is `..` to them.)
@@ -218,9 +220,17 @@ pub(crate) fn undisputed_last_segment(path: &str) -> Option<&str> {
 /// Whether some server may cut the path off within its beginning `before`.
 fn may_end_in(before: &str) -> bool {
     let bytes = before.as_bytes();
-    // Many room IDs and event IDs are encoded, and nearly everything else is not.
-    bytes.contains(&b'%')
-        && (0..bytes.len()).any(|at| bytes[at] == b'%' && decodes_to_end_of_path(bytes, at))
+    // Many room IDs and event IDs are encoded, as `%21`, `%3A`, `%24` and `%40`, and nearly
+    // everything else is not. Few comparisons tell these from what may be an end.
+    let is_unusual = |percent, high: u8, low: u8| {
+        let is_harmless = high.wrapping_sub(b'2') <= 5;
+        let is_digit =
+            (low.wrapping_sub(b'0') <= 2) | (low == b'4') | (low.wrapping_sub(b'A') <= 4);
+        (percent == b'%') & !(is_harmless & is_digit)
+    };
+    let may_be_odd =
+        bytes.ends_with(b"%") || bytes.ends_with(b"%/") || blocks::any_triple(bytes, is_unusual);
+    may_be_odd && (0..bytes.len()).any(|at| bytes[at] == b'%' && decodes_to_end_of_path(bytes, at))
 }
 
 /// Whether the percent sign there begins an encoding of what may end a path, or of encoding.

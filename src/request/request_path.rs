@@ -8,11 +8,11 @@ use crate::panics::unless_it_panics;
 
 type OriginalUri = Arc<dyn for<'a> Fn(&'a Extensions) -> Option<&'a Uri> + Send + Sync>;
 
-/// Where a layer finds the path that the client asked for. Every rule goes by that path.
+/// Where a layer finds the path that the client asked for. Every rule uses that path.
 ///
 /// The default, [`as_sent`](Self::as_sent), is right for a layer around a whole router. A layer
-/// inside a nested router, which strips its own prefix, and a server that lives below a prefix
-/// have to say so: without it the layer refuses logout too.
+/// inside a nested router, which strips its prefix, and a server below a prefix need this setting.
+/// Without it the layer refuses logout too.
 ///
 /// ```
 /// use axum::extract::OriginalUri;
@@ -124,7 +124,7 @@ impl RequestPath {
     }
 }
 
-/// The path that the rules go by.
+/// The path that the rules use.
 pub(crate) struct FoundPath<'a> {
     pub(crate) path: Cow<'a, str>,
     /// Whether the user's function said so. It may have panicked, and then this is the path of
@@ -132,11 +132,35 @@ pub(crate) struct FoundPath<'a> {
     pub(crate) is_known: bool,
 }
 
+/// A path that has been found, kept while its request moves: it is not found a second time.
+pub(crate) enum KeptPath {
+    /// The end of the path of the request's own URI, from this byte on.
+    EndOfSent(usize),
+    Another(String),
+}
+
+impl KeptPath {
+    pub(crate) fn new(found: Cow<'_, str>, uri: &Uri) -> Self {
+        let sent = uri.path();
+        match sent.len().checked_sub(found.len()) {
+            Some(start) if sent.as_bytes()[start..] == *found.as_bytes() => Self::EndOfSent(start),
+            _ => Self::Another(found.into_owned()),
+        }
+    }
+
+    pub(crate) fn of<'a>(&'a self, uri: &'a Uri) -> &'a str {
+        match self {
+            Self::EndOfSent(start) => uri.path().get(*start..).unwrap_or_default(),
+            Self::Another(path) => path,
+        }
+    }
+}
+
 #[track_caller]
 fn checked(prefix: Box<str>) -> Box<str> {
     assert!(
         prefix.starts_with('/') && !prefix.ends_with('/') && !prefix.contains(['?', '#']),
-        "the prefix of a path begins with a slash, ends without one and has no query: {prefix:?}"
+        "expected a prefix that begins with a slash, does not end with one and has no `?` or `#`, got {prefix:?}"
     );
     prefix
 }

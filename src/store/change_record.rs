@@ -32,7 +32,7 @@ impl ChangeRecord {
         }
     }
 
-    /// Names who makes it. It is told to moderators only, never to the account's owner.
+    /// Names who makes it. Moderators see it; the account's owner never does.
     pub fn with_actor(mut self, user: impl Into<UserId>) -> Self {
         self.actor = Some(user.into());
         self

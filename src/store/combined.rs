@@ -14,7 +14,7 @@ use crate::{
 /// of restrictions itself, and `R` holds the restrictions that the server has no columns for.
 ///
 /// The state is both together: of two restrictions of the same kind
-/// [the stricter one](AccountState::merged_with) counts, and each kind stands on its own. A server
+/// [the stricter one](AccountState::merged_with) counts, and each kind is stored separately. A server
 /// that has no restrictions says so with [`without!`](crate::without).
 ///
 /// ```

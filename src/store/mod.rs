@@ -38,7 +38,7 @@ pub use error::StoreError;
 pub(crate) use error::chain;
 #[cfg(feature = "postgres")]
 #[cfg_attr(docsrs, doc(cfg(feature = "postgres")))]
-pub use postgres::{PostgresOptions, PostgresStore, PostgresStoreError};
+pub use postgres::{PostgresChanges, PostgresOptions, PostgresStore, PostgresStoreError};
 #[cfg(feature = "sqlite")]
 #[cfg_attr(docsrs, doc(cfg(feature = "sqlite")))]
 pub use sqlite::{SqliteOptions, SqliteStore, SqliteStoreError};

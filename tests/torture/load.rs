@@ -154,6 +154,12 @@ pub(crate) async fn ask_changed(world: Arc<World>, what: &'static str, layer: La
                 "{what}: locked account {number} passes {late:?} after its lock"
             );
         }
+        // Those who are locked next, so that it is remembered that they are not.
+        let next = world.next.load(SeqCst);
+        for number in next..next + 3 {
+            let status = status(&layer, &format!("locked{number}")).await;
+            world.count(status);
+        }
         for (number, _) in latest(&world.lifted, 5, BOUND) {
             let status = status(&layer, &format!("locked{number}")).await;
             world.count(status);

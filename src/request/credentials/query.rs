@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use percent_encoding::{percent_decode, percent_decode_str};
 
-use crate::request::few::TooMany;
+use crate::request::{blocks, few::TooMany};
 
 /// More parameters than any client sends. Parsers have limits of their own, from a thousand on,
 /// past which they see none.
@@ -25,11 +25,8 @@ pub(super) enum Value<'a> {
 pub(crate) fn may_be_in_query(query: &str) -> bool {
     // A name that is not encoded anywhere stands there as it is. First what all of them have, in
     // one walk: a percent sign, which encodes nothing at the end, or what is around an underscore.
-    let bytes = query.as_bytes();
-    let following = bytes.get(1..).unwrap_or_default();
-    // Not `any`: looking at all of them at once is faster than stopping early.
-    bytes.iter().zip(following).fold(false, |found, pair| {
-        found | (*pair.0 == b'%') | ((*pair.1 == b'_') & matches!(*pair.0, b's' | b'r'))
+    blocks::any_pair(query.as_bytes(), |byte, next| {
+        (byte == b'%') | ((next == b'_') & ((byte == b's') | (byte == b'r')))
     }) && (query.contains('%') || query.contains("access_token") || query.contains("user_id"))
 }
 
@@ -205,7 +202,7 @@ fn is_whole_user_id(value: &str) -> bool {
 mod tests {
     use super::may_be_in_query;
 
-    /// The walk that comes first overlooks no spelling of a name, wherever it stands.
+    /// The walk that comes first overlooks no spelling of a name, wherever it is.
     #[test]
     fn rule_7_no_spelling_of_a_name_in_the_query_is_overlooked() {
         for name in ["access_token", "user_id"] {

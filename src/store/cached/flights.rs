@@ -14,7 +14,7 @@
 //! the many: it asks for its own. Whichever answer lands first is kept.
 //!
 //! The lock is held for a few table operations and never across an await. A flight needs no one
-//! in particular to stay alive: if whoever was asking the store goes away, the next one on board
+//! in particular to stay alive: if the one that was asking the store goes away, the next one on board
 //! asks, and when the last one leaves, the flight leaves the board.
 
 use std::{collections::HashMap, future::Future, sync::Arc};

@@ -45,7 +45,7 @@ impl<S> CachedStore<S> {
         self.with(|settings| settings.unknown_ttl = ttl)
     }
 
-    /// How long a failure is told to whoever asks the same, before the store is asked again; 250
+    /// How long the same question gets the same failure, before the store is asked again; 250
     /// milliseconds by default.
     #[must_use]
     pub fn with_failure_ttl(self, ttl: Duration) -> Self {

@@ -75,7 +75,7 @@ where
     }
 }
 
-/// A task that ends with whoever holds this.
+/// A task that ends when this is dropped.
 pub(super) struct EndOnDrop(pub(super) JoinHandle<()>);
 
 impl EndOnDrop {

@@ -34,7 +34,7 @@ type Arrivals = mpsc::UnboundedReceiver<(Instant, Result<Connection>)>;
 const PLACE_LIMIT: Duration = Duration::from_secs(2);
 /// How long a connection has to show that it is well after somebody has left in the middle.
 const CLEAN_UP_LIMIT: Duration = Duration::from_secs(2);
-/// A connection is used for this long, or for as long as the interval at which the set is read anew
+/// A connection is used for this long, or for as long as the interval at which the set is read again
 /// where that is shorter. So a server that is no longer the one which new connections lead to is
 /// left, although it goes on answering.
 const MAX_AGE: Duration = Duration::from_secs(60);

@@ -16,13 +16,16 @@ pub(super) struct Schema {
 
 impl Schema {
     pub(super) const DEFAULT: &str = "account_status";
-    /// A name in PostgreSQL has at most 63 bytes, and the channel's begins with a prefix.
-    pub(super) const MAX_LEN: usize = 63 - CHANNEL_PREFIX.len();
+    /// The channel's name begins with a prefix.
+    pub(super) const MAX_LEN: usize = MAX_NAME - CHANNEL_PREFIX.len();
 
     pub(super) fn new(name: &str) -> Result<Self, Cause> {
         if name.is_empty() || name.len() > Self::MAX_LEN || name.contains('\0') {
-            let (name, longest) = (name.to_owned(), Self::MAX_LEN);
-            return Err(Cause::SchemaName { name, longest });
+            return Err(Cause::Name {
+                what: "the schema's name",
+                name: name.to_owned(),
+                longest: Self::MAX_LEN,
+            });
         }
         Ok(Self {
             quoted: quoted(name),
@@ -48,9 +51,9 @@ impl Schema {
 
     /// Leads from any earlier version, or from nothing, to the current one. It may be run again.
     ///
-    /// The notifications come from triggers, so that they are in the transaction of the change
-    /// whoever makes it, a person with psql included. They fire always: also where logical
-    /// replication makes the change, or a session that says it does.
+    /// The notifications come from triggers, so that they are in the transaction of the
+    /// change, also of one by a person with psql. They always fire, also if logical replication
+    /// makes the change, or a session that says it does.
     pub(super) fn migration_sql(&self) -> String {
         let schema = &self.quoted;
         let audit = audit_schema::migration_sql(schema);
@@ -186,9 +189,12 @@ COMMIT;
 }
 
 /// A table, and what holds its rows. Both are others after the table was dropped and made again,
-/// the latter also where all rows were written anew.
+/// the latter also if all rows were rewritten.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct TableIdentity(u32, u32);
+
+/// PostgreSQL cuts longer names off.
+pub(super) const MAX_NAME: usize = 63;
 
 const CHANNEL_PREFIX: &str = "account_status:";
 

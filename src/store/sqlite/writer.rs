@@ -149,7 +149,7 @@ impl Writer {
     }
 
     /// Waits in short steps while another process writes, so that its commits are noticed in time,
-    /// and no longer than whoever asked.
+    /// and no longer than the request that asked.
     fn commit(
         &mut self,
         user: &UserId,

@@ -1,0 +1,78 @@
+//! A byte of some kind is looked for in many at a time, without stopping early: faster than one
+//! after the other, since every healthy request's token, query or path comes by.
+
+/// How many bytes are looked at together.
+const BLOCK: usize = 16;
+
+/// Whether one of the bytes is of this kind.
+#[inline(always)]
+pub(crate) fn any(bytes: &[u8], is: impl Fn(u8) -> bool) -> bool {
+    let at = |block: &[u8; BLOCK], at: usize| is(block[at]);
+    any_block(bytes, at).unwrap_or_else(|| bytes.iter().any(|&byte| is(byte)))
+}
+
+/// Whether two bytes in a row are such.
+#[inline(always)]
+pub(crate) fn any_pair(bytes: &[u8], are: impl Fn(u8, u8) -> bool) -> bool {
+    let at = |block: &[u8; BLOCK + 1], at: usize| are(block[at], block[at + 1]);
+    any_block(bytes, at).unwrap_or_else(|| bytes.windows(2).any(|pair| are(pair[0], pair[1])))
+}
+
+/// Whether three bytes in a row are such.
+#[inline(always)]
+pub(crate) fn any_triple(bytes: &[u8], are: impl Fn(u8, u8, u8) -> bool) -> bool {
+    let at = |block: &[u8; BLOCK + 2], at: usize| are(block[at], block[at + 1], block[at + 2]);
+    any_block(bytes, at).unwrap_or_else(|| {
+        let mut triples = bytes.windows(3);
+        triples.any(|triple| are(triple[0], triple[1], triple[2]))
+    })
+}
+
+/// `None` where there are fewer bytes than `LEN`.
+#[inline(always)]
+fn any_block<const LEN: usize>(
+    bytes: &[u8],
+    is_at: impl Fn(&[u8; LEN], usize) -> bool,
+) -> Option<bool> {
+    let in_block =
+        |block: &[u8; LEN]| (0..BLOCK).fold(0, |found, at| found | u8::from(is_at(block, at)));
+    // The last block overlaps with the one before, so that nothing is left over.
+    let mut found = in_block(bytes.last_chunk()?);
+    let mut rest = bytes;
+    while let Some(block) = rest.first_chunk() {
+        found |= in_block(block);
+        rest = &rest[BLOCK..];
+    }
+    Some(found != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{any, any_pair, any_triple};
+
+    #[test]
+    fn wherever_it_is_it_is_found_and_nowhere_else() {
+        for len in 0..70 {
+            let mut bytes = vec![b'a'; len];
+            assert!(!any(&bytes, |byte| byte == b'x'));
+            assert!(!any_pair(&bytes, |one, two| one == b'x' && two == b'y'));
+            for at in 0..len {
+                bytes[at] = b'x';
+                assert!(any(&bytes, |byte| byte == b'x'), "{at} of {len}");
+                let is_x = |byte| byte == b'x';
+                let with_two = any_triple(&bytes, |one, two, three| {
+                    is_x(one) | is_x(two) | is_x(three)
+                });
+                assert_eq!(with_two, len >= 3, "{at} of {len}");
+                assert_eq!(any_triple(&bytes, |one, _, _| is_x(one)), at + 2 < len);
+                if at + 1 < len {
+                    bytes[at + 1] = b'y';
+                    let is_found = any_pair(&bytes, |one, two| one == b'x' && two == b'y');
+                    assert!(is_found, "{at} of {len}");
+                    bytes[at + 1] = b'a';
+                }
+                bytes[at] = b'a';
+            }
+        }
+    }
+}
