@@ -6,7 +6,10 @@
 #[path = "support/postgres.rs"]
 mod postgres;
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
 
 use postgres::Cluster;
 use tower_account_status::{
@@ -225,6 +228,84 @@ async fn an_application_of_postgresql_may_say_who_it_is() {
         Channel::SQL,
         "the setting has ended"
     );
+}
+
+/// What the entries say that the table holds: each key's newest that is not a lift.
+async fn held(store: &impl AuditLog) -> BTreeSet<String> {
+    let mut held = BTreeSet::new();
+    for entry in entries(store).await.iter().rev() {
+        let row = |reason: &str| format!("{} {} {reason}", entry.user(), entry.kind().as_str());
+        held.retain(|kept: &String| !kept.starts_with(&row("")));
+        if entry.action().as_str() == "set" {
+            held.insert(row(entry.restriction().reason().unwrap_or_default()));
+        }
+    }
+    held
+}
+
+async fn table(store: &impl RestrictionStore) -> BTreeSet<String> {
+    let accounts = store.restricted(None, 1000).await.map_err(Into::into);
+    let mut table = BTreeSet::new();
+    for (user, records) in accounts.unwrap() {
+        for record in records {
+            let reason = record.restriction().reason().unwrap_or_default();
+            table.insert(format!("{user} {} {reason}", record.kind().as_str()));
+        }
+    }
+    table
+}
+
+#[tokio::test]
+async fn whatever_statement_writes_sqlites_table_the_log_follows() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("restrictions.db");
+    let store = SqliteStore::open(&path).await.unwrap();
+    let raw = rusqlite::Connection::open(&path).unwrap();
+    for statement in [
+        "INSERT INTO restrictions VALUES ('@a:x', 'locked', '1', NULL, NULL, 0), \
+         ('@b:x', 'locked', '2', NULL, NULL, 0), ('@c:x', 'suspended', '3', NULL, NULL, 0)",
+        // These take a row away without a delete.
+        "REPLACE INTO restrictions VALUES ('@a:x', 'locked', '4', NULL, NULL, 0)",
+        "UPDATE OR REPLACE restrictions SET user_id = '@b:x' WHERE user_id = '@a:x'",
+        "INSERT OR IGNORE INTO restrictions VALUES ('@b:x', 'locked', '5', NULL, NULL, 0)",
+        "UPDATE OR IGNORE restrictions SET kind = 'locked', user_id = '@b:x'",
+        "PRAGMA recursive_triggers = ON; \
+         REPLACE INTO restrictions VALUES ('@b:x', 'locked', '6', NULL, NULL, 0)",
+        "DELETE FROM restrictions",
+    ] {
+        raw.execute_batch(statement).unwrap();
+        assert_eq!(held(&store).await, table(&store).await, "{statement}");
+    }
+}
+
+#[tokio::test]
+async fn whatever_statement_writes_postgresqls_table_the_log_follows() {
+    let cluster = Cluster::shared();
+    let url = cluster.database().await;
+    let store = PostgresStore::connect(&url).await.unwrap();
+    let client = cluster.client(&url).await;
+    client
+        .batch_execute("SET search_path = account_status")
+        .await
+        .unwrap();
+    for statement in [
+        "INSERT INTO restrictions (user_id, kind, reason) VALUES ('@a:x', 'locked', '1'), \
+         ('@b:x', 'locked', '2'), ('@c:x', 'suspended', '3')",
+        r#"COPY restrictions (user_id, kind) FROM PROGRAM 'printf "@d:x\tlocked\n@e:x\tlocked\n"'"#,
+        "MERGE INTO restrictions r USING (VALUES ('@a:x'), ('@f:x')) n (user_id) \
+         ON r.user_id = n.user_id WHEN MATCHED THEN UPDATE SET reason = '4' \
+         WHEN NOT MATCHED THEN INSERT (user_id, kind) VALUES (n.user_id, 'locked')",
+        "WITH gone AS (DELETE FROM restrictions WHERE user_id < '@c' RETURNING *) \
+         INSERT INTO restrictions SELECT user_id || 'y', kind, reason, until, set_by, set_at FROM gone",
+        "DO $$ BEGIN DELETE FROM restrictions; RAISE EXCEPTION 'no'; \
+         EXCEPTION WHEN OTHERS THEN NULL; END $$",
+        "SET session_replication_role = replica; DELETE FROM restrictions WHERE user_id > '@d'",
+        "TRUNCATE restrictions",
+    ] {
+        client.batch_execute(statement).await.unwrap();
+        assert_eq!(held(&store).await, table(&store).await, "{statement}");
+    }
+    assert_eq!(table(&store).await.len(), 0);
 }
 
 /// Waits until all but the newest entry has left, while restrictions change.

@@ -146,14 +146,15 @@ pub(crate) fn full(bytes: Bytes) -> Body {
         .boxed_unsync()
 }
 
-/// An error with everything that led to it. None of hyper's tells a header or a URI.
+/// An error with everything that led to it, which is not said twice where the error says it itself.
+/// None of hyper's tells a header or a URI.
 pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
+    if let Some(causes) = error.source().map(chain)
+        && !text.ends_with(&causes)
+    {
         text.push_str(": ");
-        text.push_str(&error.to_string());
-        source = error.source();
+        text.push_str(&causes);
     }
     text
 }

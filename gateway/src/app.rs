@@ -19,7 +19,7 @@ use crate::{
     directory::Directory,
     log,
     logouts::Logouts,
-    metrics,
+    metrics, moderated,
     owner::UpstreamOwner,
     proxy::Proxy,
     restrictions::Restrictions,
@@ -67,7 +67,9 @@ where
         server_name: server_name.to_owned(),
         tokens,
     };
-    let moderation = AccountModerationLayer::new(directory, restrictions).with_wrapped_bodies();
+    let moderation = AccountModerationLayer::new(directory, restrictions)
+        .with_wrapped_bodies()
+        .with_observer(moderated::report);
     let mut status = AccountStatusLayer::new(store)
         .with_wrapped_bodies()
         .with_named_account_check(NamedIn::Login, NamedAccountCheck::BeforeHandler)
@@ -101,7 +103,8 @@ where
     let layered = status.layer(moderation.layer(proxy));
 
     let (max_body, report_only) = (limits.body, args.report_only);
-    service_fn(move |request: Request<B>| {
+    service_fn(move |mut request: Request<B>| {
+        moderated::keep_request_id(&mut request);
         let (layered, stop) = (layered.clone(), stop.clone());
         async move {
             if let Some(problem) = checks::problem(&request, max_body) {

@@ -13,7 +13,10 @@ use ipnet::IpNet;
 use tower_account_status::UserId;
 use tracing_subscriber::filter::LevelFilter;
 
-use crate::{log, proxy, server};
+use crate::{
+    commands::args::{LiftArgs, ListArgs, LogArgs, SetArgs, ShowArgs},
+    log, proxy, server,
+};
 
 /// Locks and suspends accounts in front of a Matrix homeserver, whatever it is written in.
 ///
@@ -22,6 +25,11 @@ use crate::{log, proxy, server};
 /// the Matrix specification: PUT /_matrix/client/v1/admin/lock/USER with {"locked":true}, and
 /// .../admin/suspend/USER with {"suspended":true}. It listens without TLS. Put it between the
 /// homeserver and the server that ends TLS.
+///
+/// The other commands change and show restrictions in the database of a gateway, or of any server
+/// that uses the same stores, while it runs. They end with 0 if everything is as it was asked for, 1
+/// if something failed, 2 if the command line cannot be read, and 3 if a user had nothing to lift
+/// or no user had anything to show.
 #[derive(Parser)]
 #[command(name = "account-status-gateway", version)]
 pub(crate) struct Cli {
@@ -32,7 +40,21 @@ pub(crate) struct Cli {
 #[derive(Subcommand)]
 pub(crate) enum Command {
     /// Runs the gateway until it is told to stop
-    Serve(Args),
+    Serve(Box<Args>),
+    /// Locks accounts, in place of a lock that they have
+    Lock(SetArgs),
+    /// Lifts locks
+    Unlock(LiftArgs),
+    /// Suspends accounts, in place of a suspension that they have
+    Suspend(SetArgs),
+    /// Lifts suspensions
+    Unsuspend(LiftArgs),
+    /// Shows how accounts are restricted
+    Show(ShowArgs),
+    /// Lists all restricted accounts, in the order of their user ids
+    List(ListArgs),
+    /// Shows who changed which restriction, the newest first
+    Log(LogArgs),
 }
 
 // Each is taken from the environment where it is not given. Lists have spaces there, because user ids
@@ -53,7 +75,7 @@ pub(crate) struct Args {
     pub(crate) upstream: Authority,
 
     /// The user id of an administrator, who may lock and suspend; can be given several times
-    #[arg(long, value_name = "USER", value_parser = administrator, env = "ACCOUNT_STATUS_ADMIN", value_delimiter = ' ')]
+    #[arg(long, value_name = "USER", value_parser = user_id, env = "ACCOUNT_STATUS_ADMIN", value_delimiter = ' ')]
     pub(crate) admin: Vec<UserId>,
 
     /// The server name in the homeserver's user ids, by which a login's localpart is completed; by
@@ -71,6 +93,10 @@ pub(crate) struct Args {
         hide_env_values = true
     )]
     pub(crate) database: String,
+
+    /// For how many days the log of changes is kept; for ever by default
+    #[arg(long, value_name = "DAYS", env = "ACCOUNT_STATUS_AUDIT_RETENTION", value_parser = days)]
+    pub(crate) audit_retention: Option<Duration>,
 
     /// The address, or the network as in 10.0.0.0/8, of a server in front whose X-Forwarded headers
     /// are believed and added to; can be given several times. Those of everybody else are replaced,
@@ -222,7 +248,7 @@ fn upstream(text: &str) -> Result<Authority, String> {
     }
 }
 
-fn administrator(text: &str) -> Result<UserId, &'static str> {
+pub(crate) fn user_id(text: &str) -> Result<UserId, &'static str> {
     let user = UserId::from(text);
     match (user.localpart(), user.server_name()) {
         (Some(localpart), Some(name)) if !localpart.is_empty() && !name.is_empty() => Ok(user),
@@ -242,6 +268,15 @@ fn network(text: &str) -> Result<IpNet, &'static str> {
     let address =
         IpNet::from_str(text).or_else(|_| text.parse().map(|address: IpAddr| address.into()));
     address.map_err(|_| "expected an address or a network, as in 10.0.0.0/8")
+}
+
+/// At least one.
+fn days(text: &str) -> Result<Duration, String> {
+    let days = text.parse::<u32>().map_err(|error| error.to_string())?;
+    match days {
+        0 => Err("the log is kept for at least a day".to_owned()),
+        days => Ok(Duration::from_secs(u64::from(days) * 24 * 3600)),
+    }
 }
 
 fn seconds(text: &str) -> Result<Duration, std::num::ParseIntError> {

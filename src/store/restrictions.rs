@@ -116,7 +116,8 @@ impl<R: Into<Restriction>> From<R> for RestrictionRecord {
 /// - A restriction whose end has passed stays on record, in the state and in the list until it is
 ///   lifted or replaced; [`AccountState::in_force`] leaves it out.
 /// - Every change says who makes it, when, why and through what. A store keeps at least who set a
-///   restriction and when; the note and the channel are for stores that keep a log.
+///   restriction and when; the note and the channel are for stores that keep
+///   [a log](super::AuditLog).
 /// - Times are kept at least to the millisecond.
 ///
 /// `conformance::check_restrictions`, under the feature `conformance`, checks these.

@@ -13,7 +13,9 @@ async fn main() {
     store.insert_access_token("bob-token", "@bob:localhost");
     let lock = Restriction::new(RestrictionKind::Locked).with_reason("Write to abuse@localhost");
     store.restrict("@alice:localhost", lock);
-    let acceptor = TcpListener::new("127.0.0.1:8012").bind().await;
+    let address = std::env::args().nth(1);
+    let address = address.unwrap_or_else(|| "127.0.0.1:8012".to_owned());
+    let acceptor = TcpListener::new(address).bind().await;
     Server::new(acceptor)
         .serve(app::service(Arc::new(store)))
         .await;

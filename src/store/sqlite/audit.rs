@@ -3,7 +3,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use rusqlite::{Connection, Row as SqlRow, params};
+use rusqlite::{Connection, Row as SqlRow, ToSql, params};
 
 use super::{error::Cause, queries::micros};
 use crate::{
@@ -39,31 +39,50 @@ pub(super) fn end(connection: &Connection) -> Result<()> {
 }
 
 /// The newest entries that the query asks for.
+///
+/// Those of the same time as the last one before them come first. They are a statement of their own,
+/// because SQLite does not look a time and an `id` together up in an index; one statement by
+/// hand may give a million rows the same time.
 pub(super) fn entries(connection: &Connection, query: &AuditQuery) -> Result<Vec<AuditEntry>> {
     let (since, before) = stored::bounds(query);
-    let limit = i64::try_from(query.limit).unwrap_or(i64::MAX);
-    let page = |condition: &str| {
-        format!(
-            "SELECT id, recorded_at, user_id, action, kind, reason, until, actor, channel, note,
-                made_at
-             FROM audit WHERE {condition} recorded_at >= ?1 AND (recorded_at, id) < (?2, ?3)
-             ORDER BY recorded_at DESC, id DESC LIMIT ?4"
-        )
-    };
-    let rows: Vec<AuditRow> = match &query.user {
-        Some(user) => connection
-            .prepare_cached(&page("user_id = ?5 AND"))?
-            .query_map(
-                params![since, before.recorded_at, before.id, limit, user.as_str()],
-                read,
-            )?
-            .collect::<rusqlite::Result<_>>()?,
-        None => connection
-            .prepare_cached(&page(""))?
-            .query_map(params![since, before.recorded_at, before.id, limit], read)?
-            .collect::<rusqlite::Result<_>>()?,
-    };
+    let mut rows = Vec::new();
+    if since <= before.recorded_at {
+        let condition = "recorded_at = ?1 AND id < ?2 ORDER BY id DESC";
+        let times = [before.recorded_at, before.id];
+        rows = page(connection, query, condition, times, query.limit)?;
+    }
+    if rows.len() < query.limit {
+        let condition = "recorded_at < ?1 AND recorded_at >= ?2 ORDER BY recorded_at DESC, id DESC";
+        let times = [before.recorded_at, since];
+        let limit = query.limit - rows.len();
+        rows.extend(page(connection, query, condition, times, limit)?);
+    }
     rows.into_iter().map(|row| Ok(row.into_entry()?)).collect()
+}
+
+fn page(
+    connection: &Connection,
+    query: &AuditQuery,
+    condition: &str,
+    [first, second]: [i64; 2],
+    limit: usize,
+) -> Result<Vec<AuditRow>> {
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let of_user = match query.user {
+        Some(_) => "user_id = ?4 AND",
+        None => "",
+    };
+    let mut parameters: Vec<&dyn ToSql> = vec![&first, &second, &limit];
+    let user = query.user.as_ref().map(UserId::as_str);
+    if let Some(user) = &user {
+        parameters.push(user);
+    }
+    let mut statement = connection.prepare_cached(&format!(
+        "SELECT id, recorded_at, user_id, action, kind, reason, until, actor, channel, note, made_at
+         FROM audit WHERE {of_user} {condition} LIMIT ?3"
+    ))?;
+    let rows = statement.query_map(&*parameters, read)?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
 fn read(row: &SqlRow<'_>) -> rusqlite::Result<AuditRow> {
