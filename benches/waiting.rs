@@ -14,7 +14,7 @@ use std::{
     env,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering::SeqCst},
+        atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
     },
     time::{Duration, Instant},
 };
@@ -54,6 +54,8 @@ struct Counting {
     inner: Combined<Names, PostgresStore>,
     together: bool,
     asked: Arc<AtomicUsize>,
+    /// While the polls come, the database is not asked: a hundred thousand would take minutes.
+    all_wait: Arc<AtomicBool>,
 }
 
 impl AccountStateStore for Counting {
@@ -63,7 +65,10 @@ impl AccountStateStore for Counting {
     }
 
     async fn state(&self, user: &str) -> Result<AccountState, StoreError> {
-        let state = AccountStateStore::state(&self.inner, user).await;
+        let state = match self.all_wait.load(SeqCst) {
+            true => AccountStateStore::state(&self.inner, user).await,
+            false => Ok(AccountState::ACTIVE),
+        };
         if user.starts_with("@poll") {
             self.asked.fetch_add(1, SeqCst);
         }
@@ -131,25 +136,20 @@ async fn measure<S: AccountStateStore>(
     polls: usize,
     store: S,
     changes: Changes,
-    asked: &AtomicUsize,
+    (asked, all_wait): (&AtomicUsize, &AtomicBool),
 ) {
     let layer = AccountStatusLayer::new(store);
     let mut waiting = JoinSet::new();
     for poll in 0..polls {
         let sync = request("/_matrix/client/v3/sync", &format!("poll{poll}"));
         waiting.spawn(layer.layer(service_fn(handle)).oneshot(sync));
-        if poll % 100 == 0 {
-            // As they come: not all at the same moment.
-            while asked.load(SeqCst) + 200 < poll {
-                sleep(Duration::from_millis(1)).await;
-            }
-        }
     }
     while asked.load(SeqCst) < polls {
         sleep(Duration::from_millis(10)).await;
     }
     sleep(Duration::from_secs(1)).await;
     asked.store(0, SeqCst);
+    all_wait.store(true, SeqCst);
 
     changes.announce_all();
     let began = Instant::now();
@@ -183,9 +183,11 @@ async fn measure<S: AccountStateStore>(
         failed += usize::from(status != StatusCode::OK);
     }
     times.sort_unstable();
+    let last = last.map_or("not within a minute".to_owned(), |last| {
+        format!("{last:.2?}")
+    });
     println!(
-        "| {polls} polls, {what} | {:?} | {} | {failed} | {:?} | {:?} |",
-        last.unwrap_or_default(), // zero: not within the minute
+        "| {polls} polls, {what} | {last} | {} | {failed} | {:.1?} | {:.1?} |",
         times.len(),
         times[times.len() / 2],
         times[times.len() - 1],
@@ -213,17 +215,20 @@ async fn main() {
             let postgres = PostgresStore::connect(&url).await.unwrap();
             let changes = postgres.restriction_changes().unwrap();
             let asked = Arc::<AtomicUsize>::default();
+            let all_wait = Arc::<AtomicBool>::default();
             let store = Counting {
                 inner: Combined::new(Names, postgres),
                 together,
                 asked: Arc::clone(&asked),
+                all_wait: Arc::clone(&all_wait),
             };
+            let seen = (&*asked, &*all_wait);
             match (together, cached) {
-                (false, _) => measure("one after the other", polls, store, changes, &asked).await,
-                (true, false) => measure("together", polls, store, changes, &asked).await,
+                (false, _) => measure("one after the other", polls, store, changes, seen).await,
+                (true, false) => measure("together", polls, store, changes, seen).await,
                 (true, true) => {
                     let store = CachedStore::new(store);
-                    measure("together, `CachedStore`", polls, store, changes, &asked).await;
+                    measure("together, `CachedStore`", polls, store, changes, seen).await;
                 }
             }
         }

@@ -5,6 +5,9 @@
 //! [`Bytes`], as axum's and `Full` can, is kept, which costs nothing. Others are wrapped in the
 //! types below. Which it is, is chosen for requests and responses separately.
 
+#[cfg(feature = "axum")]
+mod axum_bodies;
+
 use std::{
     fmt,
     future::{Future as _, poll_fn},
@@ -18,6 +21,9 @@ use http::{HeaderMap, Request, Response, header::CONTENT_ENCODING};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 use tower_service::Service;
+
+#[cfg(feature = "axum")]
+pub use axum_bodies::AxumBodies;
 
 /// Body types stay what they are; they have to be made from [`Bytes`]. The default.
 #[derive(Clone, Copy, Debug, Default)]
@@ -37,7 +43,8 @@ mod sealed {
 #[diagnostic::on_unimplemented(
     message = "the request body `{B}` cannot be made from bytes, so the layer cannot keep it",
     label = "this request body has to be wrapped",
-    note = "add `.with_wrapped_bodies()` (or `.with_wrapped_request_body()`) to the layer; bodies then have to be `http_body::Body<Data = Bytes>`"
+    note = "add `.with_wrapped_bodies()` (or `.with_wrapped_request_body()`) to the layer; bodies then have to be `http_body::Body<Data = Bytes>`",
+    note = "around an axum router, `.with_axum_bodies()` (feature `axum`) is right at every place; bodies then have to be `Send` as well, and their errors a `std::error::Error`"
 )]
 pub trait RequestBodies<B>: sealed::Sealed {
     /// What the inner service receives.
@@ -116,7 +123,8 @@ impl<B: Body<Data = Bytes>> RequestBodies<B> for WrappedBodies {
 #[diagnostic::on_unimplemented(
     message = "the response body `{B}` cannot be made from bytes, so the layer cannot keep it",
     label = "this response body has to be wrapped",
-    note = "add `.with_wrapped_bodies()` (or `.with_wrapped_response_body()`) to the layer; bodies then have to be `http_body::Body<Data = Bytes>`"
+    note = "add `.with_wrapped_bodies()` (or `.with_wrapped_response_body()`) to the layer; bodies then have to be `http_body::Body<Data = Bytes>`",
+    note = "around an axum router, `.with_axum_bodies()` (feature `axum`) is right at every place; bodies then have to be `Send` as well, and their errors a `std::error::Error`"
 )]
 pub trait ResponseBodies<B>: sealed::Sealed {
     /// What the client receives.

@@ -21,21 +21,21 @@ mod proof;
 #[cfg(test)]
 mod tests;
 
-/// Says to whoever waits that an account's state may have changed.
+/// Announces to the requests that wait that an account's state may have changed.
 ///
-/// A hub of a fixed number of buckets that accounts are spread over: nothing is kept per account,
-/// so anyone may announce anything, and the price is that a subscriber is woken now and then for
-/// somebody else's change and asks in vain. A clone is the same hub.
+/// It is a hub with a fixed number of buckets over which accounts are spread. It keeps nothing for
+/// each account, so anyone may announce anything. The price: a subscriber is woken now and then by
+/// another account's change and asks in vain. A clone is the same hub.
 ///
-/// Announce a change only when every look-up that begins from then on sees it.
+/// Announce a change only when every look-up that begins afterwards sees it.
 ///
 /// # What is believed
 ///
-/// What somebody holds in memory because its changes are announced here is right only as long as
-/// announcements arrive. A hub that is told within its own process ([`new`](Self::new)) needs no
-/// proof of that. One that is told by a network or another process
+/// What is held in memory and updated by announcements is right only as long as they arrive. A hub
+/// whose announcements come from its own process ([`new`](Self::new)) needs no proof of that. A hub
+/// that hears of changes from a network or another process
 /// ([`needing_proof`](Self::needing_proof)) is [believed](Self::is_believed) only until the time
-/// that the last proof of life has set, whether or not anything runs that could withdraw it.
+/// that the last proof of life has set. No task has to run to end that.
 #[derive(Clone)]
 pub struct Changes(Arc<Hub>);
 
@@ -55,7 +55,7 @@ struct Hub {
     buckets: Box<[Bucket]>,
     listeners: Mutex<Listeners>,
     proof: Proof,
-    /// Keep this hub told of other hubs' announcements.
+    /// Pass other hubs' announcements on to this one.
     sources: Vec<ChangeListener>,
 }
 
@@ -123,7 +123,7 @@ impl Changes {
         self.0.announce(Announcement::Account(user));
     }
 
-    /// The state of any account may have changed, as after a time in which news were lost.
+    /// The state of any account may have changed, as after a time in which announcements were lost.
     pub fn announce_all(&self) {
         self.0.announce(Announcement::AllAccounts);
     }
@@ -173,8 +173,8 @@ impl Changes {
     /// of wrappers. A store that wraps others has [`relaying`](Self::relaying).
     ///
     /// The listener must not block, and it must not own this hub, or neither would ever be freed.
-    /// A panic of it is caught, and told to `tracing` under the feature of that name; the other
-    /// listeners and the subscribers hear of the change all the same.
+    /// A panic of it is caught and logged under the feature `tracing`; the other listeners and the
+    /// subscribers still hear of the change.
     pub fn listen(
         &self,
         listener: impl Fn(Announcement<'_>) + Send + Sync + 'static,
@@ -323,7 +323,7 @@ impl Subscription {
     /// Waits until the account's state may have changed since the last time this was ready, or
     /// since the subscription was made.
     ///
-    /// Dropping the future loses no news.
+    /// Dropping the future loses no announcement.
     pub async fn changed(&mut self) {
         let bucket = &self.hub.buckets[self.bucket];
         loop {

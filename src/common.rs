@@ -4,13 +4,13 @@
 /// `with(self, change: impl FnOnce(&mut Settings)) -> Self`.
 macro_rules! common_settings {
     ([$($generics:ident),*], $layer:ident, body: $body:literal, store: $store:literal) => {
-        /// # Where the path is
+        /// # The request's path
         impl<$($generics,)* Req, Res> $layer<$($generics,)* Req, Res> {
-            /// Where the path is that the client asked for. Default:
+            /// Where the layer finds the path that the client asked for. Default:
             /// [`RequestPath::as_sent`](crate::request::request_path::RequestPath::as_sent).
             ///
-            /// Needed only inside a nested router, which strips its own prefix, or where the
-            /// whole server lives below a prefix.
+            /// Needed only inside a nested router, which strips its prefix, or if the whole server
+            /// is below a prefix.
             pub fn with_request_path(self, path: crate::request::request_path::RequestPath) -> Self {
                 self.with(|settings| settings.path = path)
             }
@@ -38,9 +38,9 @@ macro_rules! common_settings {
         impl<$($generics,)* Req, Res> $layer<$($generics,)* Req, Res> {
             /// Leaves the CORS headers off the layer's own answers.
             ///
-            /// They say what the specification recommends for every response: any origin. A CORS
-            /// layer that admits only some origins belongs outside this one; where it does not
-            /// overwrite these headers (tower-http's does), they would admit too many.
+            /// By default they admit any origin, as the specification recommends for every response.
+            /// If a CORS layer outside this one admits only some origins and does not overwrite these
+            /// headers (tower-http's does), they would admit too many.
             pub fn without_cors_headers(self) -> Self {
                 self.with(|settings| settings.cors_headers = false)
             }
@@ -48,9 +48,9 @@ macro_rules! common_settings {
 
         /// # For tests
         impl<$($generics,)* Req, Res> $layer<$($generics,)* Req, Res> {
-            /// The clock that says whether a restriction's end has come. Default:
-            /// [`SystemTime::now`](std::time::SystemTime::now). A clock that panics counts as a
-            /// store that fails.
+            /// The clock that decides whether a restriction has ended. Default:
+            /// [`SystemTime::now`](std::time::SystemTime::now). A panic of the clock counts as a
+            /// failure of the store.
             pub fn with_clock(
                 self,
                 now: impl Fn() -> std::time::SystemTime + Send + Sync + 'static,
@@ -66,8 +66,8 @@ macro_rules! wrapped_bodies {
     ([$($generics:ident),*], $layer:ident) => {
         /// # Bodies
         impl<$($generics,)* Req, Res> $layer<$($generics,)* Req, Res> {
-            /// Wraps request and response bodies, for services whose bodies cannot be made from
-            /// bytes: hyper's `Incoming`, `BoxBody`, those of other layers.
+            /// Wraps request and response bodies. Use it for services whose bodies cannot be made
+            /// from bytes: hyper's `Incoming`, `BoxBody`, the bodies of other layers.
             ///
             /// The inner service receives [`RequestBody`](crate::RequestBody), the client
             /// [`ResponseBody`](crate::ResponseBody). Both bodies have to be
@@ -78,16 +78,31 @@ macro_rules! wrapped_bodies {
                 $layer::from_shared(self.shared)
             }
 
-            /// Wraps request bodies only: over a service that answers with axum's body but reads
-            /// any.
+            /// Makes request and response bodies axum's, around an axum router: right at every
+            /// place among the layers of a `ServiceBuilder`, under `from_fn` and
+            /// `axum::serve` included.
+            ///
+            /// A body that some layer has changed is boxed once more, as `Router::layer` does; one
+            /// that is axum's stays what it is. Both have to be
+            /// `http_body::Body<Data = Bytes>`.
+            #[cfg(feature = "axum")]
+            #[cfg_attr(docsrs, doc(cfg(feature = "axum")))]
+            pub fn with_axum_bodies(
+                self,
+            ) -> $layer<$($generics,)* crate::body::AxumBodies, crate::body::AxumBodies> {
+                $layer::from_shared(self.shared)
+            }
+
+            /// Wraps request bodies only. Use it around a service that answers with axum's body and
+            /// reads any body.
             pub fn with_wrapped_request_body(
                 self,
             ) -> $layer<$($generics,)* crate::body::WrappedBodies, Res> {
                 $layer::from_shared(self.shared)
             }
 
-            /// Wraps response bodies only: over a layer that changes the response body, such as
-            /// tower-http's timeouts and body limits, and a service that reads only axum's body.
+            /// Wraps response bodies only. Use it around a layer that changes the response body, such
+            /// as tower-http's timeouts and body limits, and a service that reads only axum's body.
             pub fn with_wrapped_response_body(
                 self,
             ) -> $layer<$($generics,)* Req, crate::body::WrappedBodies> {

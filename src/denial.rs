@@ -23,10 +23,10 @@ use crate::{
     action::Action,
 };
 
-/// The answer to a request that is not handed on, and why it was not.
+/// The answer to a request that does not reach the inner service, and the reason.
 ///
-/// It is in the extensions of the response that it became, for logs and for a server that wants
-/// to write its own:
+/// It is in the extensions of its response, for logs and for a server that wants to write its own
+/// answer:
 ///
 /// ```
 /// use tower_account_status::{Denial, DenialCause};
@@ -46,7 +46,7 @@ pub struct Denial {
     state: AccountState,
     action: Option<Action>,
     /// When it was decided, which a `Retry-After` counts from; any time where nothing ends. `None`
-    /// where neither reason nor end is told.
+    /// if neither reason nor end is revealed.
     at: Option<SystemTime>,
     cors: bool,
 }
@@ -80,7 +80,7 @@ impl Denial {
         }
     }
 
-    /// Tells neither reason nor end, for whoever has not proved to be the account's owner.
+    /// Reveals neither reason nor end, because nobody has proved yet to be the account's owner.
     pub(crate) fn without_details(mut self) -> Self {
         self.at = None;
         self
@@ -97,7 +97,7 @@ impl Denial {
         self.cause
     }
 
-    /// Whose account it is, where one is restricted.
+    /// The restricted account, if one is the cause.
     #[must_use]
     pub fn user(&self) -> Option<&UserId> {
         self.user.as_ref()
@@ -113,7 +113,7 @@ impl Denial {
         }
     }
 
-    /// What a suspended account was not to do.
+    /// The action that a suspended account was refused.
     #[must_use]
     pub fn action(&self) -> Option<Action> {
         self.action
@@ -236,17 +236,23 @@ impl fmt::Display for Denial {
                 }
             }
             DenialCause::StoreFailed => f.write_str("the account's state is not available"),
-            DenialCause::LayerGone => f.write_str("the layer of this guard is gone"),
-            DenialCause::TooManyCredentials => f.write_str("too many accounts in one request"),
+            DenialCause::LayerGone => {
+                f.write_str("the guard's layer and its services were dropped: keep one of them")
+            }
+            DenialCause::TooManyCredentials => {
+                f.write_str("the request has more credentials or accounts than are looked up")
+            }
             DenialCause::BodyTooLarge => f.write_str("the request body is too large"),
             DenialCause::BodyNotJson => f.write_str("the request body is not JSON"),
             DenialCause::BodyEncoded => f.write_str("the request body is encoded"),
             DenialCause::BodyNotObject => f.write_str("the request body is not an object"),
-            DenialCause::BodyBadJson => f.write_str("the request body names no account by text"),
+            DenialCause::BodyBadJson => {
+                f.write_str("the request body names an account by something other than a string")
+            }
             DenialCause::BodyUnclear => {
                 f.write_str("the request body can be read in more than one way")
             }
-            DenialCause::BodyFailed => f.write_str("the request body failed"),
+            DenialCause::BodyFailed => f.write_str("the request body broke off"),
             DenialCause::BodyTimedOut => f.write_str("the request body took too long"),
         }
     }

@@ -77,7 +77,7 @@ enum Detour<S, F, ReqB> {
 }
 
 pin_project! {
-    /// A logout, and what is told once the inner service has answered with success.
+    /// A logout, and what the store hears once the inner service has answered with success.
     struct LoggingOut<F> {
         #[pin]
         inner: F,

@@ -19,8 +19,8 @@ use crate::{
     store::AccountStateStore,
 };
 
-/// Answers a server's own code what the layer would: for login handlers, single-sign-on
-/// callbacks, OAuth token endpoints, websockets and administrators' tools.
+/// Checks an account in a server's own code with the layer's rules and settings. Use it in login
+/// handlers, single sign-on callbacks, OAuth token endpoints, websockets and administrators' tools.
 ///
 /// ```
 /// use tower_account_status::{AccountGuard, Denial, UserId};
@@ -32,7 +32,7 @@ use crate::{
 /// }
 /// ```
 ///
-/// # Where it comes from, and how long it works
+/// # Obtaining a guard, and how long it works
 ///
 /// A guard from [`AccountStatusLayer::guard`] may be kept in the server's state, even in the
 /// state that is itself the store: it does not keep the layer alive. It works as long as the
@@ -46,25 +46,25 @@ use crate::{
 ///
 /// # Settings of the layer
 ///
-/// - Under [`with_report_only`] no check fails. What would be refused is told to the observer.
-/// - Under [`StoreFailure::LetEveryoneThrough`] no check fails because of the store.
-/// - The observer hears of what is refused or would be, and of what passes unchecked. It does not
-///   hear of what simply passes, because the layer has told it of the request.
+/// - With [`with_report_only`] no check fails. The observer hears of what would be refused.
+/// - With [`StoreFailure::LetEveryoneThrough`] no check fails because of the store.
+/// - The observer hears of what is refused or would be refused, and of what passes unchecked. It
+///   does not hear of what passes, because the layer reports the request itself.
 ///
 /// # Sessions of user-interactive authentication
 ///
-/// Some servers keep the body with which such a session began, and fill up with it what a later
-/// body leaves out. The layer sees each body as it was sent. It refuses `POST /login` and
-/// `POST /refresh` with an `auth`, which neither has in the specification. Where `auth` is
-/// regular, a handler that merges has to ask about what it has put together:
+/// Some servers keep the first body of such a session and take from it what a later body leaves
+/// out. The layer sees each body as it was sent. It refuses `POST /login` and `POST /refresh` with
+/// an `auth`, because neither has one in the specification. On endpoints that have an `auth`, a
+/// handler that merges bodies has to check the merged body:
 ///
 /// - [`check`](Self::check) the account that it is about to act for, unless that is the owner of
 ///   the request's access token, before it makes a device, changes a password or deactivates;
 /// - [`check_action`](Self::check_action) what the merged body makes of the request, where a
 ///   suspended account may do one thing by that endpoint and not another.
 ///
-/// So has every handler that takes a session for proof which it was given earlier, by e-mail for
-/// example: then no body names the account.
+/// The same holds for a handler that accepts a session as proof of an earlier step, such as an
+/// e-mail, because then no body names the account.
 ///
 /// [`AccountStatusLayer::guard`]: crate::AccountStatusLayer::guard
 /// [`NamedAccountCheck::ByHandler`]: crate::NamedAccountCheck::ByHandler
@@ -183,7 +183,9 @@ impl AccountGuard {
         };
         checks.ok_or_else(|| {
             #[cfg(feature = "tracing")]
-            tracing::error!("a guard was asked after its layer and all of its services were gone");
+            tracing::error!(
+                "a guard was asked after its layer and all of the layer's services were dropped"
+            );
             Denial::from_cause(DenialCause::LayerGone)
         })
     }
@@ -228,7 +230,7 @@ impl fmt::Debug for AccountGuard {
         let mut tuple = f.debug_tuple("AccountGuard");
         match &checks {
             Some(checks) => tuple.field(&Settings(&**checks)).finish(),
-            None => tuple.field(&"its layer is gone").finish(),
+            None => tuple.field(&"its layer was dropped").finish(),
         }
     }
 }

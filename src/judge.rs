@@ -87,7 +87,7 @@ pub(crate) fn judge_sender(
     Verdict::of_suspended(suspension::judge_redaction(policy, own), now)
 }
 
-/// The method that a suspension goes by: over HTTP/2 a `CONNECT` with a path
+/// The method that a suspension is judged by: over HTTP/2 a `CONNECT` with a path
 /// ([RFC 8441](https://www.rfc-editor.org/rfc/rfc8441)) has the place of the `GET` that asks
 /// for an upgrade.
 fn suspended_as<'a>(method: &'a Method, path: &str) -> &'a Method {

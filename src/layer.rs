@@ -19,17 +19,54 @@ use crate::{
     suspension::SuspensionPolicy,
 };
 
-/// Wraps any HTTP service so that restricted accounts are refused what they may not do.
+/// Wraps an HTTP service and refuses what restricted accounts may not do.
+///
+#[cfg_attr(doc, doc = include_str!("guide/links.md"))]
+#[cfg_attr(doc, doc = include_str!("../docs/rules.md"))]
+///
+/// # Deployment
+///
+/// The layer judges the request that reaches it. If something between the layer and the handlers
+/// changes the method or the path, the handlers may serve a request that was not judged. Put
+/// rewriting layers outside. A handler that can be reached past the layer is not protected. The
+/// [security page](crate::guide::security) lists what the layer cannot see, and
+/// [placement](crate::guide::placement) where to put it.
+///
+/// # Examples
 ///
 /// ```
-/// use axum::{Router, routing::get};
-/// use tower_account_status::{AccountStatusLayer, MemoryStore};
+/// use axum::{Router, body::Body, routing::get};
+/// use http::{Request, StatusCode};
+/// use tower::ServiceExt;
+/// use tower_account_status::{AccountStatusLayer, MemoryStore, RestrictionKind};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let store = MemoryStore::new();
+/// store.insert_access_token("alices-token", "@alice:example.org");
+/// store.insert_access_token("bobs-token", "@bob:example.org");
+/// store.restrict("@alice:example.org", RestrictionKind::Locked);
 ///
 /// let router = Router::new().route("/_matrix/client/v3/sync", get(|| async { "{}" }));
-/// let app: Router = router.layer(AccountStatusLayer::new(MemoryStore::new()));
+/// let app: Router = router.layer(AccountStatusLayer::new(store));
+/// let sync = |token: &str| {
+///     Request::get("/_matrix/client/v3/sync")
+///         .header("authorization", format!("Bearer {token}"))
+///         .body(Body::empty())
+///         .unwrap()
+/// };
+///
+/// // A locked account is refused.
+/// let response = app.clone().oneshot(sync("alices-token")).await.unwrap();
+/// assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
+///
+/// // Others pass. So do unknown tokens, which the server refuses itself.
+/// let response = app.oneshot(sync("bobs-token")).await.unwrap();
+/// assert_eq!(response.status(), StatusCode::OK);
+/// # }
 /// ```
 ///
-/// Around the whole router it costs least, and sees every path as the client sent it:
+/// Around the whole router it costs least and sees every path as the client sent it:
 ///
 /// ```
 /// # use axum::Router;
@@ -42,10 +79,10 @@ use crate::{
 /// # }
 /// ```
 ///
-/// All state is made by [`new`](Self::new); a clone, and every service that the layer makes,
-/// shares it. Settings that are changed on a clone are the clone's own.
+/// [`new`](Self::new) makes all state. Clones of the layer and the services that it makes share it.
+/// Settings that are changed on a clone belong to that clone.
 ///
-/// Awaiting the store and reading bodies need a tokio runtime with its timer enabled.
+/// To await the store and to read bodies, the layer needs a tokio runtime with its timer enabled.
 #[must_use = "a layer does nothing until it wraps a service"]
 pub struct AccountStatusLayer<S, Req = KeptBodies, Res = KeptBodies> {
     shared: Arc<Shared<S>>,
@@ -79,8 +116,8 @@ wrapped_bodies!([S], AccountStatusLayer);
 
 /// # What passes
 impl<S, Req, Res> AccountStatusLayer<S, Req, Res> {
-    /// Lets an endpoint pass for everyone: exactly this method, and exactly this path, byte for
-    /// byte, as the client sent it and without the query. Adds to what is exempt already.
+    /// Lets an endpoint pass for everyone: exactly this method and exactly this path, compared byte
+    /// by byte, as the client sent it and without the query. Adds to the exempt endpoints.
     ///
     /// # Panics
     ///
@@ -90,29 +127,29 @@ impl<S, Req, Res> AccountStatusLayer<S, Req, Res> {
         let path = path.into();
         assert!(
             path.starts_with('/') && !path.contains(['?', '#']),
-            "an exempt path begins with a slash and has no query: {path:?}"
+            "expected an exempt path that begins with a slash and has no `?` or `#`, got {path:?}"
         );
         self.with(|settings| settings.exemptions.endpoints.push((method, path)))
     }
 
     /// Lets `GET /_matrix/client/versions` pass for everyone.
     ///
-    /// The specification has a locked account refused here too, which is the default. Some
-    /// servers let it pass, because clients ask for it as they start and may remember the
-    /// failure: matrix-js-sdk, started while its account is locked, does.
+    /// By default a locked account is refused here too, as the specification says. Some servers let
+    /// it pass, because clients ask for it when they start and may remember the failure:
+    /// matrix-js-sdk does, if it is started while its account is locked.
     pub fn with_exempt_versions(self) -> Self {
         self.with(|settings| settings.exemptions.versions = true)
     }
 
-    /// Lets everything below a path pass for everyone: other applications and OAuth endpoints,
-    /// which must never answer with a Matrix error. (An OAuth client that is refused a refresh
-    /// signs out.) Adds to what is excluded already.
+    /// Lets everything below a path pass for everyone. Use it for other applications and for OAuth
+    /// endpoints, which must never answer with a Matrix error, because an OAuth client that is
+    /// refused a refresh signs out. Adds to the excluded prefixes.
     ///
     /// `/.well-known/` is excluded from the start. The other Matrix APIs (`/_matrix/federation/` and
-    /// so on) need not be: they carry no access token. A prefix ends where a segment ends: `/oauth2`
-    /// excludes `/oauth2` and `/oauth2/token`, not `/oauth2x`. What some router might not take to
-    /// be below it, because of a dot segment, an empty segment or a backslash, encoded or not, is
-    /// not excluded.
+    /// so on) need no exclusion, because they carry no access token. A prefix ends where a segment
+    /// ends: `/oauth2` excludes `/oauth2` and `/oauth2/token`, not `/oauth2x`. A path with a dot
+    /// segment, an empty segment or a backslash, encoded or not, is not excluded, because some
+    /// router might not take it to be below the prefix.
     ///
     /// # Panics
     ///
@@ -122,7 +159,7 @@ impl<S, Req, Res> AccountStatusLayer<S, Req, Res> {
         let prefix = prefix.into();
         assert!(
             prefix.starts_with('/') && &*prefix != "/" && !prefix.contains(['?', '#']),
-            "an excluded prefix begins with a slash, names something and has no query: {prefix:?}"
+            "expected an excluded prefix that begins with a slash, is more than a slash and has no `?` or `#`, got {prefix:?}"
         );
         self.with(|settings| settings.exemptions.prefixes.push(prefix))
     }
@@ -138,8 +175,8 @@ impl<S, Req, Res> AccountStatusLayer<S, Req, Res> {
 
 /// # Accounts that bodies name
 impl<S, Req, Res> AccountStatusLayer<S, Req, Res> {
-    /// When the accounts are checked that the bodies of one kind of request name. Default for
-    /// each: [`BeforeHandler`](NamedAccountCheck::BeforeHandler).
+    /// When the accounts are checked that the body of one kind of request names. Default for each
+    /// kind: [`BeforeHandler`](NamedAccountCheck::BeforeHandler).
     ///
     /// ```
     /// use tower_account_status::{AccountStatusLayer, MemoryStore, NamedAccountCheck, NamedIn};
@@ -159,19 +196,19 @@ impl<S, Req, Res> AccountStatusLayer<S, Req, Res> {
         self.with(|settings| settings.store_failure = failure)
     }
 
-    /// Where changes of accounts are announced: to be called by a server whose store does not
-    /// announce them itself.
+    /// Where changes of accounts are announced. A server whose store does not announce them calls
+    /// it.
     #[must_use]
     pub fn changes(&self) -> Changes {
         self.shared.changes.clone()
     }
 }
 
-/// # Requests that wait
+/// # Waiting requests
 impl<S, Req, Res> AccountStatusLayer<S, Req, Res> {
-    /// Leaves one kind of [long poll](LongPoll) waiting when its account is restricted, until the
-    /// inner service answers it. Default: each kind is ended with the denial at once, exactly
-    /// when that request would be refused if it came now.
+    /// Lets one kind of [long poll](LongPoll) wait for the inner service's answer although its
+    /// account was restricted. Default: each kind is ended at once with the denial, exactly if
+    /// the same request would be refused now.
     ///
     /// The change is announced by the store ([`AccountStateStore::changes`]), or by the server
     /// ([`changes`](Self::changes)). No other request is ever cut short.
@@ -180,13 +217,13 @@ impl<S, Req, Res> AccountStatusLayer<S, Req, Res> {
     }
 }
 
-/// # What is told and handed on
+/// # Observing, and passing on what was checked
 impl<S, Req, Res> AccountStatusLayer<S, Req, Res> {
-    /// Calls `hear` with what became of each request, for telemetry and audit logs.
+    /// Calls `hear` with the outcome of each request, for telemetry and audit logs.
     ///
-    /// It is called on the task that serves the request, before the inner service or with the
-    /// refusal, and should be quick. If it panics, the panic is caught and the request goes its
-    /// way.
+    /// It is called on the task that serves the request, before the inner service is called or
+    /// with the refusal, and should be quick. If it panics, the panic is caught and the request is
+    /// served as usual.
     ///
     /// ```
     /// use tower_account_status::{AccountStatusLayer, Decision, MemoryStore};
@@ -201,20 +238,20 @@ impl<S, Req, Res> AccountStatusLayer<S, Req, Res> {
         self.with(|settings| settings.observer = Some(Arc::new(hear)))
     }
 
-    /// Refuses nothing, the [guard](AccountGuard) included: what would be refused is told to the
-    /// [hook](Self::with_observer) and the log as
-    /// [`Decision::WouldRefuse`](crate::Decision::WouldRefuse), and passes. Made to try the layer
-    /// out on a large server.
+    /// Refuses nothing; nor does the [guard](AccountGuard). The
+    /// [observer](Self::with_observer) and the log hear of what would be refused as
+    /// [`Decision::WouldRefuse`](crate::Decision::WouldRefuse), and it passes. Use it for the first
+    /// roll-out.
     ///
-    /// Waiting requests are not ended. A body that names accounts is looked at only where its
-    /// length is known and within the limit; one that fails, or does not arrive in time, is
-    /// answered all the same, because it cannot be handed on.
+    /// Waiting requests are not ended. A body that names accounts is read only if its length is
+    /// known and within the limit. A body that fails, or does not arrive in time, is still answered
+    /// with an error, because it cannot be passed on.
     pub fn with_report_only(self) -> Self {
         self.with(|settings| settings.report_only = true)
     }
 
     /// Puts the [`CheckedAccounts`](crate::CheckedAccounts) into the extensions of every request
-    /// that passes with a credential, for logs and rate limits.
+    /// that passes, for logs and rate limits. They are empty where no account was checked.
     pub fn with_checked_accounts(self) -> Self {
         self.with(|settings| settings.hand_on_account = true)
     }
@@ -227,9 +264,8 @@ common_settings!(
 );
 
 impl<S: AccountStateStore, Req, Res> AccountStatusLayer<S, Req, Res> {
-    /// The handle by which the server's own code asks the same judge. It has the settings that
-    /// the layer has now, and works as long as this layer, a layer made of it, or a service of
-    /// either lives.
+    /// The handle by which the server's own code asks the same judge. It has the layer's present
+    /// settings and works as long as this layer, a clone of it, or a service of either lives.
     #[must_use]
     pub fn guard(&self) -> AccountGuard {
         AccountGuard::weak(&self.shared)

@@ -1,9 +1,14 @@
+#![cfg_attr(doc, doc = include_str!("guide/links.md"))]
+#![cfg_attr(doc, doc = include_str!("../docs/pictures/inline.md"))]
 #![doc = include_str!("../README.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]
 
 mod account;
 mod action;
+#[cfg(feature = "axum")]
+#[cfg_attr(docsrs, doc(cfg(feature = "axum")))]
+pub mod axum;
 mod body;
 mod changes;
 mod check;
@@ -16,6 +21,8 @@ mod credential;
 mod denial;
 mod future;
 mod guard;
+#[cfg(doc)]
+pub mod guide;
 mod judge;
 mod layer;
 mod locks;
@@ -35,6 +42,9 @@ mod suspension;
 
 pub use account::{Account, AccountState, Flags, Restriction, RestrictionKind, UserId};
 pub use action::Action;
+#[cfg(feature = "axum")]
+#[cfg_attr(docsrs, doc(cfg(feature = "axum")))]
+pub use body::AxumBodies;
 pub use body::{
     KeptBodies, RequestBodies, RequestBody, ResponseBodies, ResponseBody, WrappedBodies,
 };

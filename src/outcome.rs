@@ -17,15 +17,15 @@ use crate::{account::UserId, denial::Denial, request::act::Act, suspension};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Decision {
-    /// It was handed on to the inner service.
+    /// It went on to the inner service.
     Passed,
     /// It was refused with a [`Denial`].
     Refused,
-    /// It would have been refused, and was handed on, because the layer only reports.
+    /// It would have been refused, and passed because of report-only.
     WouldRefuse,
-    /// It was handed on although the store could not say in which state the account is.
+    /// It passed although the store could not say in which state the account is.
     PassedUnchecked,
-    /// It had been handed on, and was ended with a [`Denial`] while it waited.
+    /// It had passed, and was ended with a [`Denial`] while it waited.
     Ended,
 }
 
@@ -50,7 +50,7 @@ impl fmt::Display for Decision {
     }
 }
 
-/// What became of one request: what [the hook](crate::AccountStatusLayer::with_observer) hears.
+/// The outcome of one request, as [the observer](crate::AccountStatusLayer::with_observer) hears it.
 ///
 /// It shows no credential, no path and no body.
 #[derive(Clone, Copy)]
@@ -147,7 +147,7 @@ impl<'a> Outcome<'a> {
                 return;
             };
             let (decision, error) = (self.decision.as_str(), chain(error));
-            tracing::warn!(method, endpoint = self.endpoint(), decision, untold, %error, "the account state store gave no answer");
+            tracing::warn!(method, endpoint = self.endpoint(), decision, untold, %error, "the store gave no answer about an account");
             return;
         }
         let Some(denial) = self.denial else { return };

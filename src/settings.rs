@@ -45,30 +45,31 @@ pub enum NamedIn {
 pub enum NamedAccountCheck {
     /// By the layer, before the handler runs: no device is made, no token is used up.
     ///
-    /// It tells everyone who asks, without a password and ahead of the handler's rate limit, that
-    /// an account is locked or deactivated; not why or until when.
+    /// Anyone can learn, without a password and ahead of the handler's rate limit, that an account is
+    /// locked or deactivated. The reason and the end are not revealed.
     #[default]
     BeforeHandler,
     /// By the handler, which asks the [`AccountGuard`](crate::AccountGuard) between the password
     /// and the new device. The guard is in the request's extensions.
     ///
-    /// Nothing is revealed to strangers, if the handler does it right.
+    /// Strangers learn nothing, if the handler asks after the password. A handler that does not ask
+    /// leaves the login open.
     ByHandler,
-    /// Not at all: someone else sees to it. The tokens that are given out are refused when they
-    /// are used.
+    /// Not at all. A restricted account gets new tokens, which are refused when they are used.
     Off,
 }
 
-/// What happens to a request while the store cannot say in which state the account is.
+/// What happens to a request if the store cannot say in which state the account is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StoreFailure {
-    /// It is refused with 503 `M_UNKNOWN` and a `Retry-After`, which clients answer by trying
-    /// again. Only `POST /refresh` goes on to the inner service: clients sign out when it fails,
-    /// and the new token is checked as soon as it is used.
+    /// It is answered 503 `M_UNKNOWN` with `Retry-After`, so that clients try again. Only
+    /// `POST /refresh` goes on to the inner service, because clients sign out when it fails, and the
+    /// new token is checked when it is used.
     #[default]
     Refuse,
-    /// It is handed on: while the store is down, nobody is locked, suspended or deactivated.
+    /// It goes on to the inner service. While the store is down, nobody is locked, suspended or
+    /// deactivated.
     LetEveryoneThrough,
 }
 

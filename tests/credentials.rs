@@ -364,13 +364,18 @@ async fn the_checked_accounts_are_handed_on_where_the_setting_asks_for_it() {
         call(layer.layer(handler.clone()), request("", &headers)).await;
         let seen = handler.only().request;
         let checked = seen.extensions().get::<CheckedAccounts>();
+        assert_eq!(
+            checked.is_some(),
+            !std::ptr::eq(layer, &plain),
+            "{headers:?}"
+        );
         let users: Vec<_> = checked
             .iter()
             .flat_map(|checked| checked.iter())
             .map(|account| account.user().as_str())
             .collect();
         assert_eq!(users, expected, "{headers:?}");
-        let first = checked.map(|checked| checked.first().user().as_str());
+        let first = checked.and_then(|checked| Some(checked.first()?.user().as_str()));
         assert_eq!(first, expected.first().copied());
     }
 }

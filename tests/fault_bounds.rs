@@ -11,54 +11,28 @@ mod postgres_store;
 #[path = "support/proxy.rs"]
 mod proxy;
 
-use std::{
-    sync::mpsc,
-    thread,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use postgres::Cluster;
-use postgres_store::{BUSY, SOON, alice, chain, change, until_peeked, within};
+use postgres_store::{
+    BUSY, HOUR, SOON, alice, chain, change, lock_silently, on_a_runtime_that_is_dropped,
+    on_a_runtime_that_stands_still, set_options, until_not_active, until_peeked, within,
+};
 use proxy::Proxy;
-use tokio::{runtime, time::timeout};
+use tokio::time::timeout;
 use tower_account_status::{
-    AccountState,
     RestrictionKind::{Locked, Suspended},
     RestrictionStore as _, UserId,
     store::{PostgresOptions, PostgresStore},
 };
 
-const HOUR: Duration = Duration::from_secs(3600);
 /// The limit of one look-up or change.
 const ANSWER: Duration = Duration::from_secs(2);
 /// The longest wait between two attempts to listen.
 const RECONNECTION: Duration = Duration::from_secs(10);
 
-fn with_set(url: &str) -> PostgresOptions {
-    PostgresOptions::new(url)
-        .unwrap()
-        .with_restricted_set_in_memory()
-}
-
-fn through(url: &str, cluster: &Cluster, proxy: &Proxy) -> String {
-    url.replace(
-        &format!("port={}", cluster.port()),
-        &format!("port={}", proxy.port()),
-    )
-}
-
 fn bob() -> UserId {
     "@bob:example.org".into()
-}
-
-/// Waits until what a request would see is no longer that the account is active.
-async fn until_it_counts(store: &PostgresStore, user: &UserId) {
-    let counts = timeout(SOON, async {
-        while store.peek_state_of(user) == Some(AccountState::ACTIVE) {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    });
-    counts.await.expect("a lock counts some day");
 }
 
 async fn lock(store: &PostgresStore, user: &UserId) {
@@ -82,7 +56,7 @@ async fn rule_19_a_silent_listening_connection_is_believed_for_the_trust_limit()
     let cluster = Cluster::shared();
     let url = cluster.database().await;
     let proxy = Proxy::to(cluster.port()).await;
-    let store = with_set(&through(&url, &cluster, &proxy))
+    let store = set_options(&proxy.url(&url))
         .with_heartbeat(Duration::from_millis(100))
         .with_trust_limit(trust)
         .connect()
@@ -92,7 +66,7 @@ async fn rule_19_a_silent_listening_connection_is_believed_for_the_trust_limit()
     proxy.keep_news(true);
     lock(&other, &alice()).await;
     let since = Instant::now();
-    until_it_counts(&store, &alice()).await;
+    until_not_active(&store, &alice()).await;
     within(trust, since);
     assert_eq!(store.state_of(&alice()).await.unwrap(), Locked.into());
     changes_as_ever(&store).await;
@@ -106,21 +80,13 @@ async fn rule_19_beside_a_runtime_that_stands_still_requests_and_changes_go_on()
     let cluster = Cluster::shared();
     let url = cluster.database().await;
     let other = PostgresStore::connect(&url).await.unwrap();
-    let (give, take) = mpsc::channel();
-    let options = with_set(&url)
+    let options = set_options(&url)
         .with_heartbeat(Duration::from_millis(100))
         .with_trust_limit(trust);
-    thread::spawn(move || {
-        let mut runtime = runtime::Builder::new_current_thread();
-        let runtime = runtime.enable_all().build().unwrap();
-        let store = runtime.block_on(options.connect()).unwrap();
-        give.send((store, runtime)).unwrap();
-    });
-    let taken = tokio::task::spawn_blocking(move || take.recv().unwrap());
-    let (store, runtime) = taken.await.unwrap();
+    let (store, runtime) = on_a_runtime_that_stands_still(options, async |store| store).await;
     lock(&other, &alice()).await;
     let since = Instant::now();
-    until_it_counts(&store, &alice()).await;
+    until_not_active(&store, &alice()).await;
     within(trust, since);
     // The pool's connections stand still with it: one of them is waited for, and no more.
     let since = Instant::now();
@@ -135,19 +101,11 @@ async fn rule_19_beside_a_runtime_that_stands_still_requests_and_changes_go_on()
 async fn rule_20_a_change_on_a_runtime_that_stands_still_fails_once_and_is_not_known() {
     let cluster = Cluster::shared();
     let url = cluster.database().await;
-    let (give, take) = mpsc::channel();
-    thread::spawn(move || {
-        let mut runtime = runtime::Builder::new_current_thread();
-        let runtime = runtime.enable_all().build().unwrap();
-        let store = runtime.block_on(async {
-            let store = with_set(&url).connect().await.unwrap();
-            lock(&store, &alice()).await;
-            store
-        });
-        give.send((store, runtime)).unwrap();
-    });
-    let taken = tokio::task::spawn_blocking(move || take.recv().unwrap());
-    let (store, runtime) = taken.await.unwrap();
+    let ready = async |store: PostgresStore| {
+        lock(&store, &alice()).await;
+        store
+    };
+    let (store, runtime) = on_a_runtime_that_stands_still(set_options(&url), ready).await;
     let since = Instant::now();
     let changed = store.set_restriction(&bob(), Locked.into()).await;
     within(ANSWER, since);
@@ -161,15 +119,8 @@ async fn rule_20_a_change_on_a_runtime_that_stands_still_fails_once_and_is_not_k
 async fn rule_20_changes_are_made_when_the_runtime_was_dropped() {
     let cluster = Cluster::shared();
     let url = cluster.database().await;
-    let options = with_set(&url).with_heartbeat(HOUR);
-    let connects = thread::spawn(move || {
-        let runtime = runtime::Runtime::new().unwrap();
-        let store = runtime.block_on(options.connect()).unwrap();
-        runtime.shutdown_timeout(SOON);
-        store
-    });
-    let joined = tokio::task::spawn_blocking(|| connects.join().unwrap());
-    let store = joined.await.unwrap();
+    let options = set_options(&url).with_heartbeat(HOUR);
+    let store = on_a_runtime_that_is_dropped(options).await;
     changes_as_ever(&store).await;
 }
 
@@ -178,7 +129,7 @@ async fn rule_19_while_its_triggers_are_disabled_a_lock_is_late_by_the_trust_lim
     let trust = Duration::from_secs(1);
     let cluster = Cluster::shared();
     let url = cluster.database().await;
-    let store = with_set(&url)
+    let store = set_options(&url)
         .with_heartbeat(Duration::from_millis(100))
         .with_trust_limit(trust)
         .with_reread_interval(HOUR)
@@ -191,7 +142,7 @@ async fn rule_19_while_its_triggers_are_disabled_a_lock_is_late_by_the_trust_lim
     client.batch_execute(disable).await.unwrap();
     lock(&other, &alice()).await;
     let since = Instant::now();
-    until_it_counts(&store, &alice()).await;
+    until_not_active(&store, &alice()).await;
     within(trust, since);
     assert_eq!(store.state_of(&alice()).await.unwrap(), Locked.into());
     changes_as_ever(&store).await;
@@ -202,23 +153,16 @@ async fn rule_19_a_lock_that_no_trigger_told_of_is_late_by_the_reread_interval()
     let interval = Duration::from_millis(500);
     let cluster = Cluster::shared();
     let url = cluster.database().await;
-    let store = with_set(&url)
+    let store = set_options(&url)
         .with_heartbeat(HOUR)
         .with_reread_interval(interval)
         .connect()
         .await
         .unwrap();
     let client = cluster.client(&url).await;
-    let table = "ALTER TABLE account_status.restrictions";
-    let silently = format!(
-        "BEGIN; {table} DISABLE TRIGGER notify_change; \
-         INSERT INTO account_status.restrictions (user_id, kind) \
-         VALUES ('@alice:example.org', 'locked'); \
-         {table} ENABLE ALWAYS TRIGGER notify_change; COMMIT"
-    );
-    client.batch_execute(&silently).await.unwrap();
+    client.batch_execute(&lock_silently()).await.unwrap();
     let since = Instant::now();
-    until_it_counts(&store, &alice()).await;
+    until_not_active(&store, &alice()).await;
     within(interval, since);
     changes_as_ever(&store).await;
 }
@@ -228,7 +172,7 @@ async fn rule_19_a_table_under_the_same_name_is_read_with_the_next_proof() {
     let heartbeat = Duration::from_millis(500);
     let cluster = Cluster::shared();
     let url = cluster.database().await;
-    let store = with_set(&url)
+    let store = set_options(&url)
         .with_heartbeat(heartbeat)
         .with_reread_interval(HOUR)
         .connect()
@@ -249,7 +193,7 @@ async fn rule_19_a_table_under_the_same_name_is_read_with_the_next_proof() {
     );
     client.batch_execute(&replaced).await.unwrap();
     let since = Instant::now();
-    until_it_counts(&store, &alice()).await;
+    until_not_active(&store, &alice()).await;
     within(heartbeat, since);
     until_peeked(&store, &alice(), &Locked.into()).await;
     changes_as_ever(&store).await;
@@ -264,7 +208,7 @@ async fn rule_20_a_connection_of_the_pool_is_used_for_the_reread_interval() {
     assert_eq!(name(&old_url), name(&new_url));
     let proxy = Proxy::to(old.port()).await;
     // Without a set in memory every look-up goes by the pool.
-    let store = PostgresOptions::new(&through(&old_url, &old, &proxy))
+    let store = PostgresOptions::new(&proxy.url(&old_url))
         .unwrap()
         .with_heartbeat(HOUR)
         .with_reread_interval(interval)
@@ -289,7 +233,7 @@ async fn rule_20_a_connection_of_the_pool_is_used_for_the_reread_interval() {
 async fn rule_20_connections_that_are_closed_make_no_lock_late() {
     let cluster = Cluster::shared();
     let url = cluster.database().await;
-    let store = with_set(&url).connect().await.unwrap();
+    let store = set_options(&url).connect().await.unwrap();
     let client = cluster.client(&url).await;
     let both = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
                 WHERE datname = current_database() AND pid <> pg_backend_pid(); \
@@ -297,7 +241,7 @@ async fn rule_20_connections_that_are_closed_make_no_lock_late() {
                 VALUES ('@alice:example.org', 'locked')";
     client.batch_execute(both).await.unwrap();
     let since = Instant::now();
-    until_it_counts(&store, &alice()).await;
+    until_not_active(&store, &alice()).await;
     within(Duration::ZERO, since);
     assert_eq!(store.state_of(&alice()).await.unwrap(), Locked.into());
     changes_as_ever(&store).await;
@@ -311,7 +255,7 @@ async fn rule_20_connections_that_are_closed_make_no_lock_late() {
 async fn rule_20_a_server_that_is_killed_fails_everything_until_it_is_back() {
     let cluster = Cluster::start();
     let url = cluster.database().await;
-    let store = with_set(&url).connect().await.unwrap();
+    let store = set_options(&url).connect().await.unwrap();
     lock(&store, &alice()).await;
     tokio::task::block_in_place(|| cluster.kill());
     let since = Instant::now();

@@ -10,7 +10,7 @@ use std::{
 
 /// The rooms, from the bottom to the top. A module may import from its own room and from those
 /// before it.
-const ROOMS: [&str; 27] = [
+const ROOMS: [&str; 29] = [
     "locks",
     "panics",
     "account",
@@ -33,10 +33,12 @@ const ROOMS: [&str; 27] = [
     "future",
     "service",
     "layer",
+    "axum",
     "moderation",
     "conformance",
     // The models of the checker use whatever they like.
     "model",
+    "guide",
     "lib",
     "",
 ];

@@ -142,7 +142,10 @@ async fn rule_10_a_body_that_is_no_object_is_refused_as_that() {
         let answer = answer_to(Frames::new([body])).await;
         assert_eq!(answer.verdict(), verdict(400, "M_BAD_JSON"), "{body}");
         assert_cause(&answer, DenialCause::BodyNotObject);
-        assert_eq!(answer.json()["error"], "Request body is not a JSON object");
+        assert_eq!(
+            answer.json()["error"],
+            "The request body is not a JSON object"
+        );
     }
 }
 

@@ -22,13 +22,6 @@ use tower_account_status::{
     store::{PostgresOptions, PostgresStore},
 };
 
-fn through(url: &str, cluster: &Cluster, proxy: &Proxy) -> String {
-    url.replace(
-        &format!("port={}", cluster.port()),
-        &format!("port={}", proxy.port()),
-    )
-}
-
 #[tokio::test]
 async fn rule_20_a_host_that_accepts_and_says_nothing_is_passed_over() {
     let cluster = Cluster::shared();
@@ -85,7 +78,7 @@ async fn rule_21_a_change_that_the_server_does_not_answer_is_not_known() {
     let cluster = Cluster::shared();
     let url = cluster.database().await;
     let proxy = Proxy::to(cluster.port()).await;
-    let store = PostgresStore::connect(&through(&url, &cluster, &proxy)).await;
+    let store = PostgresStore::connect(&proxy.url(&url)).await;
     let store = store.unwrap();
     // The statement is prepared.
     store
@@ -327,7 +320,7 @@ async fn rule_20_what_was_dialled_for_one_who_left_serves_the_next() {
     let cluster = Cluster::shared();
     let url = cluster.database().await;
     let proxy = Proxy::to(cluster.port()).await;
-    let options = PostgresOptions::new(&through(&url, &cluster, &proxy)).unwrap();
+    let options = PostgresOptions::new(&proxy.url(&url)).unwrap();
     let store = options.with_pool_size(1).connect().await.unwrap();
     let client = cluster.client(&url).await;
     let terminate = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \

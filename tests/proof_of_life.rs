@@ -11,65 +11,28 @@ mod postgres_store;
 #[path = "support/proxy.rs"]
 mod proxy;
 
-use std::{
-    sync::mpsc,
-    thread,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use postgres::Cluster;
-use postgres_store::{SOON, alice, change, until_peeked, within};
-use proxy::Proxy;
-use tokio::{runtime, time::timeout};
-use tower_account_status::{
-    AccountState,
-    RestrictionKind::Locked,
-    RestrictionStore as _, UserId,
-    store::{PostgresOptions, PostgresStore},
+use postgres_store::{
+    HOUR, LOCK_ALICE, SOON, alice, change, lock_silently, on_a_runtime_that_is_dropped,
+    on_a_runtime_that_stands_still, set_options, until_not_active, until_peeked, within,
 };
-
-const LOCK_ALICE: &str = "INSERT INTO account_status.restrictions (user_id, kind) \
-                          VALUES ('@alice:example.org', 'locked')";
-const HOUR: Duration = Duration::from_secs(3600);
-
-fn with_set(url: &str) -> PostgresOptions {
-    PostgresOptions::new(url)
-        .unwrap()
-        .with_restricted_set_in_memory()
-}
-
-/// Waits until nobody is told that the account is active.
-async fn until_not_active(store: &PostgresStore, user: &UserId) {
-    let seen = timeout(SOON, async {
-        while store.peek_state_of(user) == Some(AccountState::ACTIVE) {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    });
-    seen.await
-        .expect("a locked account is not told to be active for ever");
-}
+use proxy::Proxy;
+use tokio::time::timeout;
+use tower_account_status::{
+    AccountState, RestrictionKind::Locked, RestrictionStore as _, UserId, store::PostgresStore,
+};
 
 #[tokio::test]
 async fn rule_19_a_runtime_that_stands_still_is_not_believed() {
     let cluster = Cluster::shared();
     let url = cluster.database().await;
     let other = PostgresStore::connect(&url).await.unwrap();
-    let (give, take) = mpsc::channel();
-    thread::spawn(move || {
-        let runtime = runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
-        let options = with_set(&url)
-            .with_heartbeat(Duration::from_millis(50))
-            .with_trust_limit(Duration::from_secs(2));
-        let store = runtime.block_on(options.connect()).unwrap();
-        // It is kept, with all its tasks, and nobody drives it.
-        give.send((store, runtime)).unwrap();
-    });
-    let (store, runtime) = tokio::task::spawn_blocking(move || take.recv().unwrap())
-        .await
-        .unwrap();
+    let options = set_options(&url)
+        .with_heartbeat(Duration::from_millis(50))
+        .with_trust_limit(Duration::from_secs(2));
+    let (store, runtime) = on_a_runtime_that_stands_still(options, async |store| store).await;
     assert_eq!(store.peek_state_of(&alice()), Some(AccountState::ACTIVE));
     other
         .set_restriction(&alice(), Locked.into())
@@ -86,16 +49,8 @@ async fn rule_19_a_runtime_that_is_dropped_is_not_believed_and_another_takes_ove
     let cluster = Cluster::shared();
     let url = cluster.database().await;
     let other = PostgresStore::connect(&url).await.unwrap();
-    let options = with_set(&url).with_heartbeat(HOUR);
-    let store = thread::spawn(move || {
-        let runtime = runtime::Runtime::new().unwrap();
-        let store = runtime.block_on(options.connect()).unwrap();
-        runtime.shutdown_timeout(SOON);
-        store
-    });
-    let store = tokio::task::spawn_blocking(|| store.join().unwrap())
-        .await
-        .unwrap();
+    let options = set_options(&url).with_heartbeat(HOUR);
+    let store = on_a_runtime_that_is_dropped(options).await;
     assert!(!store.is_listening());
     assert_eq!(store.peek_state_of(&alice()), None);
     other
@@ -113,7 +68,7 @@ async fn rule_19_durations_that_no_clock_can_add_are_bounded() {
     let cluster = Cluster::shared();
     let url = cluster.database().await;
     for duration in [Duration::MAX, Duration::ZERO] {
-        let options = with_set(&url)
+        let options = set_options(&url)
             .with_heartbeat(duration)
             .with_reread_interval(duration);
         let store = options.connect().await.unwrap();
@@ -129,7 +84,7 @@ async fn rule_19_durations_that_no_clock_can_add_are_bounded() {
             .await
             .unwrap();
     }
-    let options = with_set(&url).with_trust_limit(Duration::MAX);
+    let options = set_options(&url).with_trust_limit(Duration::MAX);
     let store = options.connect().await.unwrap();
     assert_eq!(store.peek_state_of(&alice()), Some(AccountState::ACTIVE));
 }
@@ -138,7 +93,7 @@ async fn rule_19_durations_that_no_clock_can_add_are_bounded() {
 async fn rule_19_a_callback_that_panics_does_not_end_what_listens() {
     let cluster = Cluster::shared();
     let url = cluster.database().await;
-    let store = with_set(&url).connect().await.unwrap();
+    let store = set_options(&url).connect().await.unwrap();
     let _panics = store
         .restriction_changes()
         .unwrap()
@@ -165,7 +120,7 @@ async fn rule_19_a_callback_that_panics_does_not_end_what_listens() {
 async fn rule_19_a_session_that_replicates_fires_the_triggers_too() {
     let cluster = Cluster::shared();
     let url = cluster.database().await;
-    let store = with_set(&url)
+    let store = set_options(&url)
         .with_heartbeat(HOUR)
         .with_reread_interval(HOUR)
         .connect()
@@ -199,7 +154,7 @@ async fn rule_19_what_logical_replication_applies_is_heard() {
     cluster.set("wal_level = logical");
     let (origin_url, url) = (cluster.database().await, cluster.database().await);
     let origin = PostgresStore::connect(&origin_url).await.unwrap();
-    let store = with_set(&url)
+    let store = set_options(&url)
         .with_heartbeat(HOUR)
         .with_reread_interval(HOUR)
         .connect()
@@ -240,7 +195,7 @@ async fn rule_19_what_logical_replication_applies_is_heard() {
 async fn rule_19_without_its_triggers_the_table_gives_no_proof() {
     let cluster = Cluster::shared();
     let url = cluster.database().await;
-    let store = with_set(&url)
+    let store = set_options(&url)
         .with_heartbeat(Duration::from_millis(50))
         .with_reread_interval(HOUR)
         .connect()
@@ -265,7 +220,7 @@ async fn rule_19_without_its_triggers_the_table_gives_no_proof() {
 async fn rule_19_rows_that_no_trigger_told_of_are_found_and_announced_when_the_set_is_read_anew() {
     let cluster = Cluster::shared();
     let url = cluster.database().await;
-    let store = with_set(&url)
+    let store = set_options(&url)
         .with_heartbeat(HOUR)
         .with_reread_interval(Duration::from_millis(100))
         .connect()
@@ -273,12 +228,7 @@ async fn rule_19_rows_that_no_trigger_told_of_are_found_and_announced_when_the_s
         .unwrap();
     let mut news = store.restriction_changes().unwrap().subscribe(&alice());
     let client = cluster.client(&url).await;
-    let table = "ALTER TABLE account_status.restrictions";
-    let silently = format!(
-        "BEGIN; {table} DISABLE TRIGGER notify_change; {LOCK_ALICE}; \
-         {table} ENABLE ALWAYS TRIGGER notify_change; COMMIT"
-    );
-    client.batch_execute(&silently).await.unwrap();
+    client.batch_execute(&lock_silently()).await.unwrap();
     timeout(SOON, news.changed())
         .await
         .expect("it is announced");
@@ -290,7 +240,7 @@ async fn rule_19_rows_that_no_trigger_told_of_are_found_and_announced_when_the_s
 async fn rule_19_a_table_that_another_has_replaced_is_read_anew_with_the_next_proof() {
     let cluster = Cluster::shared();
     let url = cluster.database().await;
-    let store = with_set(&url)
+    let store = set_options(&url)
         .with_heartbeat(Duration::from_millis(100))
         .with_reread_interval(HOUR)
         .connect()
@@ -332,11 +282,8 @@ async fn rule_19_a_change_that_stalls_holds_no_other_up() {
     let cluster = Cluster::shared();
     let url = cluster.database().await;
     let proxy = Proxy::to(cluster.port()).await;
-    let proxied = url.replace(
-        &format!("port={}", cluster.port()),
-        &format!("port={}", proxy.port()),
-    );
-    let store = with_set(&proxied).connect().await.unwrap();
+    let proxied = proxy.url(&url);
+    let store = set_options(&proxied).connect().await.unwrap();
     let other = PostgresStore::connect(&url).await.unwrap();
     let bob = UserId::from("@bob:example.org");
     // The change is made, and then its account's state is asked for.
@@ -365,11 +312,8 @@ async fn rule_19_what_changes_while_the_set_is_read_anew_is_asked_for() {
     let cluster = Cluster::shared();
     let url = cluster.database().await;
     let proxy = Proxy::to(cluster.port()).await;
-    let proxied = url.replace(
-        &format!("port={}", cluster.port()),
-        &format!("port={}", proxy.port()),
-    );
-    let store = with_set(&proxied)
+    let proxied = proxy.url(&url);
+    let store = set_options(&proxied)
         .with_heartbeat(HOUR)
         .with_reread_interval(Duration::from_millis(100))
         .connect()
@@ -417,7 +361,7 @@ async fn rule_19_a_server_that_new_connections_do_not_lead_to_is_left() {
         &format!("port={}", old.port()),
         &format!("port={}", proxy.port()),
     );
-    let store = with_set(&proxied)
+    let store = set_options(&proxied)
         .with_heartbeat(Duration::from_millis(200))
         .with_reread_interval(Duration::from_millis(200))
         .connect()

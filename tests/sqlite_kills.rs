@@ -1,10 +1,12 @@
-//! `SqliteStore` under SIGKILL: what was acknowledged is there afterwards, and another process
-//! that holds the set in memory comes to the same answer.
+//! `SqliteStore` under SIGKILL: what was acknowledged is there afterwards, another process
+//! that holds the set in memory comes to the same answer, and the log has a change if and only if it
+//! was made.
 //!
 //! Not under the test harness, since it starts itself as the process that it kills. 200 kills, or
 //! as many as `SQLITE_KILLS` says.
 
 use std::{
+    collections::BTreeMap,
     env,
     hash::{BuildHasher as _, RandomState},
     io::{BufRead as _, BufReader, Write as _},
@@ -15,8 +17,11 @@ use std::{
 };
 
 use tower_account_status::{
-    Restriction, RestrictionKind, RestrictionStore as _, UserId,
-    store::{SqliteOptions, SqliteStore},
+    Restriction, RestrictionKind, RestrictionRecord, RestrictionStore as _, UserId,
+    store::{
+        AuditAction, AuditEntry, AuditLog as _, AuditPosition, AuditQuery, ChangeRecord, Channel,
+        SqliteOptions, SqliteStore,
+    },
 };
 
 const USERS: u64 = 20;
@@ -54,15 +59,26 @@ fn user(number: u64) -> UserId {
     format!("@{}:example.org", number % USERS).into()
 }
 
-/// Change number `n` gives the lock of user `n % USERS` the reason `n`.
+/// Change number `n` gives the lock of user `n % USERS` the reason `n`, and says so as its note. Some
+/// come with a suspension that is set before and lifted.
 async fn write_until_killed(path: &Path, first: u64) -> ! {
     let store = SqliteStore::open(path).await.expect("the file opens");
     let mut stdout = std::io::stdout();
     let mut number = first;
     loop {
+        let user = user(number);
+        let change = ChangeRecord::through(Channel::SERVER).with_note(number.to_string());
+        if number % 5 == 0 {
+            let suspension = RestrictionKind::Suspended;
+            let set = store.set_restriction(&user, suspension.into()).await;
+            set.expect("the change is made");
+            let lifted = store.lift_restriction(&user, suspension, &change).await;
+            lifted.expect("the change is made");
+        }
         let lock = Restriction::new(RestrictionKind::Locked).with_reason(number.to_string());
+        let lock = RestrictionRecord::new(lock).with_change(change);
         store
-            .set_restriction(&user(number), lock.into())
+            .set_restriction(&user, lock)
             .await
             .expect("the change is made");
         writeln!(stdout, "{number}")
@@ -79,6 +95,7 @@ async fn survive(kills: u32) -> u64 {
     let watching = watching.open(&path).await.expect("the file opens");
     let mut acknowledged = 0;
     let mut next = 1;
+    let mut replay = Replay::default();
     for kill in 0..kills {
         let last = acknowledged_before_kill(&path, next, kill);
         acknowledged += last + 1 - next;
@@ -108,8 +125,65 @@ async fn survive(kills: u32) -> u64 {
             until_seen(&watching, &user(number), &state).await;
         }
         next = last + 1 + unacknowledged;
+        replay.follow(&store, next, kill).await;
     }
     acknowledged
+}
+
+/// What the table holds if the log is right.
+#[derive(Default)]
+struct Replay {
+    table: BTreeMap<(UserId, RestrictionKind), Restriction>,
+    end: Option<AuditPosition>,
+    locks: u64,
+}
+
+impl Replay {
+    /// Reads the log on, and compares the table with it. All changes before `next` were made.
+    async fn follow(&mut self, store: &SqliteStore, next: u64, kill: u32) {
+        let mut new = Vec::new();
+        let mut query = AuditQuery::new().with_limit(1000);
+        loop {
+            let page = store.audit(&query).await.expect("the log is read");
+            let is_last = page.len() < 1000;
+            let known = page
+                .iter()
+                .position(|entry| Some(entry.position()) <= self.end);
+            let count = known.unwrap_or(page.len());
+            new.extend(page.into_iter().take(count));
+            match new.last() {
+                Some(last) if known.is_none() && !is_last => query = query.behind(last.position()),
+                _ => break,
+            }
+        }
+        self.end = new.first().map(AuditEntry::position).max(self.end);
+        for entry in new.into_iter().rev() {
+            let key = (entry.user().clone(), entry.kind());
+            match entry.action() {
+                AuditAction::Set => self.table.insert(key, entry.restriction().clone()),
+                _ => self.table.remove(&key),
+            };
+            if entry.kind() == RestrictionKind::Locked {
+                self.locks += 1;
+                let number = self.locks.to_string();
+                assert_eq!(entry.restriction().reason(), Some(&*number), "kill {kill}");
+                assert_eq!(entry.change().note(), Some(&*number), "kill {kill}");
+            }
+        }
+        assert_eq!(self.locks + 1, next, "kill {kill}");
+        let accounts = store
+            .restricted(None, 1000)
+            .await
+            .expect("the table is read");
+        let of_account = |(user, records): (UserId, Vec<RestrictionRecord>)| {
+            let key = move |record: RestrictionRecord| {
+                ((user.clone(), record.kind()), record.restriction().clone())
+            };
+            records.into_iter().map(key)
+        };
+        let table: BTreeMap<_, _> = accounts.into_iter().flat_map(of_account).collect();
+        assert_eq!(table, self.table, "kill {kill}");
+    }
 }
 
 /// Starts the writer, kills it after a random time, and says what it acknowledged last.

@@ -160,6 +160,25 @@ async fn rule_20_an_account_with_many_polls_is_asked_for_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn rule_20_on_a_hung_store_an_accounts_polls_ask_in_few_places_and_recover_by_themselves() {
+    const MINUTE: Duration = Duration::from_secs(60);
+    let database = Database::default();
+    let mut polls = waiting(&database, numbers().map(|_| "alice".to_owned())).await;
+    database.0.slowness.store(3_600_000, SeqCst);
+    database.0.changes.announce("@alice:localhost");
+    sleep(MINUTE).await;
+    let queries = database.queries();
+    // Four at a time, for the five seconds of the limit.
+    assert!((1..=4 * 13).contains(&queries), "{queries}");
+    database.0.slowness.store(0, SeqCst);
+    database.0.is_locked.store(true, SeqCst);
+    let well = tokio::time::Instant::now();
+    ended(&mut polls, MANY).await;
+    // What hangs already ends with the limit, and then somebody asks within a second.
+    assert!(well.elapsed() < Duration::from_secs(5 + 1 + 1));
+}
+
+#[tokio::test(start_paused = true)]
 async fn rule_14_whoever_asks_for_others_may_go_away() {
     let database = Database::default();
     let layer = AccountStatusLayer::new(database.clone());

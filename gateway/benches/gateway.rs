@@ -6,6 +6,7 @@
 //! each other. Nothing is asserted but that every answer is a 200.
 #![allow(
     dead_code,
+    unused_imports,
     clippy::unwrap_used,
     clippy::cast_precision_loss,
     reason = "the bench uses its part of the gateway; its panics are seen by who runs it"
@@ -23,6 +24,8 @@ mod args;
 mod asker;
 #[path = "../src/checks.rs"]
 mod checks;
+#[path = "../src/commands/mod.rs"]
+mod commands;
 #[path = "../src/content_type.rs"]
 mod content_type;
 #[path = "../src/directory.rs"]
@@ -39,6 +42,8 @@ mod log;
 mod logouts;
 #[path = "../src/metrics.rs"]
 mod metrics;
+#[path = "../src/moderated.rs"]
+mod moderated;
 #[path = "../src/owner.rs"]
 mod owner;
 #[path = "../src/proxy.rs"]
@@ -100,7 +105,10 @@ async fn main() {
         "--database",
         database.to_str().unwrap(),
     ])
-    .command;
+    .command
+    else {
+        unreachable!("the command is `serve`");
+    };
     let (without, with) = gateways(&args).await;
 
     println!("{CLIENTS} clients, {requests} requests each, {rounds} rounds");
@@ -147,7 +155,8 @@ async fn main() {
 async fn gateways(args: &args::Args) -> (String, String) {
     let limits = args.proxy_limits();
     let bare = proxy::Proxy::new(args.upstream.clone(), limits);
-    let restrictions = restrictions::Restrictions::open(&args.database).await;
+    let restrictions =
+        restrictions::Restrictions::open(&args.database, restrictions::Options::default()).await;
     let restrictions = Arc::new(restrictions.unwrap());
     let upstream = Arc::new(upstream::Upstream::new(args.upstream.clone()));
     let server_name = args.server_name().unwrap();

@@ -22,7 +22,7 @@ pub(crate) type Body = UnsyncBoxBody<Bytes, BoxError>;
 /// Why a request gets no answer from the homeserver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Problem {
-    /// The homeserver is away, or breaks off.
+    /// The homeserver cannot be reached, or breaks off.
     BadGateway,
     /// The homeserver does not answer in time.
     GatewayTimeout,
@@ -63,8 +63,8 @@ impl Problem {
             Self::BadGateway => "The homeserver cannot be reached",
             Self::GatewayTimeout => "The homeserver did not answer in time",
             Self::BadRequest(error) => error,
-            Self::Form => "Request bodies are JSON here, not forms",
-            Self::MediaType => "The Content-Type is not one media type",
+            Self::Form => "Send the request body as JSON, not as a form",
+            Self::MediaType => "The Content-Type must be exactly one media type",
             Self::TooLarge => "The request body is too large",
             Self::Slow => "The request body did not arrive in time",
             Self::Stopping => "The server restarts",
@@ -146,14 +146,15 @@ pub(crate) fn full(bytes: Bytes) -> Body {
         .boxed_unsync()
 }
 
-/// An error with everything that led to it. None of hyper's tells a header or a URI.
+/// An error with everything that led to it, which is not said twice where the error says it itself.
+/// None of hyper's tells a header or a URI.
 pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
+    if let Some(causes) = error.source().map(chain)
+        && !text.ends_with(&causes)
+    {
         text.push_str(": ");
-        text.push_str(&error.to_string());
-        source = error.source();
+        text.push_str(&causes);
     }
     text
 }

@@ -19,7 +19,7 @@ use crate::{
     directory::Directory,
     log,
     logouts::Logouts,
-    metrics,
+    metrics, moderated,
     owner::UpstreamOwner,
     proxy::Proxy,
     restrictions::Restrictions,
@@ -67,7 +67,9 @@ where
         server_name: server_name.to_owned(),
         tokens,
     };
-    let moderation = AccountModerationLayer::new(directory, restrictions).with_wrapped_bodies();
+    let moderation = AccountModerationLayer::new(directory, restrictions)
+        .with_wrapped_bodies()
+        .with_observer(moderated::report);
     let mut status = AccountStatusLayer::new(store)
         .with_wrapped_bodies()
         .with_named_account_check(NamedIn::Login, NamedAccountCheck::BeforeHandler)
@@ -101,7 +103,8 @@ where
     let layered = status.layer(moderation.layer(proxy));
 
     let (max_body, report_only) = (limits.body, args.report_only);
-    service_fn(move |request: Request<B>| {
+    service_fn(move |mut request: Request<B>| {
+        moderated::keep_request_id(&mut request);
         let (layered, stop) = (layered.clone(), stop.clone());
         async move {
             if let Some(problem) = checks::problem(&request, max_body) {
@@ -166,7 +169,9 @@ fn store(
 /// Refusals and failures go to the log: who and why, and never with what.
 fn report(outcome: &Outcome<'_>, log_refusals: bool) {
     if let Some(error) = outcome.store_error() {
-        log::failure(format_args!("nobody can be looked up: {error}"));
+        log::failure(format_args!(
+            "tokens and names cannot be looked up: {error}"
+        ));
         return;
     }
     let (Some(denial), Some(user)) = (outcome.denial(), outcome.account()) else {

@@ -13,15 +13,23 @@ use ipnet::IpNet;
 use tower_account_status::UserId;
 use tracing_subscriber::filter::LevelFilter;
 
-use crate::{log, proxy, server};
+use crate::{
+    commands::args::{LiftArgs, ListArgs, LogArgs, SetArgs, ShowArgs},
+    log, proxy, server,
+};
 
 /// Locks and suspends accounts in front of a Matrix homeserver, whatever it is written in.
 ///
-/// Requests go to the homeserver unchanged, but for those of accounts that are locked or
-/// suspended here. The administrators named with --admin lock and suspend with the endpoints of
+/// Requests go to the homeserver unchanged, except those of accounts that are locked or suspended
+/// here. The administrators named with --admin lock and suspend with the endpoints of
 /// the Matrix specification: PUT /_matrix/client/v1/admin/lock/USER with {"locked":true}, and
-/// .../admin/suspend/USER with {"suspended":true}. It listens without TLS, and is meant to stand
-/// between the homeserver and the server that ends TLS.
+/// .../admin/suspend/USER with {"suspended":true}. It listens without TLS. Put it between the
+/// homeserver and the server that ends TLS.
+///
+/// The other commands change and show restrictions in the database of a gateway, or of any server
+/// that uses the same stores, while it runs. They end with 0 if everything is as it was asked for, 1
+/// if something failed, 2 if the command line cannot be read, and 3 if a user had nothing to lift
+/// or no user had anything to show.
 #[derive(Parser)]
 #[command(name = "account-status-gateway", version)]
 pub(crate) struct Cli {
@@ -32,7 +40,21 @@ pub(crate) struct Cli {
 #[derive(Subcommand)]
 pub(crate) enum Command {
     /// Runs the gateway until it is told to stop
-    Serve(Args),
+    Serve(Box<Args>),
+    /// Locks accounts, in place of a lock that they have
+    Lock(SetArgs),
+    /// Lifts locks
+    Unlock(LiftArgs),
+    /// Suspends accounts, in place of a suspension that they have
+    Suspend(SetArgs),
+    /// Lifts suspensions
+    Unsuspend(LiftArgs),
+    /// Shows how accounts are restricted
+    Show(ShowArgs),
+    /// Lists all restricted accounts, in the order of their user ids
+    List(ListArgs),
+    /// Shows who changed which restriction, the newest first
+    Log(LogArgs),
 }
 
 // Each is taken from the environment where it is not given. Lists have spaces there, because user ids
@@ -48,20 +70,20 @@ pub(crate) struct Args {
     )]
     pub(crate) listen: SocketAddr,
 
-    /// The homeserver behind, with neither a path nor TLS
+    /// The homeserver behind the gateway, without a path and without TLS
     #[arg(long, value_name = "http://HOST:PORT", value_parser = upstream, env = "ACCOUNT_STATUS_UPSTREAM")]
     pub(crate) upstream: Authority,
 
-    /// The user id of somebody who may lock and suspend; may be given several times
-    #[arg(long, value_name = "USER", value_parser = administrator, env = "ACCOUNT_STATUS_ADMIN", value_delimiter = ' ')]
+    /// The user id of an administrator, who may lock and suspend; can be given several times
+    #[arg(long, value_name = "USER", value_parser = user_id, env = "ACCOUNT_STATUS_ADMIN", value_delimiter = ' ')]
     pub(crate) admin: Vec<UserId>,
 
-    /// The server name in the homeserver's user ids, to read localparts at a login with; by
+    /// The server name in the homeserver's user ids, by which a login's localpart is completed; by
     /// default that of the administrators
     #[arg(long, value_name = "NAME", env = "ACCOUNT_STATUS_SERVER_NAME")]
     server_name: Option<String>,
 
-    /// Where restrictions are kept: a SQLite file, made if it is not there, or the URL of a
+    /// Where restrictions are kept: a SQLite file, created if it does not exist, or the URL of a
     /// PostgreSQL database (postgres://...), for several gateways
     #[arg(
         long,
@@ -72,9 +94,13 @@ pub(crate) struct Args {
     )]
     pub(crate) database: String,
 
+    /// For how many days the log of changes is kept; for ever by default
+    #[arg(long, value_name = "DAYS", env = "ACCOUNT_STATUS_AUDIT_RETENTION", value_parser = days)]
+    pub(crate) audit_retention: Option<Duration>,
+
     /// The address, or the network as in 10.0.0.0/8, of a server in front whose X-Forwarded headers
-    /// are believed, and added to; may be given several times. Those of everybody else are
-    /// replaced, because anyone can write them
+    /// are believed and added to; can be given several times. Those of everybody else are replaced,
+    /// because anyone can write them
     #[arg(
         long,
         value_name = "ADDRESS|NETWORK",
@@ -84,7 +110,7 @@ pub(crate) struct Args {
     )]
     trusted_proxy: Vec<IpNet>,
 
-    /// Tell what would be refused, and refuse nothing
+    /// Report what would be refused, and refuse nothing
     #[arg(long, env = "ACCOUNT_STATUS_REPORT_ONLY", value_parser = FalseyValueParser::new())]
     pub(crate) report_only: bool,
 
@@ -93,7 +119,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "ADDRESS", env = "ACCOUNT_STATUS_MONITOR")]
     pub(crate) monitor: Option<SocketAddr>,
 
-    /// How the log is written, to the standard error output
+    /// The form of the log, which goes to the standard error output
     #[arg(
         long,
         value_name = "FORMAT",
@@ -102,7 +128,7 @@ pub(crate) struct Args {
     )]
     pub(crate) log_format: log::Format,
 
-    /// What the log has at least: error, warn, info or debug; off for none
+    /// The lowest level that is logged: error, warn, info or debug; off for none
     #[arg(
         long,
         value_name = "LEVEL",
@@ -111,16 +137,16 @@ pub(crate) struct Args {
     )]
     pub(crate) log_level: LevelFilter,
 
-    /// Log each refusal at info, with the user, and not at debug
+    /// Log each refusal, with the user, at info instead of debug
     #[arg(long, env = "ACCOUNT_STATUS_LOG_REFUSALS", value_parser = FalseyValueParser::new())]
     pub(crate) log_refusals: bool,
 
     /// Let everything below this path pass unchecked, such as the homeserver's OAuth endpoints;
-    /// may be given several times
+    /// can be given several times
     #[arg(long, value_name = "PATH", value_parser = excluded, env = "ACCOUNT_STATUS_EXCLUDE", value_delimiter = ' ')]
     pub(crate) exclude: Vec<String>,
 
-    /// Let locked accounts ask for GET /_matrix/client/versions
+    /// Let GET /_matrix/client/versions pass for locked accounts
     #[arg(long, env = "ACCOUNT_STATUS_EXEMPT_VERSIONS", value_parser = FalseyValueParser::new())]
     pub(crate) exempt_versions: bool,
 
@@ -133,9 +159,9 @@ pub(crate) struct Args {
     )]
     max_body: u32,
 
-    /// How much of a body is read and thrown away, within ten seconds, when its request was refused
-    /// on its head: a client that goes on sending would find its connection reset, and no answer. 0
-    /// for nothing; nothing either of a body that is longer than this
+    /// How much of a body is read and discarded, within ten seconds, after its request was refused on
+    /// its head. Otherwise a client that goes on sending gets a reset connection and no answer. 0
+    /// discards nothing. A body that is longer than this is not read
     #[arg(
         long,
         value_name = "MIB",
@@ -171,13 +197,15 @@ impl Args {
     pub(crate) fn server_name(&self) -> Result<String, String> {
         let mut names = self.admin.iter().filter_map(|admin| admin.server_name());
         let name = self.server_name.as_deref().or_else(|| names.next());
-        let name = name.ok_or("give --admin or --server-name: whose users are these?")?;
+        let name = name.ok_or("the server name is not known: give --admin or --server-name")?;
         match self
             .admin
             .iter()
             .find(|admin| admin.server_name() != Some(name))
         {
-            Some(admin) => Err(format!("the administrator {admin} is not a user of {name}")),
+            Some(admin) => Err(format!(
+                "the administrator {admin} is not a user of {name}: give administrators of one server, or --server-name"
+            )),
             None => Ok(name.to_owned()),
         }
     }
@@ -204,11 +232,15 @@ fn upstream(text: &str) -> Result<Authority, String> {
     let uri = Uri::from_str(text).map_err(|error| error.to_string())?;
     match uri.scheme_str() {
         Some("http") => {}
-        Some("https") => return Err("TLS to the homeserver is not supported".to_owned()),
+        Some("https") => {
+            return Err(
+                "TLS to the homeserver is not supported: expected http://HOST:PORT".to_owned(),
+            );
+        }
         _ => return Err("expected http://HOST:PORT".to_owned()),
     }
     if uri.path() != "/" || uri.query().is_some() {
-        return Err("expected no path behind the host".to_owned());
+        return Err("expected http://HOST:PORT without a path".to_owned());
     }
     match uri.authority() {
         Some(authority) if !authority.as_str().contains('@') => Ok(authority.clone()),
@@ -216,7 +248,7 @@ fn upstream(text: &str) -> Result<Authority, String> {
     }
 }
 
-fn administrator(text: &str) -> Result<UserId, &'static str> {
+pub(crate) fn user_id(text: &str) -> Result<UserId, &'static str> {
     let user = UserId::from(text);
     match (user.localpart(), user.server_name()) {
         (Some(localpart), Some(name)) if !localpart.is_empty() && !name.is_empty() => Ok(user),
@@ -236,6 +268,15 @@ fn network(text: &str) -> Result<IpNet, &'static str> {
     let address =
         IpNet::from_str(text).or_else(|_| text.parse().map(|address: IpAddr| address.into()));
     address.map_err(|_| "expected an address or a network, as in 10.0.0.0/8")
+}
+
+/// At least one.
+fn days(text: &str) -> Result<Duration, String> {
+    let days = text.parse::<u32>().map_err(|error| error.to_string())?;
+    match days {
+        0 => Err("the log is kept for at least a day".to_owned()),
+        days => Ok(Duration::from_secs(u64::from(days) * 24 * 3600)),
+    }
 }
 
 fn seconds(text: &str) -> Result<Duration, std::num::ParseIntError> {

@@ -52,7 +52,7 @@ impl AccountDirectory for Directory {
         }
         let exists = self.upstream.exists(user, &Asker::current()).await;
         if let Err(error) = &exists {
-            log::failure(format_args!("nobody can be restricted: {error}"));
+            log::failure(format_args!("restrictions cannot be changed: {error}"));
         }
         exists
     }

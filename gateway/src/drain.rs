@@ -37,7 +37,7 @@ pub(crate) struct Drained {
     rest: Rest,
 }
 
-/// What is left of a request's body, for whoever answers the request.
+/// What is left of a request's body, for the one that answers the request.
 #[derive(Clone)]
 pub(crate) struct Rest(Option<Arc<Shared>>);
 

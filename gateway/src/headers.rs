@@ -1,5 +1,5 @@
 //! The headers of a message on its way through: what is about one connection only is taken off,
-//! and the homeserver is told where the request comes from
+//! and the homeserver learns where the request comes from
 //! ([RFC 9110, section 7.6](https://www.rfc-editor.org/rfc/rfc9110#section-7.6)).
 
 use std::net::IpAddr;

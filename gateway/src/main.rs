@@ -10,6 +10,7 @@ mod app;
 mod args;
 mod asker;
 mod checks;
+mod commands;
 mod content_type;
 mod directory;
 mod drain;
@@ -18,6 +19,7 @@ mod headers;
 mod log;
 mod logouts;
 mod metrics;
+mod moderated;
 mod monitor;
 mod owner;
 mod proxy;
@@ -48,9 +50,12 @@ use crate::{
 
 #[tokio::main]
 async fn main() -> std::process::ExitCode {
-    let Command::Serve(args) = Cli::parse().command;
+    let args = match Cli::parse().command {
+        Command::Serve(args) => args,
+        command => return commands::run(command).await,
+    };
     log::start(args.log_format, args.log_level);
-    match run(args).await {
+    match run(*args).await {
         Ok(()) => std::process::ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{}", answer::chain(&*error));
@@ -67,7 +72,11 @@ async fn run(args: Args) -> Result<(), Box<dyn Error + Send + Sync>> {
         Some(address) => Some(listen(address).await?),
         None => None,
     };
-    let restrictions = Arc::new(Restrictions::open(&args.database).await?);
+    let options = restrictions::Options {
+        audit_retention: args.audit_retention,
+        ..restrictions::Options::default()
+    };
+    let restrictions = Arc::new(Restrictions::open(&args.database, options).await?);
     let upstream = Arc::new(Upstream::new(args.upstream.clone()));
     let (store, tokens) = app::remembered(&server_name, &upstream, &restrictions);
 

@@ -82,7 +82,7 @@ impl Metrics {
         );
         describe_gauge!(
             NEWS_BELIEVED_FOR,
-            "How much longer news are believed without another proof; below 0 since they are not"
+            "Seconds until changes are no longer believed without another proof; negative when they are not"
         );
         describe_gauge!(CACHE_ENTRIES, "Entries in the cache");
         describe_counter!(CACHE_HITS, "Questions that were answered from memory");

@@ -22,7 +22,7 @@ use tower_account_status::RestrictionStore as _;
 
 use crate::{metrics::Metrics, restrictions::Restrictions, stop::Stop, upstream::Upstream};
 
-/// Below the usual patience of whoever asks.
+/// Below the usual time limit of a health check.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 const MAX_CONNECTIONS: usize = 32;

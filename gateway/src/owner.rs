@@ -67,7 +67,7 @@ impl AccountStateStore for UpstreamOwner {
         Ok(Some(named))
     }
 
-    /// Asks with the credentials of whoever redacts it: they see what they have sent.
+    /// Asks with the credentials of the redacting person, who can see what they have sent.
     async fn event_sender(&self, room: &str, event: &str) -> Answer {
         let asker = Asker::current();
         let sender = self.upstream.sender(room, event, &asker).await;

@@ -44,7 +44,7 @@ pub(crate) struct Limits {
     pub(crate) response_timeout: Duration,
 }
 
-/// The service that stands for the homeserver. It answers every request, with a [`Problem`] if
+/// The service in place of the homeserver. It answers every request, with a [`Problem`] if
 /// need be.
 #[derive(Clone)]
 pub(crate) struct Proxy(Arc<Shared>);

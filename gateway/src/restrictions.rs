@@ -1,8 +1,13 @@
-//! Where the restrictions stand: in a SQLite file, or in a PostgreSQL database.
+//! Where the restrictions are: in a SQLite file, or in a PostgreSQL database.
+
+use std::time::Duration;
 
 use tower_account_status::{
     AccountState, Changes, RestrictionKind, RestrictionRecord, RestrictionStore, UserId,
-    store::{ChangeRecord, PostgresStore, SqliteStore, StoreError},
+    store::{
+        AuditEntry, AuditLog, AuditQuery, ChangeRecord, PostgresOptions, PostgresStore,
+        PostgresStoreError, SqliteOptions, SqliteStore, StoreError,
+    },
 };
 
 use crate::{answer::BoxError, metrics};
@@ -15,23 +20,47 @@ pub(crate) enum Restrictions {
     Postgres(PostgresStore),
 }
 
+/// How the database is opened.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Options<'a> {
+    /// The schema of the tables in PostgreSQL, where it is not the usual.
+    pub(crate) schema: Option<&'a str>,
+    /// How long the log of changes is kept, where it is not for ever.
+    pub(crate) audit_retention: Option<Duration>,
+}
+
 impl Restrictions {
-    pub(crate) async fn open(database: &str) -> Result<Self, BoxError> {
+    pub(crate) async fn open(database: &str, options: Options<'_>) -> Result<Self, BoxError> {
         let is_url = |scheme| database.starts_with(scheme);
         if is_url("postgres://") || is_url("postgresql://") {
             // The URL may hold a password.
-            let store = PostgresStore::connect(database).await;
+            let store = connect(database, options).await;
             let store = store.map_err(|error| format!("cannot open the database: {error}"))?;
             return Ok(Self::Postgres(store));
         }
         if database.contains("://") {
             // Not named: it may hold a password all the same.
-            return Err("the database is neither a file nor a postgres:// URL".into());
+            return Err("--database is neither a file nor a postgres:// URL".into());
         }
-        let store = SqliteStore::open(database).await;
+        let mut opening = SqliteOptions::new();
+        if let Some(age) = options.audit_retention {
+            opening = opening.with_audit_retention(age);
+        }
+        let store = opening.open(database).await;
         let store = store.map_err(|error| format!("cannot open {database}: {error}"))?;
         Ok(Self::Sqlite(store))
     }
+}
+
+async fn connect(url: &str, options: Options<'_>) -> Result<PostgresStore, PostgresStoreError> {
+    let mut connecting = PostgresOptions::new(url)?;
+    if let Some(schema) = options.schema {
+        connecting = connecting.with_schema(schema);
+    }
+    if let Some(age) = options.audit_retention {
+        connecting = connecting.with_audit_retention(age);
+    }
+    connecting.connect().await
 }
 
 /// Counts a failure of the database.
@@ -47,6 +76,14 @@ macro_rules! either {
             Restrictions::Postgres($inner) => $call.map_err(failed),
         }
     };
+}
+
+impl AuditLog for Restrictions {
+    type Error = StoreError;
+
+    async fn audit(&self, query: &AuditQuery) -> Result<Vec<AuditEntry>, StoreError> {
+        either!(self, store => store.audit(query).await)
+    }
 }
 
 impl RestrictionStore for Restrictions {

@@ -1,4 +1,4 @@
-//! Connections: HTTP/1.1 and HTTP/2, within limits, until the process is told to stop.
+//! Connections: HTTP/1.1 and HTTP/2, within limits, until the process stops.
 
 use std::{convert::Infallible, net::IpAddr, sync::Arc, time::Duration};
 

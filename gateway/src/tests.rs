@@ -173,3 +173,37 @@ mod headers {
         assert_eq!(rebuilt(request, false)["host"], "real.example.org");
     }
 }
+
+mod waiting {
+    use hyper::{Method, Request};
+
+    use crate::waiting::waits;
+
+    fn is_ended(method: Method, path: &str) -> bool {
+        let request = Request::builder().method(method).uri(path).body(());
+        waits(&request.unwrap())
+    }
+
+    #[test]
+    fn a_stopping_gateway_ends_syncs_and_nothing_else() {
+        for path in [
+            "/_matrix/client/v3/sync?since=s1&timeout=30000",
+            "/_matrix/client/r0/events",
+            "/_matrix/client/api/v1/events",
+            "/_matrix/client/unstable/org.matrix.simplified_msc3575/sync",
+        ] {
+            assert!(is_ended(Method::GET, path), "{path}");
+        }
+        let sliding = "/_matrix/client/unstable/org.matrix.simplified_msc3575/sync";
+        assert!(is_ended(Method::POST, sliding));
+        for path in [
+            "/_matrix/client/v3/rooms/!r:x/state/m.type/sync",
+            "/_matrix/client/v3/rooms/!r:x/events",
+            "/_matrix/client/v3/events/$event",
+            "/sync",
+        ] {
+            assert!(!is_ended(Method::GET, path), "{path}");
+        }
+        assert!(!is_ended(Method::PUT, "/_matrix/client/v3/sync"));
+    }
+}

@@ -56,7 +56,7 @@ impl Upstream {
         }
     }
 
-    /// Asks on behalf of whoever sent the request at hand.
+    /// Asks on behalf of the sender of the present request.
     pub(crate) async fn get_as(&self, path: &str, asker: &Asker) -> Result<Answer, UpstreamError> {
         self.get(path, asker.query(), asker.authorization()).await
     }

@@ -3,15 +3,20 @@
 use hyper::{Method, Request};
 
 /// Whether this is a sync, in any version of it. Clients repeat one that fails, and lose nothing.
+///
+/// A homeserver that answers a sync in an odd spelling is waited for, as for everything else.
 pub(crate) fn waits<B>(request: &Request<B>) -> bool {
     let Some(path) = request.uri().path().strip_prefix("/_matrix/client/") else {
         return false;
     };
-    let name = path.rsplit('/').next();
+    let segments: Vec<&str> = path.split('/').collect();
+    let (["unstable", _, name] | ["api", "v1", name] | [_, name]) = segments[..] else {
+        return false;
+    };
     match *request.method() {
-        Method::GET => matches!(name, Some("sync" | "events")),
+        Method::GET => matches!(name, "sync" | "events"),
         // Sliding sync.
-        Method::POST => name == Some("sync"),
+        Method::POST => name == "sync",
         _ => false,
     }
 }

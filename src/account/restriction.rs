@@ -49,7 +49,7 @@ impl fmt::Display for RestrictionKind {
     }
 }
 
-/// One restriction of an account: its kind, and what may be told of it.
+/// One restriction of an account: its kind, its reason and its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Restriction {
     kind: RestrictionKind,
@@ -58,7 +58,7 @@ pub struct Restriction {
 }
 
 impl Restriction {
-    /// The longest part of a reason that is told, in bytes of UTF-8. What is beyond is left out.
+    /// How much of a reason is sent, in bytes of UTF-8. The rest is left out.
     pub const MAX_REASON_LEN: usize = 1024;
 
     /// A restriction without a reason or an end.
@@ -72,7 +72,7 @@ impl Restriction {
     }
 
     /// Gives the text that the account's owner reads in the `error` field of a refusal, in place
-    /// of the default. At most [`MAX_REASON_LEN`](Self::MAX_REASON_LEN) bytes of it are told; an
+    /// of the default. At most [`MAX_REASON_LEN`](Self::MAX_REASON_LEN) bytes of it are sent; an
     /// empty or blank one counts as none.
     ///
     /// Everyone who holds a token of the account can read it: it is no place for a moderator's

@@ -40,13 +40,13 @@ impl UserId {
         &self.0
     }
 
-    /// What stands between the leading `@` and the first `:`, if the name has that form.
+    /// The part between the leading `@` and the first `:`, if the name has that form.
     #[must_use]
     pub fn localpart(&self) -> Option<&str> {
         Some(self.0.strip_prefix('@')?.split_once(':')?.0)
     }
 
-    /// What stands behind the first `:`, if the name begins with `@` and has one.
+    /// The part after the first `:`, if the name begins with `@` and has one.
     #[must_use]
     pub fn server_name(&self) -> Option<&str> {
         Some(self.0.strip_prefix('@')?.split_once(':')?.1)

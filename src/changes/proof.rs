@@ -1,4 +1,4 @@
-//! How long news that come from outside this process are believed.
+//! How long announcements that come from outside this process are believed.
 
 use std::{
     sync::{
@@ -16,7 +16,7 @@ static ORIGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
 /// Whoever reads it compares it with the clock, so that nothing has to run for belief to end.
 #[derive(Debug)]
 pub(super) enum Proof {
-    /// The news never leave the process.
+    /// Announcements never leave the process.
     NotNeeded,
     /// Nanoseconds since [`ORIGIN`]; 0 is never.
     Until(AtomicU64),

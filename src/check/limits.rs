@@ -32,7 +32,7 @@ impl fmt::Display for Failure {
         match self {
             Self::Error(error) => error.fmt(f),
             Self::Panicked => f.write_str("the store panicked"),
-            Self::TimedOut => f.write_str("the store did not answer in time"),
+            Self::TimedOut => f.write_str("the store did not answer within the time limit"),
             Self::ClockPanicked => f.write_str("the clock panicked"),
             Self::UriPanicked => f.write_str("the function that finds the original URI panicked"),
         }

@@ -1,4 +1,4 @@
-//! A logout that succeeds is told to the store.
+//! Tells the store that a logout has succeeded.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! How an answer is come by, from the head of a request to what becomes of it.
+//! How an answer is found, from the head of a request to what becomes of it.
 //!
 //! - [`fast_path`]: nearly every request: no credential, or one that the store knows to be an
 //!   unrestricted account's. Nothing is allocated, and nothing else looked at.
@@ -6,11 +6,11 @@
 //! - [`plain_look_up`]: the store has to be asked for the only token.
 //! - [`awaited`]: it has to be asked for more, or a body read.
 //! - [`watch`]: a long poll passes, and its account is restricted while it waits.
-//! - [`logout`]: a logout that succeeds is told to the store.
+//! - [`logout`]: tells the store that a logout has succeeded.
 //! - [`own_code`]: the server's own code asks, through the guard.
 //! - [`closer`]: a suspension depends on the body, or on who has sent an event.
 //! - [`ask`]: the questions to the store, each in one place.
-//! - [`report`]: what became of it is told.
+//! - [`report`]: reports the outcome.
 //!
 //! Whether an account is refused is decided by [`crate::judge`] alone.
 
@@ -34,6 +34,6 @@ pub(crate) use awaited::{Begun, Check, look_up};
 pub(crate) use fast_path::FastPath;
 pub(crate) use findings::Findings;
 #[cfg(feature = "moderation")]
-pub(crate) use limits::within_limits;
+pub(crate) use limits::{Failure, within_limits};
 pub(crate) use logout::EndedSessions;
 pub(crate) use watch::Watch;

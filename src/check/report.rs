@@ -1,4 +1,4 @@
-//! Telling what became of a request, and whether a refusal stands.
+//! Reports the outcome of a request, and says whether a refusal is in force.
 
 use super::Findings;
 use crate::{

@@ -78,5 +78,7 @@ impl<S: AccountStateStore> Shared<S> {
 }
 
 fn too_few() -> StoreError {
-    StoreError::msg("the account store has answered for fewer accounts than it was asked for")
+    StoreError::msg(
+        "the account store's `states` returned fewer states than users: it has to return one for each",
+    )
 }

@@ -65,7 +65,7 @@ impl Watch {
         }
     }
 
-    /// The same for a request that has to wait: from now on the news wake it.
+    /// The same for a request that has to wait: from now on announcements wake it.
     pub(crate) fn begin(&mut self, context: &mut Context<'_>) -> Poll<Denial> {
         match self {
             Self::NotBegun(_) => self.poll_begun(context),

@@ -1,4 +1,4 @@
-//! The promises of the store traits, for whoever implements one to check theirs.
+//! The promises of the store traits, as checks for your own implementation.
 //!
 //! [`check`] is for an [`AccountStateStore`], and [`check_restrictions`] for a
 //! [`RestrictionStore`]. Call them from a test; each broken promise is reported by its name. They

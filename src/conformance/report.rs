@@ -55,7 +55,7 @@ promises! {
     EventFindsItsSender = "an event finds its sender",
     /// A state that has been set is what every look-up shows that begins then.
     ChangeIsVisibleAtOnce = "a change is visible at once",
-    /// Each restriction stands on its own: setting or lifting one leaves the others.
+    /// Each restriction is stored separately: setting or lifting one leaves the others.
     RestrictionsAreIndependent = "restrictions are independent",
     /// Of several restrictions, deactivation decides before a lock and that before a suspension.
     Precedence = "deactivated before locked before suspended",
@@ -147,7 +147,7 @@ impl fmt::Display for Passed {
 pub struct Report(Vec<Violation>);
 
 impl Report {
-    /// The broken promises, in the order in which they were noticed. One may stand here several
+    /// The broken promises, in the order in which they were noticed. One may be here several
     /// times.
     #[must_use]
     pub fn violations(&self) -> &[Violation] {

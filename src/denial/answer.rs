@@ -68,51 +68,55 @@ impl DenialCause {
             Self::StoreFailed => answer!(
                 SERVICE_UNAVAILABLE,
                 "M_UNKNOWN",
-                "The account's state is not available at the moment"
+                "The account's state is unavailable; try again later"
             ),
             Self::LayerGone => answer!(
                 SERVICE_UNAVAILABLE,
                 "M_UNKNOWN",
-                "The account's state is no longer available"
+                "The account's state is unavailable; the server restarts"
             ),
             Self::TooManyCredentials => answer!(
                 BAD_REQUEST,
                 "M_INVALID_PARAM",
-                "Too many accounts in one request"
+                "Too many credentials in one request; send at most 4"
             ),
             Self::BodyTooLarge => {
-                answer!(PAYLOAD_TOO_LARGE, "M_TOO_LARGE", "Request body too large")
+                answer!(
+                    PAYLOAD_TOO_LARGE,
+                    "M_TOO_LARGE",
+                    "The request body is too large"
+                )
             }
-            Self::BodyNotJson => answer!(BAD_REQUEST, "M_NOT_JSON", "Request body is not JSON"),
+            Self::BodyNotJson => answer!(BAD_REQUEST, "M_NOT_JSON", "The request body is not JSON"),
             Self::BodyEncoded => answer!(
                 UNSUPPORTED_MEDIA_TYPE,
                 "M_UNKNOWN",
-                "Request body has to be sent without an encoding"
+                "Send the request body without a Content-Encoding"
             ),
             Self::BodyNotObject => answer!(
                 BAD_REQUEST,
                 "M_BAD_JSON",
-                "Request body is not a JSON object"
+                "The request body is not a JSON object"
             ),
             Self::BodyUnclear => answer!(
                 BAD_REQUEST,
                 "M_BAD_JSON",
-                "Request body can be read in more than one way"
+                "The request body can be read in more than one way"
             ),
             Self::BodyBadJson => answer!(
                 BAD_REQUEST,
                 "M_BAD_JSON",
-                "Request body does not say plainly which account it means"
+                "The account in the request body is not a string"
             ),
             Self::BodyFailed => answer!(
                 BAD_REQUEST,
                 "M_UNKNOWN",
-                "Request body could not be read to its end"
+                "The request body broke off; send it again"
             ),
             Self::BodyTimedOut => answer!(
                 REQUEST_TIMEOUT,
                 "M_UNKNOWN",
-                "Request body took too long to arrive"
+                "The request body took too long; send it again"
             ),
         }
     }

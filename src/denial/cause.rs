@@ -2,7 +2,7 @@
 
 use crate::account::RestrictionKind;
 
-/// Why a request was not handed on.
+/// Why a request did not reach the inner service.
 ///
 /// The answer is a Matrix error. On `/refresh` only a restriction is answered so, and everything else
 /// as plain text.

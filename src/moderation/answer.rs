@@ -5,10 +5,11 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, header::ALLOW, re
 use http_body::Body;
 
 use super::{
-    Refusal,
+    Decision, Outcome, Refusal,
     body::wanted,
     directory::AccountDirectory,
     endpoint::{Kind, Target},
+    findings::{Findings, Stop},
     shared::Shared,
 };
 use crate::{
@@ -16,6 +17,7 @@ use crate::{
     denial::headers::{
         RETRY_AFTER_STORE_FAILURE, insert_cors_headers, insert_retry_after, json_response,
     },
+    panics::unless_it_panics,
     settings::Common,
     store::RestrictionStore,
 };
@@ -41,27 +43,48 @@ impl<D: AccountDirectory, R: RestrictionStore> Shared<D, R> {
             Method::GET | Method::HEAD => Wish::Read,
             Method::PUT => Wish::Change,
             Method::OPTIONS => return self.options(),
-            _ => return self.refuse(Refusal::MethodNotAllowed, false),
+            _ => {
+                let refusal = Refusal::MethodNotAllowed;
+                let findings = Findings::default();
+                let outcome = Outcome::new(Decision::Refused, &parts, &target, &findings);
+                self.tell(&outcome.refused(refusal));
+                return self.refuse(refusal, false);
+            }
         };
         let is_head = parts.method == Method::HEAD;
-        let kind = target.kind;
-        match self.state_after(wish, &parts, body, target).await {
-            Ok(stands) => self.say(kind, stands, is_head),
-            Err(refusal) => self.refuse(refusal, is_head),
+        let mut findings = Findings::default();
+        let state = self.state_after(wish, &parts, body, &target, &mut findings);
+        let state = state.await;
+        let outcome = |decision| Outcome::new(decision, &parts, &target, &findings);
+        match &state {
+            Ok(_) => self.tell(&outcome(findings.decision)),
+            Err(Stop::Refused(refusal)) => {
+                self.tell(&outcome(Decision::Refused).refused(*refusal));
+            }
+            Err(Stop::Failed(failure)) => {
+                let outcome = outcome(Decision::Failed).refused(Refusal::Unavailable);
+                self.tell(&outcome.failed(failure));
+            }
+        }
+        match state {
+            Ok(stands) => self.say(target.kind, stands, is_head),
+            Err(Stop::Refused(refusal)) => self.refuse(refusal, is_head),
+            Err(Stop::Failed(_)) => self.refuse(Refusal::Unavailable, is_head),
         }
     }
 
-    /// Whether the restriction is set in the end. The body is read only for whoever may change
+    /// Whether the restriction is set in the end. The body is read only for requesters who may change
     /// something.
     async fn state_after<B: Body>(
         &self,
         wish: Wish,
         parts: &Parts,
         body: B,
-        target: Target,
-    ) -> Result<bool, Refusal> {
+        target: &Target,
+        findings: &mut Findings,
+    ) -> Result<bool, Stop> {
         let kind = target.kind;
-        let authorised = self.authorise(wish, parts, target).await?;
+        let authorised = self.authorise(wish, parts, target, findings).await?;
         match wish {
             Wish::Read => Ok(authorised.stands),
             Wish::Change => {
@@ -71,11 +94,14 @@ impl<D: AccountDirectory, R: RestrictionStore> Shared<D, R> {
                     ..
                 } = self.settings;
                 if is_encoded(&parts.headers) {
-                    return Err(Refusal::BodyEncoded);
+                    return Err(Refusal::BodyEncoded.into());
                 }
-                let body = read(body, body_limit, body_timeout).await?;
+                let body = read(body, body_limit, body_timeout).await;
+                let body = body.map_err(Refusal::from)?;
                 let wanted = wanted(&body.data, kind.key())?;
-                self.change(&authorised, kind.restriction(), wanted).await?;
+                findings.wanted = Some(wanted);
+                self.change(&authorised, kind.restriction(), wanted, findings)
+                    .await?;
                 Ok(wanted)
             }
         }
@@ -93,6 +119,22 @@ impl From<ReadError> for Refusal {
 }
 
 impl<D, R> Shared<D, R> {
+    fn tell(&self, outcome: &Outcome<'_>) {
+        #[cfg(feature = "tracing")]
+        outcome.trace(&self.failures);
+        let Some(observer) = &self.observer else {
+            return;
+        };
+        let heard = unless_it_panics(|| observer(outcome));
+        #[cfg(feature = "tracing")]
+        if heard.is_err() {
+            tracing::error!("the observer panicked");
+        }
+        // Without a log the panic hook has told it.
+        #[cfg(not(feature = "tracing"))]
+        let _ = heard;
+    }
+
     fn say(&self, kind: Kind, stands: bool, is_head: bool) -> Response<Bytes> {
         let body = format!("{{\"{}\":{stands}}}", kind.key());
         self.respond(StatusCode::OK, body, is_head)

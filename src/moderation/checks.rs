@@ -5,10 +5,11 @@ use std::{future::Future, time::SystemTime};
 use http::request::Parts;
 
 use super::{
-    Refusal,
+    Decision, Refusal,
     answer::Wish,
     directory::{AccountDirectory, Authentication},
     endpoint::Target,
+    findings::{Findings, Stop},
     shared::Shared,
 };
 use crate::{
@@ -36,20 +37,30 @@ impl<D: AccountDirectory, R: RestrictionStore> Shared<D, R> {
         &self,
         wish: Wish,
         parts: &Parts,
-        target: Target,
-    ) -> Result<Authorised, Refusal> {
-        self.within_limits(self.check(wish, parts, target)).await
+        target: &Target,
+        findings: &mut Findings,
+    ) -> Result<Authorised, Stop> {
+        self.within_limits(self.check(wish, parts, target, findings))
+            .await
     }
 
-    async fn check(&self, wish: Wish, parts: &Parts, target: Target) -> Answer<Authorised> {
+    async fn check(
+        &self,
+        wish: Wish,
+        parts: &Parts,
+        target: &Target,
+        findings: &mut Findings,
+    ) -> Answer<Authorised> {
         let requester = match self.requester(parts).await? {
             Ok(requester) => requester,
             Err(refusal) => return Ok(Err(refusal)),
         };
+        findings.requester = Some(requester.clone());
         if !self.is_administrator(&requester).await? {
             return Ok(Err(Refusal::NotAdministrator));
         }
-        let Some(user) = target.user else {
+        findings.is_administrator = true;
+        let Some(user) = target.user.clone() else {
             return Ok(Err(Refusal::NotLocal));
         };
         let is_own = user == requester;
@@ -87,7 +98,7 @@ impl<D: AccountDirectory, R: RestrictionStore> Shared<D, R> {
     }
 
     /// Whose request it is. Of several tokens all that are somebody's have to be the same
-    /// person's, whichever of them the server's own handlers would go by.
+    /// person's, whichever of them the server's own handlers would use.
     async fn requester(&self, parts: &Parts) -> Answer<UserId> {
         let Ok(credentials) = HeadCredentials::read(&parts.headers, &parts.uri) else {
             return Ok(Err(Refusal::AmbiguousToken));
@@ -128,48 +139,56 @@ impl<D: AccountDirectory, R: RestrictionStore> Shared<D, R> {
         authorised: &Authorised,
         kind: RestrictionKind,
         wanted: bool,
-    ) -> Result<(), Refusal> {
+        findings: &mut Findings,
+    ) -> Result<(), Stop> {
         let Authorised {
             requester, user, ..
         } = authorised;
         self.within_limits(async {
-            match wanted {
-                true => self.restrict(requester, user, kind).await?,
+            let is_changed = match wanted {
+                true => self.restrict(requester, user, kind, findings).await?,
                 false => {
                     let change = self.change_by(requester)?;
                     let lifted = self
                         .restrictions
                         .lift_restriction(user, kind, &change)
                         .await;
-                    lifted.map_err(Into::into)?;
+                    lifted.map_err(Into::into)?
                 }
-            }
+            };
+            findings.decision = match is_changed {
+                true => Decision::Changed,
+                false => Decision::Unchanged,
+            };
             Ok(Ok(()))
         })
         .await
     }
 
-    /// A restriction that stands already keeps its reason and its end, which the endpoint cannot
-    /// say; who asked for it last is put on record (MSC4323).
+    /// An existing restriction keeps its reason and its end, which the endpoint cannot
+    /// say; who asked for it last is put on record (MSC4323). Says whether something was written.
     async fn restrict(
         &self,
         requester: &UserId,
         user: &UserId,
         kind: RestrictionKind,
-    ) -> Result<(), StoreError> {
+        findings: &mut Findings,
+    ) -> Result<bool, StoreError> {
         let now = self.now()?;
         let record = self.restrictions.record(user, kind).await;
         let standing = record
             .map_err(Into::into)?
             .filter(|record| record.restriction().is_in_force(now));
         let restriction = match standing {
-            Some(record) if record.set_by() == Some(requester) => return Ok(()),
+            Some(record) if record.set_by() == Some(requester) => return Ok(false),
             Some(record) => record.restriction().clone(),
             None => kind.into(),
         };
+        findings.restriction = Some(restriction.clone());
         let record = RestrictionRecord::new(restriction).with_change(self.change_by(requester)?);
         let restricted = self.restrictions.set_restriction(user, record).await;
-        restricted.map_err(Into::into)
+        restricted.map_err(Into::into)?;
+        Ok(true)
     }
 
     fn now(&self) -> Result<SystemTime, StoreError> {
@@ -184,19 +203,10 @@ impl<D: AccountDirectory, R: RestrictionStore> Shared<D, R> {
             .with_time(self.now()?))
     }
 
-    async fn within_limits<T>(
-        &self,
-        answer: impl Future<Output = Answer<T>>,
-    ) -> Result<T, Refusal> {
+    async fn within_limits<T>(&self, answer: impl Future<Output = Answer<T>>) -> Result<T, Stop> {
         match within_limits(self.settings.store_timeout, answer).await {
-            Ok(answer) => answer,
-            Err(failure) => {
-                #[cfg(feature = "tracing")]
-                tracing::warn!(error = %failure, "a moderation request got no answer from the server's own state");
-                #[cfg(not(feature = "tracing"))]
-                let _ = failure;
-                Err(Refusal::Unavailable)
-            }
+            Ok(answer) => answer.map_err(Stop::Refused),
+            Err(failure) => Err(Stop::Failed(failure)),
         }
     }
 }

@@ -44,14 +44,14 @@ use crate::{account::UserId, store::StoreError};
 /// }
 /// ```
 ///
-/// # Not the questions of [`AccountStateStore`](crate::AccountStateStore)
+/// # How it differs from [`AccountStateStore`](crate::AccountStateStore)
 ///
 /// That trait asks whose restrictions count, and wants an expired token to belong to its account
 /// still. Here somebody is given an administrator's powers: [`authenticate`](Self::authenticate)
 /// has to be as strict as the server's own handlers are. It must not be answered from a cache
 /// that a revoked token can outlive.
 ///
-/// # Failing
+/// # When the directory fails
 ///
 /// An `Err`, a panic, or a future that outlasts the
 /// [time limit](crate::AccountModerationLayer::with_store_timeout) is answered with 503, never

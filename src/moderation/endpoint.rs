@@ -28,6 +28,14 @@ impl Kind {
         }
     }
 
+    /// The endpoint, for a metric's label.
+    pub(super) fn endpoint(self) -> &'static str {
+        match self {
+            Self::Lock => "admin/lock/{userId}",
+            Self::Suspension => "admin/suspend/{userId}",
+        }
+    }
+
     pub(super) fn restriction(self) -> RestrictionKind {
         match self {
             Self::Lock => RestrictionKind::Locked,

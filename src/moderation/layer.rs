@@ -4,7 +4,9 @@ use std::{fmt, marker::PhantomData, sync::Arc};
 
 use tower_layer::Layer;
 
-use super::{directory::AccountDirectory, service::AccountModeration, shared::Shared};
+use super::{Outcome, directory::AccountDirectory, service::AccountModeration, shared::Shared};
+#[cfg(feature = "tracing")]
+use crate::outcome::Failures;
 use crate::{
     body::KeptBodies,
     common::{common_settings, wrapped_bodies},
@@ -19,7 +21,7 @@ use crate::{
 /// users there are. The [store](RestrictionStore) is the one that
 /// [`AccountStatusLayer`](crate::AccountStatusLayer) reads from.
 ///
-/// # Its place
+/// # Where to put it
 ///
 /// **Inside `AccountStatusLayer`**, so that a locked administrator is refused here as everywhere
 /// else. This layer asks whether the requester is an administrator, and not whether they are
@@ -111,13 +113,13 @@ use crate::{
 /// # What a PUT does
 ///
 /// It sets or lifts that one restriction and nothing else: no token is deleted, nobody is logged
-/// out, and whoever is both locked and suspended stays suspended when unlocked. The requester and
-/// the time go on [record](crate::RestrictionRecord). An account that is in the wanted state
-/// already stays so: the restriction keeps its reason and its end, and the record names whoever
-/// asked last. A restriction whose end has passed counts as none.
+/// out, and an account that is both locked and suspended stays suspended when unlocked. The
+/// requester and the time are [recorded](crate::RestrictionRecord). If the account is already in
+/// the wanted state, the restriction keeps its reason and its end, and the record names the last
+/// requester. A restriction whose end has passed counts as none.
 ///
-/// Only these paths are answered, byte for byte up to the user id, which is percent-decoded once;
-/// any other spelling is the inner service's. Settings that are changed on a clone of the layer
+/// Only these paths are answered, compared byte by byte up to the user id, which is percent-decoded
+/// once. Any other spelling goes on to the inner service. Settings that are changed on a clone of the layer
 /// are the clone's own. A tokio runtime with its timer enabled is needed.
 #[must_use = "a layer does nothing until it wraps a service"]
 pub struct AccountModerationLayer<D, R, Req = KeptBodies, Res = KeptBodies> {
@@ -133,6 +135,9 @@ impl<D: AccountDirectory, R: RestrictionStore> AccountModerationLayer<D, R> {
             directory: Arc::new(directory),
             restrictions: Arc::new(restrictions),
             settings: Common::default(),
+            observer: None,
+            #[cfg(feature = "tracing")]
+            failures: Arc::<Failures>::default(),
         }))
     }
 }
@@ -147,6 +152,36 @@ impl<D, R, Req, Res> AccountModerationLayer<D, R, Req, Res> {
 
     fn with(mut self, change: impl FnOnce(&mut Common)) -> Self {
         change(&mut Arc::make_mut(&mut self.shared).settings);
+        self
+    }
+}
+
+/// # What is told
+impl<D, R, Req, Res> AccountModerationLayer<D, R, Req, Res> {
+    /// Tells what became of every request to the endpoints but OPTIONS, before its answer: a change
+    /// with who made it, a refusal, a failure with its causes.
+    ///
+    /// It is called on the way of the request, so that it should be quick. A panic in it harms no
+    /// request. With the feature `tracing` the same is an event each: a change, and what an
+    /// administrator's PUT was refused, at `info`; a failure at `warn`; everything else at `debug`.
+    ///
+    /// Nothing is told of a request whose client goes away while the store makes the change. The
+    /// store's [log](crate::store::AuditLog) has it.
+    ///
+    /// ```
+    /// # use tower_account_status::{AccountDirectory, AccountModerationLayer, MemoryStore};
+    /// # fn example<D: AccountDirectory>(directory: D) {
+    /// use tower_account_status::moderation::Decision;
+    ///
+    /// let layer = AccountModerationLayer::new(directory, MemoryStore::new()).with_observer(|outcome| {
+    ///     if outcome.decision() == Decision::Changed {
+    ///         println!("{:?} by {:?}: {:?}", outcome.user(), outcome.requester(), outcome.wanted());
+    ///     }
+    /// });
+    /// # }
+    /// ```
+    pub fn with_observer(mut self, hear: impl Fn(&Outcome<'_>) + Send + Sync + 'static) -> Self {
+        Arc::make_mut(&mut self.shared).observer = Some(Arc::new(hear));
         self
     }
 }

@@ -13,11 +13,15 @@ pub(crate) mod capability;
 mod checks;
 pub(crate) mod directory;
 mod endpoint;
+mod findings;
 mod future;
 pub(crate) mod layer;
+mod outcome;
 mod refusal;
 pub(crate) mod service;
 mod shared;
 
+pub use findings::Decision;
 pub use future::ResponseFuture;
+pub use outcome::Outcome;
 pub use refusal::Refusal;

@@ -78,7 +78,7 @@ impl Refusal {
             Self::AmbiguousToken => (
                 BAD,
                 "M_INVALID_PARAM",
-                "Access tokens of several users in one request",
+                "The request has access tokens of several users; send one",
             ),
             Self::NotAdministrator => (
                 FORBIDDEN,
@@ -95,47 +95,47 @@ impl Refusal {
                 "M_FORBIDDEN",
                 "This is another administrator's account",
             ),
-            Self::NotLocal => (BAD, "M_INVALID_PARAM", "Not a user of this server"),
+            Self::NotLocal => (BAD, "M_INVALID_PARAM", "The user is not of this server"),
             Self::NotFound => (
                 StatusCode::NOT_FOUND,
                 "M_NOT_FOUND",
-                "No such user, or deactivated",
+                "The user does not exist or is deactivated",
             ),
             Self::BodyTooLarge => (
                 StatusCode::PAYLOAD_TOO_LARGE,
                 "M_TOO_LARGE",
-                "Request body too large",
+                "The request body is too large",
             ),
             Self::BodyTimedOut => (
                 StatusCode::REQUEST_TIMEOUT,
                 "M_UNKNOWN",
-                "Request body took too long to arrive",
+                "The request body took too long; send it again",
             ),
             Self::BodyFailed => (
                 BAD,
                 "M_UNKNOWN",
-                "Request body could not be read to its end",
+                "The request body broke off; send it again",
             ),
             Self::BodyEncoded => (
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 "M_UNKNOWN",
-                "Request body has to be sent without an encoding",
+                "Send the request body without a Content-Encoding",
             ),
-            Self::BodyNotJson => (BAD, "M_NOT_JSON", "Request body is not JSON"),
+            Self::BodyNotJson => (BAD, "M_NOT_JSON", "The request body is not JSON"),
             Self::BodyBadJson => (
                 BAD,
                 "M_BAD_JSON",
-                "Request body is not an object with one boolean",
+                "The request body must be an object with one boolean",
             ),
             Self::MissingParameter => (
                 BAD,
                 "M_MISSING_PARAM",
-                "Request body does not say which state is wanted",
+                "The request body lacks the key for the wanted state",
             ),
             Self::Unavailable => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "M_UNKNOWN",
-                "Not available at the moment",
+                "The account's state is unavailable; try again later",
             ),
         }
     }

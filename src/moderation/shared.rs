@@ -2,12 +2,20 @@
 
 use std::sync::Arc;
 
+use super::Outcome;
+#[cfg(feature = "tracing")]
+use crate::outcome::Failures;
 use crate::settings::Common;
+
+type Observer = Arc<dyn Fn(&Outcome<'_>) + Send + Sync>;
 
 pub(super) struct Shared<D, R> {
     pub(super) directory: Arc<D>,
     pub(super) restrictions: Arc<R>,
     pub(super) settings: Common,
+    pub(super) observer: Option<Observer>,
+    #[cfg(feature = "tracing")]
+    pub(super) failures: Arc<Failures>,
 }
 
 impl<D, R> Clone for Shared<D, R> {
@@ -16,6 +24,9 @@ impl<D, R> Clone for Shared<D, R> {
             directory: Arc::clone(&self.directory),
             restrictions: Arc::clone(&self.restrictions),
             settings: self.settings.clone(),
+            observer: self.observer.clone(),
+            #[cfg(feature = "tracing")]
+            failures: Arc::clone(&self.failures),
         }
     }
 }

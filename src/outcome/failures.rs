@@ -1,4 +1,4 @@
-//! Failures of the store are told to the log once, and then counted: one that lasts would else
+//! Failures of the store are logged once, and then counted: one that lasts would otherwise
 //! write a line for every request.
 
 use std::{
@@ -9,12 +9,12 @@ use std::{
 
 use crate::store::chain;
 
-/// How long a cause that was told is only counted.
+/// How long a cause that was logged is only counted.
 const INTERVAL: Duration = Duration::from_secs(60);
-/// So many causes are told apart; what comes beside them is counted with the last.
+/// So many causes are distinguished; others are counted with the last one.
 const MOST_CAUSES: usize = 8;
 
-/// What has been told.
+/// What has been logged.
 #[derive(Debug, Default)]
 pub(crate) struct Failures(Mutex<Vec<Cause>>);
 
@@ -26,7 +26,7 @@ struct Cause {
 }
 
 impl Failures {
-    /// Whether this failure is to be told: then how many with the same cause were not, since the
+    /// Whether to log this failure: then how many with the same cause were not logged since the
     /// last one that was.
     pub(crate) fn is_told(&self, error: &(dyn Error + 'static)) -> Option<u64> {
         self.is_told_at(error, Instant::now())

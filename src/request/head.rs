@@ -1,4 +1,4 @@
-//! The head of a request, with the path that the rules go by.
+//! The head of a request, with the path that the rules use.
 
 use std::borrow::Cow;
 
@@ -76,7 +76,7 @@ impl<'a> Head<'a> {
 
     /// Those that count in a request of this class.
     ///
-    /// No server goes by an assertion where an application service logs in or registers, so that
+    /// No server uses an assertion where an application service logs in or registers, so that
     /// its own account's state counts there, whomever it asserts to act for.
     pub(crate) fn credentials_for(&self, class: Class) -> Result<HeadCredentials<'a>, TooMany> {
         let credentials = self.credentials()?;
@@ -86,7 +86,7 @@ impl<'a> Head<'a> {
         }
     }
 
-    /// Whether its one access token is such that every server goes by it.
+    /// Whether its one access token is one that every server uses.
     pub(crate) fn has_unmistakable_token(&self) -> bool {
         self.credentials()
             .is_ok_and(|credentials| credentials.is_unmistakable())

@@ -37,7 +37,7 @@ pub(crate) enum JsonError {
     Refused,
 }
 
-/// What stands at some place of a body. Of an object or an array only the beginning has been read.
+/// A value at some place of a body. Of an object or an array only the beginning has been read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Value<'b> {
     Null,
@@ -154,7 +154,7 @@ impl<'b> Json<'b> {
         self.text.as_bytes().get(self.at).copied()
     }
 
-    /// The byte that stands next, white space apart.
+    /// The next byte that is not white space.
     fn next_token(&mut self) -> Option<u8> {
         while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.byte() {
             self.at += 1;

@@ -1,4 +1,4 @@
-//! Requests that wait for news, and how to tell at a cost that every request can bear that one is
+//! Requests that wait for new events, and how to tell at a cost that every request can bear that one is
 //! none.
 
 use http::Method;
@@ -9,7 +9,7 @@ use super::{
     version::may_be_version,
 };
 
-/// A kind of request that waits for news.
+/// A kind of request that waits for new events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum LongPoll {
@@ -83,9 +83,8 @@ pub(crate) fn long_poll(method: &Method, path: &str) -> Option<LongPoll> {
     }
     let mut segments = path.segments_from_the_end();
     let kind = kind_of(segments.next()?)?;
-    // Before it stands a version, or an unstable feature; `…/rooms/{id}/events` would be another.
-    // A version that only this server knows stands behind `client`, in several pieces perhaps where
-    // the path had to be decoded.
+    // A version or an unstable feature precedes it; `…/rooms/{id}/events` would be another. A version
+    // that only this server knows follows `client`, in several pieces if the path was decoded.
     let mut nearest = segments.take(2).peekable();
     let is_endpoint = path.is_decoded()
         || nearest.peek().is_none()
@@ -94,11 +93,13 @@ pub(crate) fn long_poll(method: &Method, path: &str) -> Option<LongPoll> {
 }
 
 /// The last two bytes of such a path: any of the first, then any of the second.
-const ENDINGS: [(&[u8], &[u8]); 5] = [
+const ENDINGS: [(&[u8], &[u8]); 6] = [
     // What a forgiving router strips from an end, behind anything.
     (&EVERY_BYTE, b"/.\\"),
     // The same encoded: `%2f`, `%2e`. (An encoded digit ends in that digit again.)
     (b"2", b"fFeE"),
+    // The last letter of either encoded (`%2%46`), its `5` or `6` perhaps in turn.
+    (b"346", b"56"),
     // `sync`, its `n` perhaps encoded (`%6e`, whose `e` may be encoded in turn: `%65`); `%5c`.
     (b"nNeE5", b"cC"),
     // `events`, its `t` perhaps encoded (`%74`, `%54`).
@@ -192,6 +193,8 @@ mod tests {
                     assert!(may_be_long_poll(&path), "{path}");
                     for end in [
                         "/", "/.", "\\", "%2f", "%2F", "%2e", "%2E", "%5c", "%5C", "%252f",
+                        "%2%46", "%2%66", "%2%45", "%2%65", "%2%4%36", "%2%6%35", "%5%43", "%5%63",
+                        "%5%4%33",
                     ] {
                         assert!(may_be_long_poll(&format!("{path}{end}")), "{path}{end}");
                     }

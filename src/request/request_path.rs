@@ -8,11 +8,11 @@ use crate::panics::unless_it_panics;
 
 type OriginalUri = Arc<dyn for<'a> Fn(&'a Extensions) -> Option<&'a Uri> + Send + Sync>;
 
-/// Where a layer finds the path that the client asked for. Every rule goes by that path.
+/// Where a layer finds the path that the client asked for. Every rule uses that path.
 ///
 /// The default, [`as_sent`](Self::as_sent), is right for a layer around a whole router. A layer
-/// inside a nested router, which strips its own prefix, and a server that lives below a prefix
-/// have to say so: without it the layer refuses logout too.
+/// inside a nested router, which strips its prefix, and a server below a prefix need this setting.
+/// Without it the layer refuses logout too.
 ///
 /// ```
 /// use axum::extract::OriginalUri;
@@ -124,7 +124,7 @@ impl RequestPath {
     }
 }
 
-/// The path that the rules go by.
+/// The path that the rules use.
 pub(crate) struct FoundPath<'a> {
     pub(crate) path: Cow<'a, str>,
     /// Whether the user's function said so. It may have panicked, and then this is the path of
@@ -163,7 +163,7 @@ impl KeptPath {
 fn checked(prefix: Box<str>) -> Box<str> {
     assert!(
         prefix.starts_with('/') && !prefix.ends_with('/') && !prefix.contains(['?', '#']),
-        "the prefix of a path begins with a slash, ends without one and has no query: {prefix:?}"
+        "expected a prefix that begins with a slash, does not end with one and has no `?` or `#`, got {prefix:?}"
     );
     prefix
 }

@@ -17,10 +17,10 @@ use crate::{
     store::StoreError,
 };
 
-/// What one of many is told.
+/// The answer that one of many gets.
 pub(crate) type Answer = Result<AccountState, Unanswered>;
 
-/// Why it is told nothing.
+/// Why it gets no answer.
 #[derive(Clone, Debug)]
 pub(crate) enum Unanswered {
     Error(StoreError),

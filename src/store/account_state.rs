@@ -14,11 +14,11 @@ use crate::{
 };
 
 /// Answers the two questions of the [layer](crate::AccountStatusLayer): whose is this credential,
-/// and in which state is this account.
+/// and in which state is this account?
 ///
-/// Each kind of credential has a method of its own. None has a default, so that what a server does
-/// not answer is written down in its own code: [`without!`](crate::without) says "this server has
-/// none" in one line. All of them are plain `async fn`s in an `impl`.
+/// Each kind of credential has a method of its own, and none of them has a default. A kind that your
+/// server does not have is declared in your own code: [`without!`](crate::without) says "this server
+/// has none" in one line. In an `impl` all of them are plain `async fn`s.
 ///
 /// ```
 /// use tower_account_status::{
@@ -67,12 +67,12 @@ use crate::{
 /// }
 /// ```
 ///
-/// # Which answer feeds which check
+/// # What each method is asked about
 ///
 /// | method | asked about | a wrong `None` means |
 /// |---|---|---|
 /// | [`access_token`](Self::access_token) | every request with a token | a locked account goes on |
-/// | [`application_service`](Self::application_service) | a token that is no user's, and any beside `?user_id=` | a locked bridge, and every locked ghost, goes on |
+/// | [`application_service`](Self::application_service) | a token that is no user's, and any token beside `?user_id=` | a locked bridge, and every locked user that it acts as, goes on |
 /// | [`login_name`](Self::login_name) | `POST /login`, and the `auth` of `/account/password` and `/account/deactivate` | a locked account gets a new device |
 /// | [`third_party`](Self::third_party) | the same, by e-mail address or phone number | the same |
 /// | [`login_token`](Self::login_token) | `POST /login` with a `token`, whatever its type | the same |
@@ -83,13 +83,12 @@ use crate::{
 ///
 /// # Mistakes that the natural mapping makes
 ///
-/// The compiler finds a method that is missing, a wrapper without [`changes`](Self::changes), and a
-/// flag that was left out of [`Flags`](crate::Flags). `conformance::check`, under the feature
-/// `conformance`, finds those marked with *; the others only you can see.
+/// The compiler finds a missing method, a wrapper without [`changes`](Self::changes), and a flag that
+/// is missing in [`Flags`](crate::Flags). `conformance::check`, under the feature `conformance`, finds
+/// the mistakes marked with *. Only you can see the others.
 ///
-/// 1. **A look-up consumes nothing.*** A login token is peeked at, not used up; a refresh token is
-///    not rotated, and no successor is made. The layer asks *before* the handler, which does that
-///    work itself.
+/// 1. **A look-up consumes nothing.*** Do not use up a login token, and do not rotate a refresh token
+///    or make its successor. The layer asks *before* the handler, which does that itself.
 /// 2. **An access token that has expired but is still known belongs to its account.*** Answer with
 ///    the owner. A locked account then gets `M_USER_LOCKED`, where `M_UNKNOWN_TOKEN` would make
 ///    its client refresh, and sign out, keys and all, when that is refused. The expired token of
@@ -114,25 +113,24 @@ use crate::{
 ///    for all kinds is wrong: somebody who is suspended for good, and then locked for an hour, is
 ///    active after that hour.
 /// 9. **A change is announced when every answer shows it, and not before.***
-/// 10. **A server that deactivates an account goes on deleting its tokens.** The layer stands
-///     behind that for the moment in which a token is still known, and on `/login`; it does not
-///     replace it.
-/// 11. **A server's state that is the store must not own the [guard](crate::AccountGuard)**, which
-///     owns the store: two `Arc`s that own each other are never freed. Give the layer
-///     [`Arc::downgrade`](std::sync::Arc::downgrade) of the state; a `Weak` is a store, too.
+/// 10. **A server that deactivates an account still deletes its tokens.** The layer covers the time
+///     in which a token is still known, and `/login`. It does not replace the deletion.
+/// 11. **If the server's state is the store, it must not own the [layer](crate::AccountStatusLayer)**
+///     or a service of it, which own the store: two `Arc`s that own each other are never freed. Give
+///     the layer [`Arc::downgrade`](std::sync::Arc::downgrade) of the state; a `Weak` is a store, too.
 ///
-/// # Failing
+/// # When the store fails
 ///
 /// An `Err`, a panic, or a future that outlasts the
 /// [time limit](crate::AccountStatusLayer::with_store_timeout) is answered with 503, or as
 /// [the setting](crate::StoreFailure) says, and never with a 401. The future is dropped when the
-/// time limit passes or the client goes away, at any await point; what it had borrowed from a pool
-/// must find its way back then. No method may block its thread.
+/// time limit passes or the client goes away, at any await point; what it has borrowed from a pool
+/// must return to the pool then. No method may block its thread.
 ///
 /// # A store that wraps another
 ///
-/// [`forward!`](crate::forward) passes the rest on, announcements of changes included. Where a store adds
-/// restrictions of its own to another's, [`Combined`](crate::Combined) does that already.
+/// [`forward!`](crate::forward) passes the other methods on, announcements of changes included. To add
+/// restrictions of your own to another store's, use [`Combined`](crate::Combined).
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not say whose a credential is and in which state an account is",
     label = "needs an `AccountStateStore`",
@@ -140,8 +138,8 @@ use crate::{
     note = "to try the layer out, or in tests, use `MemoryStore`"
 )]
 pub trait AccountStateStore: Send + Sync + 'static {
-    /// Whose access token this is: a user's. One that has expired, but is still known, is its
-    /// owner's. A token that is not text is unknown, and nobody asks about it.
+    /// Which user's access token this is. A token that has expired, but is still known, belongs to
+    /// its owner. The layer does not ask about a token that is not text: it is unknown.
     fn access_token(&self, token: &str) -> impl Future<Output = Answer> + Send;
 
     /// Which application service's token this is: the answer is the service's **own** account, the
@@ -155,10 +153,10 @@ pub trait AccountStateStore: Send + Sync + 'static {
     /// registrations, which a server has in memory.
     fn application_service(&self, token: &str) -> impl Future<Output = Answer> + Send;
 
-    /// Whom a login means by this name: a full user id, or a localpart, or whatever the person
+    /// Which account a login means by this name: a full user id, a localpart, or whatever the person
     /// typed into that field.
     ///
-    /// Folded as the login handler folds it. The account need not exist: a name of the right form
+    /// Fold it as the login handler folds it. The account need not exist: a name of the right form
     /// may be turned into a user id without a look-up, because a user who is not known is active.
     fn login_name(&self, name: &str) -> impl Future<Output = Answer> + Send;
 
@@ -224,9 +222,9 @@ pub trait AccountStateStore: Send + Sync + 'static {
     /// all answers are in memory.
     ///
     /// If so, [`peek`](Self::peek) and [`peek_state`](Self::peek_state) poll it once and answer at
-    /// once, which saves an allocation a request. **Never for a store that does I/O**: what it
-    /// began when it was polled is dropped, and begun anew. Nor for one that waits for a lock that
-    /// is held across an await, or computes for longer than a few microseconds.
+    /// once, which saves an allocation for each request. **Never set it for a store that does I/O**:
+    /// what the store began when it was polled is dropped and begun again. Nor for a store that waits
+    /// for a lock that is held across an await, or that computes for longer than a few microseconds.
     const RESOLVES_AT_ONCE: bool = false;
 
     /// Whose access token this is, and in which state that account is: override it where one query
@@ -249,20 +247,19 @@ pub trait AccountStateStore: Send + Sync + 'static {
         }
     }
 
-    /// Who has sent an event, by its room and its id: asked when a suspended account redacts,
-    /// because its own events it may. `None`, the default, is that nobody knows, and then
+    /// Who has sent an event, by its room and its id. The layer asks when a suspended account redacts,
+    /// because it may redact its own events. `None`, the default, means that it is not known; then
     /// [a setting](crate::SuspensionPolicy::with_unattributed_redactions) decides.
     fn event_sender(&self, room: &str, event: &str) -> impl Future<Output = Answer> + Send {
         let _ = (room, event);
         async { Ok(None) }
     }
 
-    /// The server has answered a logout with success, so that this access token is unknown from
-    /// now on, and so is any other of its owner, after [`Logout::AllSessions`].
+    /// The server has answered a logout with success: this access token is unknown from now on, and
+    /// after [`Logout::AllSessions`] so is every other token of its owner.
     ///
-    /// For stores that remember whose a token is: they forget it. The default does nothing. A
-    /// wrapper passes it on, as [`forward!`](crate::forward) does along with `access_token`. It must
-    /// not block.
+    /// A store that remembers whose a token is forgets it. The default does nothing. A wrapper passes
+    /// it on, as [`forward!`](crate::forward) does along with `access_token`. It must not block.
     ///
     /// The layer calls it when the answer to a logout of an account that is restricted, or not known
     /// at once, has the status 2xx. Of other logouts the store learns nothing, and a token that is
@@ -352,7 +349,7 @@ pub(crate) async fn account<S: AccountStateStore + ?Sized>(
 }
 
 /// The answer of a future that is ready when it is polled for the first time. A failure is no
-/// answer: whoever awaits the store is told of it.
+/// answer: the request that awaits the store gets it.
 fn polled<T>(future: impl Future<Output = Result<T, StoreError>>) -> Option<T> {
     let mut context = Context::from_waker(Waker::noop());
     match pin!(future).poll(&mut context) {

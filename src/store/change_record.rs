@@ -32,7 +32,7 @@ impl ChangeRecord {
         }
     }
 
-    /// Names who makes it. It is told to moderators only, never to the account's owner.
+    /// Names who makes it. Moderators see it; the account's owner never does.
     pub fn with_actor(mut self, user: impl Into<UserId>) -> Self {
         self.actor = Some(user.into());
         self
@@ -89,6 +89,8 @@ impl Channel {
     pub const SERVER: Self = Self(Cow::Borrowed("server"));
     /// A command line.
     pub const COMMAND_LINE: Self = Self(Cow::Borrowed("command-line"));
+    /// A statement by hand, or a program that does not say who it is.
+    pub const SQL: Self = Self(Cow::Borrowed("sql"));
 
     /// A channel of your own.
     #[must_use]

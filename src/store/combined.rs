@@ -14,7 +14,7 @@ use crate::{
 /// of restrictions itself, and `R` holds the restrictions that the server has no columns for.
 ///
 /// The state is both together: of two restrictions of the same kind
-/// [the stricter one](AccountState::merged_with) counts, and each kind stands on its own. A server
+/// [the stricter one](AccountState::merged_with) counts, and each kind is stored separately. A server
 /// that has no restrictions says so with [`without!`](crate::without).
 ///
 /// ```
@@ -174,7 +174,7 @@ impl<O, R> fmt::Debug for Combined<O, R> {
     }
 }
 
-/// The news of both halves, believed as long as both are.
+/// The announcements of both halves, believed as long as both are.
 fn of_both(own: Option<Changes>, other: Option<Changes>) -> Option<Changes> {
     match (own, other) {
         (Some(own), Some(other)) => Some(Changes::relaying([own, other])),

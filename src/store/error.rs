@@ -170,17 +170,14 @@ impl fmt::Display for StoreError {
     }
 }
 
-/// The cause and its causes as one text. A cause that the text before it ends with, as where an
-/// error shows its source itself, is not said twice.
+/// The cause and its causes as one text. Causes that the text before them ends with, as where an
+/// error shows its sources itself, are not said twice.
 pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        let cause = error.to_string();
-        if !text.ends_with(&cause) {
-            let _ = write!(text, ": {cause}");
+    if let Some(causes) = error.source().map(chain) {
+        if !text.ends_with(&causes) {
+            let _ = write!(text, ": {causes}");
         }
-        source = error.source();
     }
     text
 }
@@ -277,5 +274,10 @@ mod tests {
         let inner = StoreError::msg("no connection");
         let boxed: Box<dyn Error + Send + Sync> = inner.into();
         assert_eq!(StoreError::boxed(boxed).to_string(), "no connection");
+        // Nor are several.
+        let inner = StoreError::from(NotSync(Cell::new(7), io::Error::other("disk on fire")));
+        let boxed: Box<dyn Error + Send + Sync> = inner.into();
+        let text = "query 7 failed: disk on fire";
+        assert_eq!(StoreError::boxed(boxed).to_string(), text);
     }
 }

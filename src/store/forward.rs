@@ -183,7 +183,11 @@ impl<S: AccountStateStore> AccountStateStore for Weak<S> {
 }
 
 fn alive<S>(store: &Weak<S>) -> Result<Arc<S>, StoreError> {
-    let gone = || StoreError::msg("the server's state is gone, which is the account store");
+    let gone = || {
+        StoreError::msg(
+            "the server's state, which is the account store, was dropped: keep an `Arc` of it while the layer is in use",
+        )
+    };
     store.upgrade().ok_or_else(gone)
 }
 

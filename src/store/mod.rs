@@ -1,13 +1,13 @@
 //! Where the layer learns whose a credential is and what that account may do.
-#![cfg_attr(
-    all(feature = "cache", feature = "postgres", feature = "sqlite"),
-    doc = "",
-    doc = include_str!("../../docs/stores.md")
-)]
+//!
+//! [`AccountStateStore`] is the trait that a homeserver implements.
+//! [The guide](crate::guide::the_store) shows how, and [which store](crate::guide::stores) to put
+//! in front of it or beside it. The types that most servers need are in the crate's root.
 
 pub(crate) mod account_state;
 pub(crate) mod answer;
 pub(crate) mod ask;
+mod audit;
 #[cfg(feature = "cache")]
 pub(crate) mod cached;
 mod change_record;
@@ -31,13 +31,14 @@ mod unknown_kind;
 
 pub use answer::Answer;
 pub use ask::account_of;
+pub use audit::{AuditAction, AuditEntry, AuditLog, AuditPosition, AuditQuery};
 pub use change_record::{ChangeRecord, Channel};
 pub use error::StoreError;
 #[cfg(feature = "tracing")]
 pub(crate) use error::chain;
 #[cfg(feature = "postgres")]
 #[cfg_attr(docsrs, doc(cfg(feature = "postgres")))]
-pub use postgres::{PostgresOptions, PostgresStore, PostgresStoreError};
+pub use postgres::{PostgresChanges, PostgresOptions, PostgresStore, PostgresStoreError};
 #[cfg(feature = "sqlite")]
 #[cfg_attr(docsrs, doc(cfg(feature = "sqlite")))]
 pub use sqlite::{SqliteOptions, SqliteStore, SqliteStoreError};

@@ -1,8 +1,8 @@
 //! Which accounts are restricted: states by user id that can be read and written.
 //!
-//! The second question of [`AccountStateStore`] on its own, for servers that know whose a
-//! credential is and leave the states to a ready-made store, and the ground that moderation tools
-//! stand on: they need who restricted an account and when, and the list of all restricted ones.
+//! The second question of [`AccountStateStore`] on its own. Servers that know whose a credential is
+//! leave the states to such a store. Moderation tools use it too, because they need to know who
+//! restricted an account and when, and a list of all restricted accounts.
 //!
 //! [`AccountStateStore`]: super::AccountStateStore
 
@@ -14,7 +14,7 @@ use crate::{
     changes::Changes,
 };
 
-/// A restriction as it stands on record: what it is, and the change that set it.
+/// A restriction as it is recorded, with the change that set it.
 ///
 /// ```
 /// use tower_account_status::{Restriction, RestrictionKind, RestrictionRecord};
@@ -46,7 +46,7 @@ impl RestrictionRecord {
         self
     }
 
-    /// Names who set it. It is told to moderators only, never to the account's owner.
+    /// Names who set it. Moderators see it; the account's owner never does.
     pub fn with_set_by(mut self, user: impl Into<UserId>) -> Self {
         self.change = self.change.with_actor(user);
         self
@@ -107,7 +107,7 @@ impl<R: Into<Restriction>> From<R> for RestrictionRecord {
 /// - User ids, reasons and moderators' names come back byte for byte, whatever characters they
 ///   hold; user ids are compared byte by byte, so that `@Alice:x` and `@alice:x` are two accounts.
 ///   (A database that cannot hold U+0000 may refuse it with an error.)
-/// - Each restriction stands on its own: setting or lifting one leaves the others as they are.
+/// - Each restriction is stored separately: setting or lifting one leaves the others as they are.
 /// - Once [`set_restriction`](Self::set_restriction) or
 ///   [`lift_restriction`](Self::lift_restriction) has returned `Ok`, every look-up
 ///   that begins from then on, through this store, shows it, and it has been announced to
@@ -116,7 +116,8 @@ impl<R: Into<Restriction>> From<R> for RestrictionRecord {
 /// - A restriction whose end has passed stays on record, in the state and in the list until it is
 ///   lifted or replaced; [`AccountState::in_force`] leaves it out.
 /// - Every change says who makes it, when, why and through what. A store keeps at least who set a
-///   restriction and when; the note and the channel are for stores that keep a log.
+///   restriction and when; the note and the channel are for stores that keep
+///   [a log](super::AuditLog).
 /// - Times are kept at least to the millisecond.
 ///
 /// `conformance::check_restrictions`, under the feature `conformance`, checks these.
@@ -166,8 +167,8 @@ pub trait RestrictionStore: Send + Sync + 'static {
     /// behind `after`, which need not be restricted itself. Fewer than `limit` means that there
     /// are no more.
     ///
-    /// An account that is restricted all the while stands on exactly one page, whatever changes
-    /// in between.
+    /// An account that is restricted during all pages is on exactly one of them, whatever changes
+    /// meanwhile.
     fn restricted(
         &self,
         after: Option<&UserId>,

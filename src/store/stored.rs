@@ -4,7 +4,10 @@ use std::time::{Duration, SystemTime};
 
 use crate::{
     account::{Restriction, RestrictionKind, UserId},
-    store::{RestrictionRecord, unknown_kind::UnknownKind},
+    store::{
+        AuditAction, AuditEntry, AuditPosition, AuditQuery, ChangeRecord, Channel,
+        RestrictionRecord, unknown_kind::UnknownKind,
+    },
 };
 
 /// A restriction as a row: times in microseconds since 1970, the kind as its name.
@@ -25,6 +28,63 @@ impl Row {
             None => record,
         })
     }
+}
+
+/// An entry of the log as a row.
+pub(super) struct AuditRow {
+    pub(super) id: i64,
+    pub(super) recorded_at: i64,
+    pub(super) user: String,
+    pub(super) action: String,
+    pub(super) kind: String,
+    pub(super) reason: Option<String>,
+    pub(super) until: Option<i64>,
+    pub(super) actor: Option<String>,
+    pub(super) channel: String,
+    pub(super) note: Option<String>,
+    pub(super) made_at: i64,
+    pub(super) database_user: Option<String>,
+}
+
+impl AuditRow {
+    pub(super) fn into_entry(self) -> Result<AuditEntry, UnknownKind> {
+        let mut change = ChangeRecord::through(Channel::new(self.channel))
+            .with_time(from_micros(self.made_at))
+            .with_note(self.note.unwrap_or_default());
+        if let Some(actor) = self.actor {
+            change = change.with_actor(actor);
+        }
+        let action = match &*self.action {
+            "set" => AuditAction::Set,
+            "lifted" => AuditAction::Lifted,
+            _ => return Err(UnknownKind(self.action)),
+        };
+        Ok(AuditEntry {
+            user: self.user.into(),
+            action,
+            restriction: restriction(self.kind, self.reason, self.until)?,
+            change,
+            recorded_at: from_micros(self.recorded_at),
+            database_user: self.database_user.map(Into::into),
+            position: AuditPosition {
+                recorded_at: self.recorded_at,
+                id: self.id,
+            },
+        })
+    }
+}
+
+/// The time from which entries are read, and the position before which.
+pub(super) fn bounds(query: &AuditQuery) -> (i64, AuditPosition) {
+    let since = query.since.map_or(i64::MIN, to_micros);
+    let until = AuditPosition {
+        recorded_at: query.until.map_or(i64::MAX, to_micros),
+        id: i64::MIN,
+    };
+    (
+        since,
+        query.behind.map_or(until, |behind| behind.min(until)),
+    )
 }
 
 pub(super) fn restriction(

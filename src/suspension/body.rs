@@ -1,4 +1,4 @@
-//! What the body of an event says: which membership, which event is redacted, and what stands
+//! What the body of an event says: which membership, which event is redacted, and what is
 //! beside that and would reach the room with it.
 //!
 //! JSON may repeat a key, and parsers differ in which occurrence they keep, so every one counts.

@@ -21,7 +21,7 @@ pub(super) struct Endpoint {
     key: u32,
     root: Root,
     row: Row,
-    /// Where in the table it stands.
+    /// Its place in the table.
     place: usize,
     /// Where in the template each part ends.
     ends: [u8; MAX_PARTS],
@@ -99,7 +99,7 @@ impl Endpoint {
         self.row.1
     }
 
-    /// Where in the table it stands.
+    /// Its place in the table.
     pub(super) fn place(&self) -> usize {
         self.place
     }
@@ -129,7 +129,7 @@ impl Endpoint {
         }
     }
 
-    /// The segment that stands where the template has `{name}`.
+    /// The segment at the place of `{name}` in the template.
     pub(super) fn parameter<'p>(&self, segments: &[&'p str], name: &str) -> Option<&'p str> {
         parameter(self.parts(), segments, name)
     }

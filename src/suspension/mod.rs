@@ -220,7 +220,7 @@ impl<'a> Request<'a> {
     }
 }
 
-/// As what other readings are refused: of several, as the one that stands first in the table.
+/// As what other readings are refused: of several, as the first one in the table.
 #[derive(Clone, Copy, Debug, Default)]
 struct Refusal(Option<(usize, Action)>);
 

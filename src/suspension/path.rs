@@ -143,7 +143,7 @@ pub(super) fn may_be_in(template: &str, path: &str) -> bool {
     path.contains("%25") || parts.all(|part| part.starts_with('{') || is_in(part))
 }
 
-/// The segment that stands where the template with these parts has `{name}`.
+/// The segment at the place of `{name}` in the template with these parts.
 pub(super) fn parameter<'t, 'p>(
     parts: impl Iterator<Item = &'t str>,
     segments: &[&'p str],

@@ -11,8 +11,8 @@ use crate::action::{Action, ActionSet};
 /// [account suspension](https://spec.matrix.org/latest/client-server-api/#account-suspension).
 /// What neither names is decided by one principle: what only reads, or concerns only the person's
 /// own security and exit, is permitted; what reaches other people or speaks in public is refused.
-/// Reads are told by their purpose, not by their method: searching and the directory of rooms are
-/// `POST`s that read, and there are `GET`s that act.
+/// Purpose and not method decides what a read is: searching and the directory of rooms are `POST`s
+/// that read, and there are `GET`s that act.
 ///
 /// One act has one verdict, whichever endpoint it goes by: a release and the proposal that came
 /// before it, an endpoint of one server and that of another. To take back, to leave or to end
@@ -56,7 +56,7 @@ use crate::action::{Action, ActionSet};
 /// - **A server's administration** is one action for reads and one for all else, whatever its path:
 ///   `/_synapse/admin/`, `/_dendrite/admin/` and `/_matrix/media/{version}/admin/`.
 ///
-/// What a permitted request does by the way is not judged apart: `?set_presence=` of a sync, for
+/// A permitted request's side effects are not judged separately: `?set_presence=` of a sync, for
 /// example, is part of the sync.
 ///
 /// # Paths that can be read in two ways
@@ -74,7 +74,7 @@ use crate::action::{Action, ActionSet};
 ///
 /// # Endpoint by endpoint
 ///
-/// The paths stand behind `/_matrix/client/{version}/`, unless they begin with a slash. A version is
+/// The paths follow `/_matrix/client/{version}/`, unless they begin with a slash. A version is
 /// `r0`, `v1`, `v2` and so on, `unstable`, `unstable/{feature}`, `api/v1` or `v2_alpha`. `HEAD`
 /// counts as `GET`. In the table is what the specification, Synapse and ruma know, stable or not,
 /// and what other servers and clients were seen to use; `tests/data/known-endpoints.tsv` in the
@@ -130,8 +130,8 @@ impl SuspensionPolicy {
 
     /// Permits an endpoint, whatever action it is: one of your server's own, for example.
     ///
-    /// `path` is the whole path without a query, compared byte by byte. A segment in braces stands
-    /// for any segment but an empty one; a request whose path has an encoded slash, a dot segment
+    /// `path` is the whole path without a query, compared byte by byte. A segment in braces matches
+    /// any segment but an empty one; a request whose path has an encoded slash, a dot segment
     /// or a backslash in it, or an empty segment, is not taken for this endpoint.
     ///
     /// ```

@@ -1,6 +1,6 @@
 //! What the segments of a path are, in each of the ways that routers may read it.
 //!
-//! What stands behind this crate may compare a path as it was sent (axum does), decode each
+//! The server behind this crate may compare a path as it was sent (axum does), decode each
 //! segment first, decode the whole and only then look for slashes, or leave empty segments out. A
 //! path that is permitted has to be harmless for all of them; hence the four [`Readings`].
 

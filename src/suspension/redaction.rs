@@ -28,7 +28,7 @@ pub(super) fn judge_head<'p>(
     Judgement::ReadBody(question)
 }
 
-/// The verdict, where it is the same whoever has sent the event.
+/// The verdict, if it is the same for every sender of the event.
 pub(super) fn without_asking<'p>(policy: &SuspensionPolicy) -> Option<Judgement<'p>> {
     match (
         policy.permits(Action::RedactOwnEvent),

@@ -5,6 +5,7 @@
 
 mod conduit;
 mod continuwuity;
+mod delegated;
 mod servers;
 
 use std::{
@@ -279,4 +280,77 @@ fn the_stores_are_as_short_as_they_were_promised() {
         let lines = store.lines().filter(|line| !line.trim().is_empty()).count();
         assert!(lines <= most, "{lines} lines");
     }
+}
+
+/// The page's table says how many lines its code has, and the example has the lines that matter.
+#[test]
+fn the_page_on_conduit_counts_right_and_is_what_the_example_compiles() {
+    let page = include_str!("../../docs/adopting/conduit.md");
+    let mut blocks = page.split("```").skip(1).step_by(2);
+    let mut next = || {
+        let block = blocks.next().unwrap();
+        let lines = block.lines().skip(1).map(str::trim);
+        lines.filter(|line| !line.is_empty()).collect::<Vec<_>>()
+    };
+    let [dependency, store, place, deactivation] = [next(), next(), next(), next()];
+    let new = deactivation
+        .iter()
+        .filter(|line| line.contains(" new"))
+        .count();
+    // One more declares the module.
+    let count = dependency.len() + store.len() + 1 + place.len() + new;
+    assert!(
+        page.contains(&format!("are recorded | {count} |")),
+        "{count}"
+    );
+    assert!(count <= 50, "{count}");
+    let example = include_str!("../../examples/global-services/src/account_status.rs");
+    for line in [
+        "impl AccountStateStore for Services {",
+        "async fn access_token(&self, token: &str) -> Answer {",
+        "Ok(self.users.find_from_token(token)?.map(|(id, _)| id.into()))",
+        "async fn application_service(&self, token: &str) -> Answer {",
+        "Ok(Some(local(&name.to_lowercase())))",
+        "async fn login_token(&self, token: &str, _: Option<&str>) -> Answer {",
+        "without! { third_party, refresh_token, state, changes }",
+        "let set = RESTRICTIONS.blocking_set(user, RestrictionKind::Deactivated, deactivated);",
+    ] {
+        assert!(store.contains(&line), "the page: {line}");
+        assert!(
+            example.lines().any(|own| own.trim() == line),
+            "the example: {line}"
+        );
+    }
+}
+
+/// The service says that a locked account's token is inactive, as it says of an unknown one. A
+/// client that is answered `M_UNKNOWN_TOKEN` deletes its keys.
+#[tokio::test]
+async fn rule_1_an_account_that_the_authentication_service_has_locked_is_not_an_unknown_token() {
+    let service = Arc::new(delegated::Service {
+        tokens: [("alice", "alice"), ("bob", "bob")].into(),
+        ..delegated::Service::default()
+    });
+    let restrictions = Arc::new(MemoryStore::new());
+    let homeserver = delegated::Homeserver {
+        delegation: Arc::clone(&service),
+    };
+    let layer = AccountStatusLayer::new(Combined::new(homeserver, Arc::clone(&restrictions)));
+    assert_eq!(get(&layer, WHOAMI, "alice").await, StatusCode::OK);
+    // Locked by the operators, in the service and beside it.
+    service.inactive.lock().unwrap().push("alice");
+    restrictions.restrict("@alice:example.org", Locked);
+    assert_eq!(get(&layer, WHOAMI, "alice").await, StatusCode::UNAUTHORIZED);
+    assert_eq!(get(&layer, WHOAMI, "bob").await, StatusCode::OK);
+    assert_eq!(
+        get(&layer, WHOAMI, "made-up").await,
+        StatusCode::OK,
+        "the handler's to answer"
+    );
+    let ghost = format!("{WHOAMI}?user_id=@alice:example.org");
+    let refused = get(&layer, &ghost, "bridge-token").await;
+    assert_eq!(refused, StatusCode::UNAUTHORIZED);
+    *service.is_away.lock().unwrap() = true;
+    let answer = get(&layer, WHOAMI, "bob").await;
+    assert_eq!(answer, StatusCode::SERVICE_UNAVAILABLE);
 }

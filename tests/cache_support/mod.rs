@@ -46,6 +46,7 @@ pub(crate) struct Inner {
     pub(crate) states_read: AtomicUsize,
     pub(crate) both: AtomicUsize,
     pub(crate) services_asked: AtomicUsize,
+    pub(crate) many: AtomicUsize,
     changes: Option<Changes>,
 }
 
@@ -81,6 +82,7 @@ impl Backend {
             states_read: AtomicUsize::new(0),
             both: AtomicUsize::new(0),
             services_asked: AtomicUsize::new(0),
+            many: AtomicUsize::new(0),
             changes,
         }));
         backend.insert("alice", ALICE);
@@ -152,6 +154,11 @@ impl Backend {
     /// How many asked for an application service.
     pub(crate) fn services_asked(&self) -> usize {
         self.0.services_asked.load(Ordering::SeqCst)
+    }
+
+    /// How many accounts were asked for together with others.
+    pub(crate) fn asked_together(&self) -> usize {
+        self.0.many.load(Ordering::SeqCst)
     }
 
     /// How many look-ups are held by [`Mode::Hold`].
@@ -257,6 +264,16 @@ impl AccountStateStore for Backend {
         self.0.states_read.fetch_add(1, Ordering::SeqCst);
         let state = self.state_of(user);
         Ok(self.finish(state).await?)
+    }
+
+    /// One look-up, which counts as many as it asks for.
+    async fn states(&self, users: &[UserId]) -> Vec<Result<AccountState, StoreError>> {
+        self.0.many.fetch_add(users.len(), Ordering::SeqCst);
+        let states: Vec<_> = users.iter().map(|user| self.state_of(user)).collect();
+        match self.finish(states).await {
+            Ok(states) => states.into_iter().map(Ok).collect(),
+            Err(Failure) => users.iter().map(|_| Err(Failure.into())).collect(),
+        }
     }
 
     async fn access_token_and_state(&self, token: &str) -> Result<Option<Account>, StoreError> {

@@ -32,7 +32,7 @@ use crate::{
 };
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Point {
+pub(crate) enum Point {
     Authenticate,
     Administrator,
     Local,
@@ -44,7 +44,7 @@ enum Point {
 }
 
 #[derive(Clone, Copy, Debug)]
-enum How {
+pub(crate) enum How {
     Fails,
     Hangs,
     Panics,
@@ -52,16 +52,21 @@ enum How {
 
 /// A directory and a store that fail at one point.
 #[derive(Default)]
-struct Broken {
-    directory: Directory,
-    store: MemoryStore,
-    at: Option<(Point, How)>,
+pub(crate) struct Broken {
+    pub(crate) directory: Directory,
+    pub(crate) store: MemoryStore,
+    pub(crate) at: Option<(Point, How)>,
+    /// What a failure says.
+    pub(crate) error: Option<StoreError>,
 }
 
 impl Broken {
     async fn at(&self, point: Point) -> Result<(), StoreError> {
         match self.at {
-            Some((at, How::Fails)) if at == point => Err(StoreError::msg("the database is down")),
+            Some((at, How::Fails)) if at == point => {
+                let down = || StoreError::msg("the database is down");
+                Err(self.error.clone().unwrap_or_else(down))
+            }
             Some((at, How::Hangs)) if at == point => pending().await,
             Some((at, How::Panics)) if at == point => panic!("{point:?} panics, as it should"),
             _ => Ok(()),

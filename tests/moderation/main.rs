@@ -9,6 +9,7 @@
 mod postgres;
 
 mod failures;
+mod observer;
 mod place;
 mod records;
 mod rows;

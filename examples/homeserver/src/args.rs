@@ -15,21 +15,21 @@ pub(crate) struct Args {
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8008")]
     pub(crate) listen: SocketAddr,
 
-    /// The SQLite database, made if it is not there
+    /// The SQLite database, created if it does not exist
     #[arg(long, value_name = "FILE", default_value = "homeserver.sqlite")]
     pub(crate) database: PathBuf,
 
-    /// A PostgreSQL database for the account states, which several processes may share, in place
-    /// of the server's own tables
+    /// A PostgreSQL database for the account states, which several processes can share, instead of
+    /// the server's own tables
     #[arg(long, value_name = "postgres://…")]
     pub(crate) states: Option<String>,
 
-    /// The administrator's account, made if it is not there; the password of an account that is
-    /// there stays as it is
+    /// The administrator's account, created if it does not exist; the password of an existing
+    /// account stays as it is
     #[arg(long, value_name = "NAME:PASSWORD", default_value = Admin::DEFAULT)]
     pub(crate) admin: Admin,
 
-    /// How long an access token lives that came with a refresh token
+    /// How long an access token lives if it came with a refresh token
     #[arg(long, value_name = "SECONDS", default_value = "300", value_parser = seconds)]
     pub(crate) token_lifetime: Duration,
 }

@@ -5,7 +5,7 @@
 //! curl -i -H 'Authorization: Bearer alice-token' http://127.0.0.1:8009/_matrix/client/v3/sync
 //! ```
 
-use std::{convert::Infallible, error::Error};
+use std::{convert::Infallible, env, error::Error};
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -22,8 +22,8 @@ use tower_account_status::{
     AccountStatusLayer, MemoryStore, RequestBody, Restriction, RestrictionKind,
 };
 
-/// The server. It receives hyper's body in the layer's wrapper, for `Incoming` cannot be made
-/// from the bytes of a login that the layer has read.
+/// The server. It receives hyper's body in the layer's wrapper, because `Incoming` cannot be
+/// made from the bytes of a login that the layer has read.
 async fn handle(
     request: Request<RequestBody<Incoming>>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
@@ -50,7 +50,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .with_wrapped_bodies()
         .layer(service_fn(handle));
 
-    let listener = TcpListener::bind("127.0.0.1:8009").await?;
+    let address = env::args().nth(1);
+    let address = address.as_deref().unwrap_or("127.0.0.1:8009");
+    let listener = TcpListener::bind(address).await?;
     println!("listening on http://{}", listener.local_addr()?);
     loop {
         let (stream, _) = listener.accept().await?;

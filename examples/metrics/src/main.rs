@@ -26,7 +26,7 @@ use tower_account_status::{
 const DECISIONS: &str = "account_status_decisions_total";
 const LOOKUP_TIME: &str = "account_status_lookup_seconds";
 
-/// The hook: one counter for all that is decided, and how long the store took where it was awaited.
+/// The observer: one counter for all that is decided, and how long the store took where it was awaited.
 ///
 /// A sync that is ended counts twice: it had `passed` before it was `ended`.
 fn record(outcome: &Outcome<'_>) {

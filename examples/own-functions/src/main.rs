@@ -6,7 +6,7 @@
 //! curl -i -X POST -d '{"identifier":{"type":"m.id.user","user":"mallory"}}' http://127.0.0.1:8010/_matrix/client/v3/login
 //! ```
 
-use std::error::Error;
+use std::{env, error::Error};
 
 use axum::{
     Extension, Router,
@@ -86,7 +86,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .add_excluded_prefix("/oauth2")
         .layer(router);
 
-    let listener = TcpListener::bind("127.0.0.1:8010").await?;
+    let address = env::args().nth(1);
+    let address = address.as_deref().unwrap_or("127.0.0.1:8010");
+    let listener = TcpListener::bind(address).await?;
     println!("listening on http://{}", listener.local_addr()?);
     axum::serve(listener, app.into_make_service()).await?;
     Ok(())

@@ -127,8 +127,15 @@ impl Gateway {
 
 /// The gateway's binary, which is killed when the test ends.
 pub(crate) fn command() -> Command {
+    let mut command = program();
+    command.arg("serve");
+    command
+}
+
+/// The same, for its other commands.
+pub(crate) fn program() -> Command {
     let mut command = Command::new(homeserver::binary("account-status-gateway"));
-    command.arg("serve").stdin(Stdio::null()).kill_on_drop(true);
+    command.stdin(Stdio::null()).kill_on_drop(true);
     for (name, _) in env::vars_os() {
         if name.to_string_lossy().starts_with("ACCOUNT_STATUS_") {
             command.env_remove(name);

@@ -7,6 +7,9 @@
 
 mod application_services;
 mod away;
+mod commands;
+#[cfg(target_os = "linux")] // reads a process' memory there
+mod commands_at_scale;
 #[path = "../../src/content_type.rs"]
 mod content_type;
 mod content_types;
@@ -15,6 +18,7 @@ mod faults;
 mod gateway;
 #[path = "../../../tests/support/homeserver.rs"]
 mod homeserver;
+mod moderators_log;
 mod monitoring;
 mod names;
 #[path = "../../../tests/support/postgres.rs"]

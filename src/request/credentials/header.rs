@@ -61,7 +61,7 @@ fn is_signature(value: &[u8]) -> bool {
     after_scheme(value.trim_ascii_start(), b"x-matrix").is_some()
 }
 
-/// What stands between white space after each `Bearer` in any case.
+/// The word after each `Bearer`, in any case.
 fn each_bearer_inside<'a>(
     value: &'a [u8],
     mut push: impl FnMut(&'a [u8]) -> Result<(), TooMany>,

@@ -211,7 +211,7 @@ fn is_whole_user_id(value: &str) -> bool {
 mod tests {
     use super::may_be_in_query;
 
-    /// The walk that comes first overlooks no spelling of a name, wherever it stands.
+    /// The walk that comes first overlooks no spelling of a name, wherever it is.
     #[test]
     fn rule_7_no_spelling_of_a_name_in_the_query_is_overlooked() {
         for name in ["access_token", "user_id"] {

@@ -45,7 +45,7 @@ pub(super) enum Text {
 }
 
 impl Object {
-    /// What stands under `key`; `None` if nobody is named there.
+    /// The value of `key`; `None` if it names nobody.
     pub(super) fn field(self, key: json::Text<'_>) -> Option<Field> {
         let is_any = |objects: &[Self]| self == Self::Any || objects.contains(&self);
         let names = |name| key.is_key(name);
@@ -54,9 +54,8 @@ impl Object {
         let text = if names("auth") {
             match self {
                 Self::Reauthentication => return Some(Field::Nested(Self::Auth)),
-                // Neither `/login` nor `/refresh` has user-interactive authentication. A server
-                // that keeps the first body of a session and fills up later ones with it would
-                // find names there that nobody sees here.
+                // A server that fills a body up from its session's first one would find names
+                // that are not in this body: see `docs/design.md`.
                 Self::Login | Self::Refresh | Self::Any => return Some(Field::Null),
                 // There it is regular, and what it names is not there yet.
                 Self::Register | Self::Identifier | Self::Auth => return None,

@@ -2,7 +2,7 @@
 //! `POST /register`, and the `auth` of `POST /account/password` and `POST /account/deactivate`.
 //!
 //! JSON parsers differ in what they make of a repeated key. So every occurrence counts, and
-//! what stands where a name should be but is none is refused, never let through unseen.
+//! something else in the place of a name is refused, never passed on unseen.
 
 mod fields;
 mod name;

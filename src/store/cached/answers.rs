@@ -172,40 +172,8 @@ impl<S: AccountStateStore> AccountStateStore for CachedStore<S> {
         self.find_state(self.tables().keys.user(user), user).await
     }
 
-    /// Asked in one look-up, and not kept: what is kept has a flight of its own, and those who ask
-    /// for many wait for a change that most of them have not had.
     async fn states(&self, users: &[UserId]) -> Vec<Result<AccountState, StoreError>> {
-        let peek = |user: &UserId| self.peek_state(user);
-        let mut peeked: Vec<Option<AccountState>> = users.iter().map(peek).collect();
-        let unknown = users
-            .iter()
-            .zip(&peeked)
-            .filter(|(_, peeked)| peeked.is_none());
-        let unknown: Vec<UserId> = unknown.map(|(user, _)| user.clone()).collect();
-        let tables = self.tables();
-        let asked = match unknown.is_empty() {
-            true => Ok(Vec::new()),
-            false => {
-                tables.counters.misses.count();
-                self.ask(|| async { Ok(self.store.states(&unknown).await) })
-                    .await
-            }
-        };
-        let mut asked = asked.map(Vec::into_iter);
-        let answer = |(user, peeked): (&UserId, &mut Option<AccountState>)| {
-            if let Some(state) = peeked.take() {
-                return Some(Ok(state));
-            }
-            let answer = match &mut asked {
-                Ok(answers) => answers.next()?,
-                Err(failure) => Err(failure.clone()),
-            };
-            Some(answer.or_else(|error| {
-                let last_known = tables.last_known_state(tables.keys.user(user));
-                last_known.ok_or_else(|| error.with_account(user))
-            }))
-        };
-        users.iter().zip(&mut peeked).map_while(answer).collect()
+        self.find_states(users).await
     }
 
     fn changes(&self) -> Option<Changes> {

@@ -45,12 +45,15 @@ impl CachedStoreError {
 impl fmt::Display for CachedStoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            Kind::TimedOut(limit) => write!(f, "the account store took longer than {limit:?}"),
+            Kind::TimedOut(limit) => write!(
+                f,
+                "the account store took longer than its limit of {limit:?}"
+            ),
             Kind::Panicked => f.write_str("the account store panicked"),
             Kind::Overloaded(limit) => {
                 write!(
                     f,
-                    "{limit} look-ups in the account store are under way already"
+                    "{limit} look-ups in the account store are running already, which is the limit"
                 )
             }
         }

@@ -9,8 +9,12 @@
 //! from before it can get there, and nobody can board what began before it. Those who were on
 //! board already get the answer that they were waiting for: their requests began before.
 //!
+//! Whoever asks for many at once takes a seat on the flight of each before it asks, and lands them
+//! with its answer. It waits for none of them, and whoever boards one meanwhile need not wait for
+//! the many: it asks for its own. Whichever answer lands first is kept.
+//!
 //! The lock is held for a few table operations and never across an await. A flight needs no one
-//! in particular to stay alive: if whoever was asking the store goes away, the next one on board
+//! in particular to stay alive: if the one that was asking the store goes away, the next one on board
 //! asks, and when the last one leaves, the flight leaves the board.
 
 use std::{collections::HashMap, future::Future, sync::Arc};
@@ -68,6 +72,17 @@ impl<T: Clone> Flights<T> {
             outcome
         });
         outcome.await.clone()
+    }
+
+    /// A place on the flight of `key` for one that asks for many at once: it brings its own answer
+    /// and waits for no one, or takes what `cached` answers.
+    pub(super) fn seat(
+        &self,
+        key: Key,
+        epoch: impl FnOnce() -> u64,
+        cached: impl FnOnce(u64) -> Option<T>,
+    ) -> Result<Seat<'_, T>, T> {
+        self.board(key, epoch, cached)
     }
 
     /// Forgets `key`: `forget` drops what is kept of it, and no answer that is under way will be.
@@ -136,10 +151,22 @@ fn is_on_board<T>(board: &Board<T>, key: Key, flight: &Flight<T>) -> bool {
 }
 
 /// A place on a flight, given up when it is dropped.
-struct Seat<'a, T> {
+pub(super) struct Seat<'a, T> {
     flights: &'a Flights<T>,
     key: Key,
     flight: Arc<Flight<T>>,
+}
+
+impl<T: Clone> Seat<'_, T> {
+    /// Lands the flight with an answer whose look-up began after this seat was taken. `keep` is
+    /// called as by [`Flights::join`].
+    pub(super) fn land(self, outcome: &T, keep: impl FnOnce(&T, u64)) {
+        let flight = &*self.flight;
+        self.flights
+            .land(self.key, flight, || keep(outcome, flight.epoch));
+        // Others on board need not ask any more; one that asks already brings its own answer.
+        let _ = flight.outcome.set(outcome.clone());
+    }
 }
 
 impl<T> Drop for Seat<'_, T> {

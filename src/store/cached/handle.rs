@@ -12,7 +12,7 @@ use crate::{changes::Changes, credential::Credential};
 /// # Messages that may get lost
 ///
 /// Where changes are heard over a connection, there are times in which none are heard. Subscribe
-/// first, then call [`invalidate_all`](Self::invalidate_all), and only then heed the messages;
+/// first, then call [`invalidate_all`](Self::invalidate_all), and only then process the messages;
 /// and do so again after every gap. The [time to live](crate::CachedStore::with_ttl) bounds what a lost
 /// message can do.
 #[derive(Clone)]
@@ -32,7 +32,7 @@ impl CacheHandle {
         self.changes.announce(user);
     }
 
-    /// `credential` has another owner than before, or none: it was revoked, or is now somebody's.
+    /// `credential` has another owner than before, or none: it was revoked, or is known now.
     ///
     /// Only access tokens, and those of application services, are remembered; of any other
     /// credential there is nothing to forget.

@@ -1,7 +1,7 @@
-//! What stands for a token in the tables: a keyed hash of it.
+//! The key of a token in the tables: a keyed hash of it.
 //!
 //! A collision would hand one person's state to another, and the tables must not be a heap of
-//! tokens for whoever gets to read the memory. So a key is 128 bits of SipHash under a random key
+//! tokens for anyone who can read the memory. So a key is 128 bits of SipHash under a random key
 //! that each cache draws for itself, with another one for each kind of key. SipHash is a
 //! pseudo-random function: who does not know its key cannot search for collisions, and by chance
 //! alone a million entries and a million million attempts meet with a probability of 2^-68. It is

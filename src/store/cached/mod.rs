@@ -16,7 +16,8 @@
 //! # Files
 //!
 //! `flights` holds the rule that makes revocation race-proof, `tables` what is remembered and how
-//! it is forgotten, `lookups` how the store is asked, and `answers` the order of the steps.
+//! it is forgotten, `lookups` how the store is asked, `answers` the order of the steps, and `many`
+//! the same for many accounts at once.
 
 mod answers;
 mod clock;
@@ -25,6 +26,7 @@ mod flights;
 mod handle;
 mod key;
 mod lookups;
+mod many;
 #[cfg(all(test, shuttle))]
 mod model;
 mod setters;
@@ -46,10 +48,10 @@ use crate::{
     credential::Credential,
 };
 
-/// Remembers the answers of the store `S`, within bounds, and forgets them when it is told.
+/// Remembers the answers of the store `S`, within bounds, until a change is announced or they expire.
 ///
-/// For stores that have to be awaited, such as a database. What is remembered is answered at once
-/// and without an allocation.
+/// Use it in front of a store that has to be awaited, such as a database. Remembered answers are
+/// given at once and without an allocation.
 ///
 /// ```
 /// use std::time::Duration;
@@ -58,7 +60,7 @@ use crate::{
 /// let store = CachedStore::new(MemoryStore::new()) // or your database
 ///     .with_capacity(50_000)
 ///     .with_ttl(Duration::from_secs(30));
-/// let cache = store.handle(); // goes to whoever locks accounts
+/// let cache = store.handle(); // give it to the code that locks accounts
 /// // … the database now says that the account is locked, and then:
 /// cache.invalidate("@alice:example.org");
 /// ```
@@ -66,33 +68,36 @@ use crate::{
 /// # How late a lock can be
 ///
 /// No request that starts after [`invalidate`](Self::invalidate) has returned sees the earlier
-/// state, and no look-up that was under way brings it back. Where nobody calls it, or the message
-/// got lost, a lock takes effect when the [time to live](Self::with_ttl) has passed since the
-/// state was read, however busy the client is.
+/// state, and no look-up that was under way brings it back. If nobody calls it, or the message is
+/// lost, a lock takes effect when the [time to live](Self::with_ttl) has passed since the state was
+/// read, however busy the client is.
 ///
 /// If the inner store has [`changes`](AccountStateStore::changes), the cache listens there, and
-/// nothing needs to be called: by the time that the inner store's
-/// [`announce`](Changes::announce) returns, the entry is gone and the change is announced on the
-/// cache's own hub. To announce on that hub does the same.
+/// nothing needs to be called. When the inner store's [`announce`](Changes::announce) returns, the
+/// entry is gone and the change is announced on the cache's own hub. An announcement on that hub
+/// does the same.
 ///
-/// # A token that was logged out
+/// # Tokens that were logged out or revoked
 ///
-/// When the layer hands on a logout of a restricted account and it is answered with success, the
-/// cache [forgets](AccountStateStore::logged_out) whose the token was, so that the server then says
-/// that it is unknown. Until its [time](Self::with_owner_ttl) is over, a token is remembered as its
-/// former owner's that was revoked elsewhere: by another process, by an administrator, or before
-/// the account was restricted. While that account is restricted, its refusal is the answer.
+/// When a restricted account's logout succeeds, the cache
+/// [forgets](AccountStateStore::logged_out) whose the token was, so that the server then answers
+/// that it is unknown. A token that was revoked elsewhere (by another process, by an administrator,
+/// or before the account was restricted) is remembered as its former owner's until its
+/// [time](Self::with_owner_ttl) is over. While that account is restricted, the answer is its
+/// refusal.
 ///
 /// # Cost to the store
 ///
-/// One look-up at a time for each token and each account, however many wait for it, and all of
-/// them get its failure if it fails. A token that is unknown costs two look-ups, among the users' and
-/// then among the services', and two entries for the [time](Self::with_unknown_ttl) that unknown
-/// tokens have: whether a service has registered it, only the second can say. A service's own
-/// request without an assertion is asked for among the users' again whenever that time is over.
-/// The one that asks may go away; the next one asks then. As
-/// with every shared look-up, it gets on only while the future that asks is polled: a caller must
-/// not keep it and leave it alone.
+/// There is one look-up at a time for each token and each account, however many requests wait for
+/// it. If it fails, all of them get its failure. If [one](AccountStateStore::states) asks for many
+/// waiting requests, it asks only for what is not remembered, and the answers are remembered; a
+/// request that comes meanwhile asks for its own account and waits for no other one. An unknown token costs two look-ups, among the
+/// users' tokens and then among the services', and two entries for the
+/// [time](Self::with_unknown_ttl) of unknown tokens, because only the second look-up shows whether a
+/// service has registered it. A service's own request without an assertion is looked up among the
+/// users' tokens again whenever that time is over. If the request that asks goes away, the next one
+/// asks. As with every shared look-up, it makes progress only while the future that asks is polled:
+/// a caller must not keep that future without polling it.
 pub struct CachedStore<S> {
     store: S,
     handle: CacheHandle,
@@ -121,7 +126,7 @@ impl<S: AccountStateStore> CachedStore<S> {
 }
 
 impl<S> CachedStore<S> {
-    /// What tells this cache of changes, to be passed around.
+    /// The handle by which your server tells this cache of changes.
     #[must_use]
     pub fn handle(&self) -> CacheHandle {
         self.handle.clone()

@@ -18,7 +18,7 @@ use shuttle::{
 
 use super::CachedStore;
 use crate::{
-    account::{Account, AccountState, RestrictionKind},
+    account::{Account, AccountState, RestrictionKind, UserId},
     credential::Credential,
     model::{self, SCHEDULES, join},
     store::{AccountStateStore, Answer, Peek, StoreError},
@@ -59,6 +59,12 @@ impl AccountStateStore for Server {
         Ok(self.read().await)
     }
 
+    /// As a database does it: all of them as of one moment.
+    async fn states(&self, users: &[UserId]) -> Vec<Result<AccountState, StoreError>> {
+        let state = self.read().await;
+        users.iter().map(|_| Ok(state.clone())).collect()
+    }
+
     /// As a server does it that answers both with one query.
     async fn access_token_and_state(&self, _: &str) -> Result<Option<Account>, StoreError> {
         Ok(Some(Account::new(ALICE.into(), self.read().await)))
@@ -78,6 +84,18 @@ fn ask(cache: &Cache, token: &str) -> AccountState {
 fn asks(cache: &Cache, tokens: &'static [&'static str]) -> thread::JoinHandle<()> {
     let cache = Arc::clone(cache);
     thread::spawn(move || tokens.iter().for_each(|token| drop(ask(&cache, token))))
+}
+
+fn ask_for_many(cache: &Cache) -> AccountState {
+    let users = ["@bob:localhost", ALICE, ALICE].map(UserId::from);
+    let mut states = block_on(cache.states(&users));
+    assert_eq!(states.len(), users.len());
+    states.remove(1).unwrap()
+}
+
+fn asks_for_many(cache: &Cache) -> thread::JoinHandle<()> {
+    let cache = Arc::clone(cache);
+    thread::spawn(move || drop(ask_for_many(&cache)))
 }
 
 /// Begins a look-up and goes away.
@@ -170,6 +188,27 @@ fn no_request_after_invalidate_all_boards_what_began_before() {
         join([first, second]);
         assert_locked(&block_on(cache.state(ALICE)).unwrap());
     });
+}
+
+#[test]
+fn no_request_after_an_invalidation_sees_the_earlier_state_that_many_were_asked_for_with() {
+    let tells: [fn(&Cache); 2] = [
+        |cache| cache.invalidate(ALICE),
+        |cache| cache.invalidate_all(),
+    ];
+    for tell in tells {
+        check(move |cache| {
+            let one = asks(cache, &["phone"]);
+            join([
+                asks_for_many(cache),
+                asks_for_many(cache),
+                one,
+                lock_and_ask(cache, tell),
+            ]);
+            assert_locked(&ask_for_many(cache));
+            assert_locked(&ask(cache, "phone"));
+        });
+    }
 }
 
 #[test]

@@ -45,7 +45,7 @@ impl<S> CachedStore<S> {
         self.with(|settings| settings.unknown_ttl = ttl)
     }
 
-    /// How long a failure is told to whoever asks the same, before the store is asked again; 250
+    /// How long the same question gets the same failure, before the store is asked again; 250
     /// milliseconds by default.
     #[must_use]
     pub fn with_failure_ttl(self, ttl: Duration) -> Self {
@@ -55,6 +55,9 @@ impl<S> CachedStore<S> {
     /// How many look-ups may be under way at once, for different tokens or accounts; 1024 by
     /// default. One more fails at once, with an error that
     /// [is overloaded](crate::CachedStoreError::is_overloaded), rather than queue behind them.
+    ///
+    /// As many again may be under way that ask for [many accounts](crate::AccountStateStore::states)
+    /// each, for requests that wait: they take no place from requests that come.
     #[must_use]
     pub fn with_max_lookups(self, lookups: usize) -> Self {
         self.with(|settings| settings.max_lookups = lookups)

@@ -39,6 +39,8 @@ pub(super) struct Tables {
     pub(super) state_flights: Flights<Result<Read, StoreError>>,
     pub(super) counters: Counters,
     pub(super) lookups: Lookups,
+    /// In places of their own: many that wait leave those of requests that come now alone.
+    pub(super) lookups_of_many: Lookups,
     settings: RwLock<Settings>,
 }
 
@@ -85,6 +87,7 @@ impl Tables {
             state_flights: Flights::new(),
             counters: Counters::default(),
             lookups: Lookups::default(),
+            lookups_of_many: Lookups::default(),
             settings: RwLock::new(settings),
         }
     }

@@ -10,7 +10,7 @@ use hashbrown::{HashTable, hash_table::Entry};
 
 use crate::account::{Account, AccountState, UserId};
 
-/// Where an account stands. Four bytes: there is one in every entry of every table.
+/// The place of an account. Four bytes: there is one in every entry of every table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Place(u32);
 
@@ -81,7 +81,7 @@ impl Tables {
 
 /// The accounts, by place and by user id.
 ///
-/// The states stand apart from the names: what a request reads of an account is eight bytes, and
+/// The states are apart from the names: what a request reads of an account is eight bytes, and
 /// eight accounts share a cache line. The table by name holds places only, and no name twice.
 #[derive(Default)]
 struct Accounts {

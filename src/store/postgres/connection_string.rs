@@ -28,10 +28,10 @@ pub(super) fn parse(string: &str) -> Result<Config, Cause> {
     if !hosts.iter().all(is_host) {
         return Err(bad(match is_url {
             true => {
-                "the host holds a character that no host has: in a URL, `@`, `:`, `/`, `?`, `#` \
+                "the host has a character that no host name has: in a URL, `@`, `:`, `/`, `?`, `#` \
                  and `%` of a user or password have to be percent-encoded"
             }
-            false => "the host holds a character that no host has",
+            false => "the host has a character that no host name has",
         }));
     }
     Ok(config)
@@ -47,14 +47,12 @@ fn fault(error: &tokio_postgres::Error) -> Cause {
     if let Some(option) = said.strip_prefix("invalid value for option ") {
         let known = OPTIONS.iter().find(|known| option == format!("`{known}`"));
         if let Some(option) = known {
-            return bad(&format!(
-                "the value of `{option}` is not one that it can have"
-            ));
+            return bad(&format!("`{option}` cannot have that value"));
         }
     }
     bad(match said.starts_with("unknown option") {
         true => {
-            "it has an option that there is not (which is not shown, because it may be a piece \
+            "it has an option that does not exist (which is not shown, because it may be a piece \
              of a password: one that holds spaces, quotes or backslashes is put into single quotes)"
         }
         false => {

@@ -75,7 +75,7 @@ where
     }
 }
 
-/// A task that ends with whoever holds this.
+/// A task that ends when this is dropped.
 pub(super) struct EndOnDrop(pub(super) JoinHandle<()>);
 
 impl EndOnDrop {
@@ -158,7 +158,7 @@ impl Hosts {
             for config in self.addresses_of(one).await {
                 last = match self.dial_once(&config).await {
                     // It was ended before it was made, as by a time limit for idle ones.
-                    Err(Cause::Connect(error)) if !error.is_final() => {
+                    Err(Cause::Connect(error)) if !error.is_final_refusal() => {
                         self.dial_once(&config).await
                     }
                     dialled => dialled,

@@ -1,10 +1,11 @@
 use std::{error::Error, fmt, time::Duration};
 
-use tokio_postgres::error::SqlState;
+use tokio_postgres::error::{DbError, Severity, SqlState};
 
 use crate::store::unknown_kind::UnknownKind;
 
-/// Why a [`PostgresStore`](super::PostgresStore) could not be connected, asked or changed.
+/// Why a [`PostgresStore`](super::PostgresStore) could not be connected, asked or changed, or
+/// [`PostgresChanges`](super::PostgresChanges) not connected.
 ///
 /// Holds no password, user id or reason of the store's own; what PostgreSQL says is its source.
 #[derive(Debug)]
@@ -16,7 +17,8 @@ pub struct PostgresStoreError(Box<Cause>);
 pub(super) enum Cause {
     /// In words of our own: the driver's may hold a piece of a password.
     ConnectionString(String),
-    SchemaName {
+    Name {
+        what: &'static str,
         name: String,
         longest: usize,
     },
@@ -61,36 +63,70 @@ impl From<UnknownKind> for Cause {
 /// What an error of the driver says about the connection that it came on.
 pub(super) trait Fault {
     /// Whether the answer would be the same on another connection. Otherwise this one is over, or
-    /// no longer fit for use, and what the server said an error about was not done.
+    /// no longer fit for use.
     fn is_final(&self) -> bool;
+
+    /// Whether a change may have been made all the same: nothing came but the end of the connection,
+    /// or a pooler, or a server that was going down, knows no more.
+    fn leaves_open_what_was_done(&self) -> bool;
+
+    /// As [`is_final`](Self::is_final), of an error with which a connection was refused: every
+    /// refusal is fatal, and so that says nothing.
+    fn is_final_refusal(&self) -> bool;
 }
 
 impl Fault for tokio_postgres::Error {
     fn is_final(&self) -> bool {
+        let severity = self.as_db_error().and_then(DbError::parsed_severity);
+        let ends_session = matches!(severity, Some(Severity::Fatal | Severity::Panic));
+        !ends_session && self.is_final_refusal()
+    }
+
+    fn leaves_open_what_was_done(&self) -> bool {
+        self.as_db_error().is_none_or(|error| {
+            error.parsed_severity() == Some(Severity::Panic)
+                || error.code().code().starts_with("08")
+                || [
+                    SqlState::CRASH_SHUTDOWN,
+                    SqlState::T_R_STATEMENT_COMPLETION_UNKNOWN,
+                ]
+                .contains(error.code())
+        })
+    }
+
+    fn is_final_refusal(&self) -> bool {
         let Some(error) = self.as_db_error() else {
             return !self.is_closed() && !has_io_error(self);
         };
-        let code = error.code();
         // A table was altered: the plan was made for another one.
         let is_stale_plan = error.routine() == Some("RevalidateCachedQuery");
-        let is_over = code.code().starts_with("08")
-            || [
-                SqlState::ADMIN_SHUTDOWN,
-                SqlState::CRASH_SHUTDOWN,
-                SqlState::CANNOT_CONNECT_NOW,
-                SqlState::DATABASE_DROPPED,
-                SqlState::IDLE_SESSION_TIMEOUT,
-                // A primary that has become a standby, and answers reads as before.
-                SqlState::READ_ONLY_SQL_TRANSACTION,
-                // Somebody has discarded the session's state.
-                SqlState::INVALID_SQL_STATEMENT_NAME,
-                // Another transaction was in the way.
-                SqlState::T_R_SERIALIZATION_FAILURE,
-                SqlState::T_R_DEADLOCK_DETECTED,
-            ]
-            .contains(code);
-        !is_stale_plan && !is_over
+        !is_stale_plan && !makes_unfit(error.code())
     }
+}
+
+/// Whether a connection on which this came is over or unfit, whatever the severity: a pooler in
+/// between may tell of its own connection.
+fn makes_unfit(code: &SqlState) -> bool {
+    code.code().starts_with("08")
+        || [
+            SqlState::ADMIN_SHUTDOWN,
+            SqlState::CRASH_SHUTDOWN,
+            SqlState::CANNOT_CONNECT_NOW,
+            SqlState::DATABASE_DROPPED,
+            SqlState::IDLE_SESSION_TIMEOUT,
+            SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT,
+            // A primary that has become a standby, and answers reads as before.
+            SqlState::READ_ONLY_SQL_TRANSACTION,
+            // Somebody has discarded the session's state, or left another's behind.
+            SqlState::INVALID_SQL_STATEMENT_NAME,
+            SqlState::DUPLICATE_PSTATEMENT,
+            SqlState::IN_FAILED_SQL_TRANSACTION,
+            // Another transaction was in the way.
+            SqlState::T_R_SERIALIZATION_FAILURE,
+            SqlState::T_R_DEADLOCK_DETECTED,
+            SqlState::T_R_STATEMENT_COMPLETION_UNKNOWN,
+        ]
+        .contains(code)
 }
 
 fn has_io_error(error: &tokio_postgres::Error) -> bool {
@@ -104,7 +140,7 @@ fn advice(error: &tokio_postgres::Error) -> Option<&'static str> {
     let state = error.code()?;
     let advice = match state {
         &SqlState::INVALID_PASSWORD | &SqlState::INVALID_AUTHORIZATION_SPECIFICATION => {
-            "PostgreSQL refuses the user or the password of the connection string"
+            "PostgreSQL refuses the user or the password of the connection string: correct them"
         }
         &SqlState::INVALID_CATALOG_NAME => {
             "the database of the connection string does not exist: create it first"
@@ -113,26 +149,30 @@ fn advice(error: &tokio_postgres::Error) -> Option<&'static str> {
             "the role may not do that: run `PostgresStore::migration_sql` as another, and grant \
              what the documentation of `PostgresStore` lists"
         }
-        &SqlState::TOO_MANY_CONNECTIONS => "PostgreSQL has no connection left",
+        &SqlState::TOO_MANY_CONNECTIONS => {
+            "PostgreSQL has no connection left: raise its `max_connections`, or lower `with_pool_size`"
+        }
         &SqlState::INVALID_SQL_STATEMENT_NAME | &SqlState::DUPLICATE_PSTATEMENT => {
             "a pooler in between shares connections by the transaction: connect to the database \
              itself"
         }
         &SqlState::LOCK_NOT_AVAILABLE => {
-            "another process holds the lock of the migration, and does not end"
+            "another process holds the lock of the migration: wait until it ends, or end it"
         }
-        &SqlState::DISK_FULL => "the disk of PostgreSQL is full",
+        &SqlState::DISK_FULL => "the disk of PostgreSQL is full: free some space",
         &SqlState::UNDEFINED_TABLE
         | &SqlState::INVALID_SCHEMA_NAME
         | &SqlState::UNDEFINED_COLUMN => {
-            "the table of restrictions is missing or not what it was: was it renamed?"
+            "the table of restrictions is missing or was changed: was it renamed?"
         }
-        &SqlState::READ_ONLY_SQL_TRANSACTION => "the server is a standby, or read-only",
+        &SqlState::READ_ONLY_SQL_TRANSACTION => {
+            "the server is a standby or read-only: connect to the primary"
+        }
         &SqlState::CHECK_VIOLATION => {
             "the table's constraints do not allow that: is the user id empty?"
         }
         &SqlState::ADMIN_SHUTDOWN | &SqlState::CRASH_SHUTDOWN | &SqlState::CANNOT_CONNECT_NOW => {
-            "PostgreSQL is starting or stopping"
+            "PostgreSQL is starting or stopping: try again"
         }
         _ => return None,
     };
@@ -149,9 +189,13 @@ impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Cause::ConnectionString(error) => f.write_str(error),
-            Cause::SchemaName { name, longest } => write!(
+            Cause::Name {
+                what,
+                name,
+                longest,
+            } => write!(
                 f,
-                "{name:?} cannot be the schema's name: it has to have 1 to {longest} bytes and no U+0000",
+                "{name:?} cannot be {what}: expected 1 to {longest} bytes without U+0000",
             ),
             Cause::Postgres(error) => f.write_str(advice(error).unwrap_or("PostgreSQL failed")),
             Cause::Connect(error) => f.write_str(advice(error).unwrap_or(
@@ -165,30 +209,37 @@ impl fmt::Display for Cause {
             ),
             Cause::NoPlace(limit) => write!(
                 f,
-                "all connections of the pool were in use for {limit:?}: it is too small, or the \
-                 server too slow"
+                "all connections of the pool were in use for {limit:?}: raise `with_pool_size`, or \
+                 find out why the server is slow"
             ),
             Cause::NotKnown(cause) => {
                 write!(f, "it is not known whether the change was made: {cause}")
             }
             Cause::Encoding(encoding) => write!(
                 f,
-                "the database's encoding is {encoding}, and user ids and reasons need UTF8"
+                "the database's encoding is {encoding}: create it with the encoding UTF8"
             ),
             Cause::NewerSchema { found, known } => write!(
                 f,
                 "the schema is version {found} and this program knows versions up to {known}: it \
-                 was migrated by a newer version of tower-account-status, which is needed to use it"
+                 was migrated by a newer version of tower-account-status: run that version"
             ),
-            Cause::NoSchema => f.write_str("the schema is missing although it was just migrated"),
+            Cause::NoSchema => f.write_str(
+                "the schema is missing although it was just migrated: does something drop it?",
+            ),
             Cause::NoTriggers => f.write_str(
-                "the triggers that announce changes are missing or disabled: they are made by \
-                 `PostgresStore::migration_sql`",
+                "the triggers that announce changes are missing or disabled: run \
+                 `PostgresStore::migration_sql`, which makes them",
             ),
             Cause::Panicked => f.write_str("a task of the store panicked"),
-            Cause::Nul => f.write_str("PostgreSQL cannot store U+0000 in a user id or a reason"),
+            Cause::Nul => {
+                f.write_str("PostgreSQL cannot store U+0000 in a user id or a reason: leave it out")
+            }
             Cause::UnknownKind(kind) => {
-                write!(f, "the table holds a restriction of unknown kind {kind:?}")
+                write!(
+                    f,
+                    "the table has a restriction of the unknown kind {kind:?}: delete it, or run the version that knows it"
+                )
             }
             Cause::Timeout(what, limit) => {
                 write!(f, "{what} took PostgreSQL longer than {limit:?}")

@@ -12,7 +12,8 @@ use super::{
     dial::{EndOnDrop, Hosts, drive},
     error::Cause,
     limits::{LIMIT, limited, random},
-    schema::{Schema, TableIdentity, quoted},
+    schema::{TableIdentity, quoted},
+    source::Source,
 };
 
 use crate::locks::{Mutex, lock};
@@ -34,7 +35,7 @@ impl Line {
     /// Says, too, when that proof was sent.
     pub(super) async fn connect(
         hosts: &Hosts,
-        schema: &Schema,
+        source: &Source,
     ) -> Result<(Self, Arc<Reader>, Instant)> {
         let (client, messages) = hosts.dial().await?;
         let (sender, notifications) = mpsc::unbounded_channel();
@@ -51,14 +52,14 @@ impl Line {
             client,
             _driver: driver,
         };
-        let (news, proofs) = (schema.channel(), quoted(&line.proofs.channel));
+        let (news, proofs) = (&source.channel, quoted(&line.proofs.channel));
         // Whoever only listens is idle.
         let sql = format!("SET idle_session_timeout = 0; LISTEN {news}; LISTEN {proofs}");
         let listened = async { Ok(line.client.batch_execute(&sql).await?) };
         limited("subscribing", LIMIT, listened).await?;
 
-        let reader = Arc::new(Reader::connect(hosts, schema).await?);
-        line.proofs.send(&reader.client, schema).await?;
+        let reader = Arc::new(Reader::connect(hosts, source).await?);
+        line.proofs.send(&reader.client, source).await?;
         let sent_at = line.first_proof().await?;
         Ok((line, reader, sent_at))
     }
@@ -86,17 +87,17 @@ impl Line {
 /// The connection that proofs are sent on, and accounts read.
 pub(super) struct Reader {
     pub(super) client: Client,
-    pub(super) table: TableIdentity,
+    pub(super) table: Option<TableIdentity>,
     _driver: EndOnDrop,
 }
 
 impl Reader {
-    pub(super) async fn connect(hosts: &Hosts, schema: &Schema) -> Result<Self> {
+    pub(super) async fn connect(hosts: &Hosts, source: &Source) -> Result<Self> {
         let (client, messages) = hosts.dial().await?;
         let driver = EndOnDrop(tokio::spawn(drive(messages, |_| true)));
         let table = async {
             client.batch_execute("SET idle_session_timeout = 0").await?;
-            schema.identity(&client).await
+            source.identity(&client).await
         };
         let table = limited("looking at the table", LIMIT, table).await?;
         Ok(Self {
@@ -124,8 +125,12 @@ impl Proofs {
         }
     }
 
-    /// Sends the next proof, where the table's triggers are as they have to be.
-    pub(super) async fn send(&self, client: &Client, schema: &Schema) -> Result<TableIdentity> {
+    /// Sends the next proof, where the triggers of the store's own table are as they have to be.
+    pub(super) async fn send(
+        &self,
+        client: &Client,
+        source: &Source,
+    ) -> Result<Option<TableIdentity>> {
         let number = {
             let mut sent = lock(&self.sent);
             *sent = (sent.0 + 1, Instant::now());
@@ -133,7 +138,7 @@ impl Proofs {
         };
         let notify = format!("NOTIFY {}, '{number}'", quoted(&self.channel));
         let sent = async {
-            let table = schema.identity(client).await?;
+            let table = source.identity(client).await?;
             client.batch_execute(&notify).await?;
             Ok(table)
         };

@@ -21,9 +21,8 @@ use super::{
     error::Cause,
     limits::{LIMIT, limited, random_fraction},
     line::{Line, Proofs, Reader},
-    queries::Queries,
     race::first_to_end,
-    schema::Schema,
+    source::{Source, Table},
 };
 use crate::{
     account::{AccountState, UserId},
@@ -45,14 +44,17 @@ const MOST_AT_ONCE: usize = 1000;
 /// What the listener keeps current, and how.
 pub(super) struct Feed {
     pub(super) hosts: Arc<Hosts>,
-    pub(super) schema: Schema,
+    pub(super) source: Source,
+    pub(super) pace: Pace,
+    pub(super) changes: Changes,
+    pub(super) is_listening: watch::Sender<bool>,
+}
+
+/// How often something is done without a cause, and how long the last proof counts.
+pub(super) struct Pace {
     pub(super) heartbeat: Duration,
     pub(super) trust_limit: Duration,
     pub(super) reread_interval: Duration,
-    pub(super) queries: Arc<Queries>,
-    pub(super) set: Option<Arc<RestrictedSet>>,
-    pub(super) changes: Changes,
-    pub(super) is_listening: watch::Sender<bool>,
 }
 
 /// What has been heard and has to be read.
@@ -102,12 +104,12 @@ impl Feed {
     ) -> Cause {
         // Also where this task ends in the middle, by a panic or with its runtime.
         let _away = SayAway(self);
-        let connected = Line::connect(&self.hosts, &self.schema).await;
+        let connected = Line::connect(&self.hosts, &self.source).await;
         let (mut line, reader, sent_at) = match connected {
             Ok(connected) => connected,
             Err(error) => return error,
         };
-        self.changes.believe_until(sent_at + self.trust_limit);
+        self.changes.believe_until(sent_at + self.pace.trust_limit);
         let (work, queue) = mpsc::unbounded_channel();
         let work_of_proofs = work.clone();
         let line = &mut line;
@@ -158,14 +160,14 @@ impl Feed {
                 false => self.accounts_changed(users, &work),
             }
             if let Some(sent_at) = proof.and_then(|number| proofs.arrived(number)) {
-                self.changes.believe_until(sent_at + self.trust_limit);
+                self.changes.believe_until(sent_at + self.pace.trust_limit);
             }
         }
         Cause::ConnectionLost
     }
 
     fn accounts_changed(&self, users: HashSet<UserId>, work: &mpsc::UnboundedSender<Work>) {
-        let Some(set) = &self.set else {
+        let Some(set) = self.source.set() else {
             users.iter().for_each(|user| self.changes.announce(user));
             return;
         };
@@ -181,7 +183,7 @@ impl Feed {
     }
 
     fn all_changed(&self, work: &mpsc::UnboundedSender<Work>) {
-        match &self.set {
+        match self.source.set() {
             None => self.changes.announce_all(),
             Some(set) => {
                 set.distrust();
@@ -202,14 +204,14 @@ impl Feed {
             return error;
         }
         on_start();
-        let mut reread_at = Instant::now() + self.reread_interval;
+        let mut reread_at = Instant::now() + self.pace.reread_interval;
         loop {
             let left = reread_at.saturating_duration_since(Instant::now());
             let done = match timeout(left, queue.recv()).await {
                 Ok(Some(first)) => self.settle(&current(), first, &mut queue).await,
                 Ok(None) => return Cause::ConnectionLost,
                 Err(_) => {
-                    reread_at = Instant::now() + self.reread_interval;
+                    reread_at = Instant::now() + self.pace.reread_interval;
                     self.reread(reader).await
                 }
             };
@@ -225,7 +227,9 @@ impl Feed {
         first: Work,
         queue: &mut mpsc::UnboundedReceiver<Work>,
     ) -> Result<()> {
-        let Some(set) = &self.set else { return Ok(()) };
+        let Some((table, set)) = self.held() else {
+            return Ok(());
+        };
         let (mut users, mut all) = (Vec::new(), false);
         let mut next = Some(first);
         while let Some(work) = next {
@@ -241,7 +245,7 @@ impl Feed {
             return Ok(());
         }
         let names: Vec<UserId> = users.iter().map(|(user, _)| user.clone()).collect();
-        let read = self.queries.states_of(&reader.client, &names);
+        let read = table.queries.states_of(&reader.client, &names);
         let mut states = limited("reading changed accounts", LIMIT, read).await?;
         for (user, ticket) in &users {
             let state = states.get_mut(user).map(std::mem::take);
@@ -259,7 +263,7 @@ impl Feed {
     /// Reads all accounts on a new connection, which leads to where a new process would come: to
     /// another server, if the one that is listened to is no longer the one that is written to.
     async fn reread(&self, reader: &Mutex<Arc<Reader>>) -> Result<()> {
-        let new = Arc::new(Reader::connect(&self.hosts, &self.schema).await?);
+        let new = Arc::new(Reader::connect(&self.hosts, &self.source).await?);
         *lock(reader) = Arc::clone(&new);
         // Those that changed without a notification are announced here.
         let changed = self.load(&new).await?;
@@ -270,13 +274,19 @@ impl Feed {
         Ok(())
     }
 
+    /// The table and the set in memory, where there is one.
+    fn held(&self) -> Option<(&Table, &RestrictedSet)> {
+        let table = self.source.table.as_ref()?;
+        Some((table, table.set.as_deref()?))
+    }
+
     /// Loads the set, and says who is in another state than before.
     async fn load(&self, reader: &Reader) -> Result<Vec<UserId>> {
-        let Some(set) = &self.set else {
+        let Some((table, set)) = self.held() else {
             return Ok(Vec::new());
         };
         let load = set.begin_load();
-        let read = self.queries.all_states(&reader.client);
+        let read = table.queries.all_states(&reader.client);
         let states = limited("loading the restricted accounts", LOAD_LIMIT, read).await?;
         Ok(set.finish_load(&load, states).unwrap_or_default())
     }
@@ -290,9 +300,9 @@ impl Feed {
     ) -> Cause {
         let mut table = lock(reader).table.clone();
         loop {
-            sleep(self.heartbeat).await;
+            sleep(self.pace.heartbeat).await;
             let current = Arc::clone(&lock(reader));
-            let found = match proofs.send(&current.client, &self.schema).await {
+            let found = match proofs.send(&current.client, &self.source).await {
                 Ok(found) => found,
                 Err(error) => return error,
             };
@@ -308,17 +318,19 @@ impl Feed {
     }
 }
 
-/// Says that the listener is away, whatever it was that ended it.
+/// Says that the listener has ended, for whatever reason.
 struct SayAway<'a>(&'a Feed);
 
 impl Drop for SayAway<'_> {
     fn drop(&mut self) {
         self.0.changes.distrust();
-        if let Some(set) = &self.0.set {
+        if let Some(set) = self.0.source.set() {
             set.distrust();
         }
         self.0.is_listening.send_replace(false);
         // What was wrong with this connection may be wrong with the others.
-        self.0.queries.renew_connections();
+        if let Some(table) = &self.0.source.table {
+            table.queries.renew_connections();
+        }
     }
 }

@@ -1,36 +1,37 @@
 //! Restrictions in PostgreSQL: for servers of many processes on many machines.
 
+mod audit;
+mod audit_schema;
+mod changes;
 mod connection_string;
 mod dial;
 mod error;
 mod limits;
 mod line;
 mod listener;
+mod listening;
 mod micros;
 mod options;
 mod pool;
 mod queries;
 mod race;
 mod schema;
+mod source;
 
-use std::{
-    fmt,
-    sync::Arc,
-    time::{Duration, Instant},
-};
-
-use tokio::{sync::watch, time::timeout};
+use std::{fmt, sync::Arc, time::Duration};
 
 use self::{
+    audit::Audit,
     dial::EndOnDrop,
     limits::{LIMIT, limited},
-    listener::Feed,
+    listening::Listening,
     queries::Queries,
     schema::Schema,
 };
-pub use self::{error::PostgresStoreError, options::PostgresOptions};
+pub use self::{changes::PostgresChanges, error::PostgresStoreError, options::PostgresOptions};
 use super::{
-    ChangeRecord, RestrictionRecord, RestrictionStore, StoreError, restricted_set::RestrictedSet,
+    AuditEntry, AuditLog, AuditQuery, ChangeRecord, RestrictionRecord, RestrictionStore,
+    StoreError, restricted_set::RestrictedSet,
 };
 use crate::{
     account::{AccountState, RestrictionKind, UserId},
@@ -59,57 +60,60 @@ use crate::{
 /// # }
 /// ```
 ///
-/// A clone is the same store. Its connections live on the tokio runtime that it was connected on,
-/// and end with the last clone. Cancelling a look-up at any point harms no other; a look-up that
-/// finds its connection closed by the server is made once more on another.
+/// A clone is the same store. Its connections belong to the tokio runtime on which it was connected,
+/// and end with the last clone. Cancelling a look-up at any point affects no other one. A look-up
+/// whose connection was closed by the server is tried once more on another connection.
 ///
 /// # The tables
 ///
-/// They are in [a schema of their own](PostgresOptions::with_schema) and are made, and brought
-/// up to date, by the first process that connects; a schema that a newer version of this crate has
-/// migrated is refused with an error that says so. Where the server's role may not make tables,
-/// run [`migration_sql`](Self::migration_sql) by hand: connecting then changes nothing. The role
-/// needs `USAGE` on the schema, `SELECT` on both tables, and `INSERT`, `UPDATE` and `DELETE` on
-/// `restrictions`.
+/// They are in [a schema of their own](PostgresOptions::with_schema). The first process that connects
+/// creates and migrates them. A schema that a newer version of this crate has migrated is refused
+/// with an error that says so. If the server's role may not create tables, run
+/// [`migration_sql`](Self::migration_sql) by hand; connecting then changes nothing. The role
+/// needs `USAGE` on the schema, `SELECT` on all tables, and `INSERT`, `UPDATE` and `DELETE` on
+/// `restrictions`. It need not write the log of changes, `audit`, because the triggers write it as
+/// the owner of the tables. To delete old entries
+/// ([a setting](PostgresOptions::with_audit_retention)) it needs `DELETE` there.
 ///
 /// # How a change reaches every process
 ///
-/// Triggers notify with `NOTIFY`, in the transaction of the change, whoever makes it: another
-/// process, or a person with psql. Each store has a connection that listens, and
-/// [announces](RestrictionStore::restriction_changes) what it hears, usually within a millisecond of the
-/// commit.
+/// Triggers send `NOTIFY` in the transaction of every change, also of a change by another process or
+/// by a person with psql. Each store has a connection that listens. It
+/// [announces](RestrictionStore::restriction_changes) what it hears, usually within a millisecond of
+/// the commit.
 ///
-/// News may be lost while that connection is down, or where something in between takes the
-/// subscription and delivers nothing. So each store sends [a notification](PostgresOptions::with_heartbeat)
-/// on another connection at an interval, and believes what it holds in memory only as long as the
-/// last one that has arrived is [young enough](PostgresOptions::with_trust_limit), 20 seconds;
-/// whoever reads the set compares the clock, so that this holds although the runtime that listens
-/// hangs or has been dropped. The connection is made again, after 0.1 seconds and then at
-/// intervals that grow to 10, and everything is announced once it listens, so that nothing from
-/// before the gap is trusted, and a request that waits is ended then if its account was restricted
-/// in between. Where the runtime has been dropped, the next look-up listens on its own.
+/// Notifications can be lost while that connection is down, or if something between accepts the
+/// subscription and delivers nothing. So each store sends itself
+/// [a notification](PostgresOptions::with_heartbeat) at an interval, on another connection. It
+/// believes what it holds in memory only while the last one that has arrived is
+/// [recent](PostgresOptions::with_trust_limit), by default 20 seconds. Each reader of the set
+/// compares its age with the clock, so that the bound holds even if the runtime that listens hangs
+/// or has been dropped.
 ///
-/// Until then ([`is_listening`](Self::is_listening)), a cache in front of this store bounds by its
-/// own time limit how old an answer can be; without a cache every look-up asks the database and
-/// none is old.
+/// After a loss the store reconnects, first after 0.1 seconds and then at intervals that grow to 10
+/// seconds. Once it listens, it announces all accounts: nothing from before the gap is trusted, and
+/// a waiting request ends if its account was restricted meanwhile. If the runtime has been dropped,
+/// the next look-up listens on its own runtime. Until then ([`is_listening`](Self::is_listening)) a
+/// cache in front of this store bounds how old an answer can be. Without a cache every look-up asks
+/// the database.
 ///
-/// The triggers fire also where logical replication changes the table. Rows that change without
-/// any trigger, because somebody disabled it or replaced the table, are found when the set is
-/// [read anew](PostgresOptions::with_reread_interval), every 60 seconds.
+/// The triggers also fire if logical replication changes the table. Rows that change without a
+/// trigger, because somebody disabled it or replaced the table, are found when the set is
+/// [read again](PostgresOptions::with_reread_interval), every 60 seconds.
 ///
-/// Neither `LISTEN` nor prepared statements pass a pooler that shares connections by the
-/// transaction, and connecting through one fails: connect to the database itself, and to the
+/// `LISTEN` and prepared statements do not work through a pooler that shares connections by
+/// transaction, and connecting through one fails. Connect to the database itself, and to the
 /// primary.
 #[derive(Clone)]
 pub struct PostgresStore(Arc<Inner>);
 
 struct Inner {
     queries: Arc<Queries>,
+    audit: Arc<Audit>,
+    /// Deletes old entries of the log, where a retention was set.
+    pruning: Option<(Duration, Mutex<EndOnDrop>)>,
     set: Option<Arc<RestrictedSet>>,
-    changes: Changes,
-    is_listening: watch::Receiver<bool>,
-    feed: Arc<Feed>,
-    listener: Mutex<EndOnDrop>,
+    listening: Listening,
 }
 
 impl PostgresStore {
@@ -137,22 +141,13 @@ impl PostgresStore {
     /// [proof](PostgresOptions::with_heartbeat) of that is young enough.
     #[must_use]
     pub fn is_listening(&self) -> bool {
-        *self.0.is_listening.borrow() && self.0.changes.is_believed()
+        self.0.listening.is_listening()
     }
 
     /// Waits until [`is_listening`](Self::is_listening) says `listening`: for a log line or an
     /// alarm.
     pub async fn until_listening(&self, listening: bool) {
-        let mut is_listening = self.0.is_listening.clone();
-        while self.is_listening() != listening {
-            // A proof grows old without a word, and a young one says nothing either.
-            let now = Instant::now();
-            let until = self.0.changes.believed_until();
-            let left = until.map_or(Duration::MAX, |until| until.saturating_duration_since(now));
-            let wait = left.clamp(Duration::from_millis(10), Duration::from_secs(1));
-            // The sender lives as long as this store.
-            let _ = timeout(wait, is_listening.changed()).await;
-        }
+        self.0.listening.until_listening(listening).await;
     }
 
     /// What has to be true before a change is acknowledged.
@@ -165,17 +160,20 @@ impl PostgresStore {
                 set.settle(user, ticket, state);
             }
         }
-        self.0.changes.announce(user);
+        self.0.listening.changes().announce(user);
     }
 
-    /// Listens again where the runtime has ended that did: on this one.
+    /// Listens and deletes old entries again where the runtime has ended that did: on this one, if
+    /// there is one.
     fn heal(&self) {
-        if *self.0.is_listening.borrow() {
+        if !self.0.listening.heal() {
             return;
         }
-        let mut listener = lock(&self.0.listener);
-        if listener.is_finished() {
-            *listener = self.0.feed.restart();
+        if let Some((retention, pruning)) = &self.0.pruning {
+            let mut pruning = lock(pruning);
+            if pruning.is_finished() {
+                *pruning = self.0.audit.keep_for(*retention);
+            }
         }
     }
 }
@@ -213,9 +211,9 @@ impl RestrictionStore for PostgresStore {
         &self,
         user: &UserId,
         kind: RestrictionKind,
-        _: &ChangeRecord,
+        change: &ChangeRecord,
     ) -> Result<bool, PostgresStoreError> {
-        let lifted = self.0.queries.lift(user, kind).await?;
+        let lifted = self.0.queries.lift(user, kind, change).await?;
         if lifted {
             self.changed(user).await;
         }
@@ -243,7 +241,15 @@ impl RestrictionStore for PostgresStore {
     }
 
     fn restriction_changes(&self) -> Option<Changes> {
-        Some(self.0.changes.clone())
+        Some(self.0.listening.changes().clone())
+    }
+}
+
+impl AuditLog for PostgresStore {
+    type Error = PostgresStoreError;
+
+    async fn audit(&self, query: &AuditQuery) -> Result<Vec<AuditEntry>, PostgresStoreError> {
+        Ok(self.0.audit.entries(query).await?)
     }
 }
 

@@ -1,6 +1,5 @@
 use std::{fmt, sync::Arc, time::Duration};
 
-use tokio::sync::watch;
 use tokio_postgres::{
     Config, NoTls, Socket,
     config::TargetSessionAttrs,
@@ -8,18 +7,23 @@ use tokio_postgres::{
 };
 
 use super::{
-    Inner, PostgresStore, connection_string,
+    Inner, PostgresStore,
+    audit::Audit,
+    changes::PostgresChanges,
+    connection_string,
     dial::{Dial, Hosts, Tls},
     error::PostgresStoreError,
     limits::limited,
-    listener::Feed,
+    listener::Pace,
+    listening::Listening,
     pool::Pool,
     queries::Queries,
     schema::Schema,
+    source::{Source, Table},
 };
 use crate::{changes::Changes, locks::Mutex, store::restricted_set::RestrictedSet};
 
-/// How to connect a [`PostgresStore`].
+/// How to connect a [`PostgresStore`], or [`PostgresChanges`].
 #[derive(Clone)]
 #[must_use]
 pub struct PostgresOptions {
@@ -31,6 +35,7 @@ pub struct PostgresOptions {
     trust_limit: Option<Duration>,
     reread_interval: Duration,
     set_in_memory: bool,
+    audit_retention: Option<Duration>,
 }
 
 impl PostgresOptions {
@@ -84,6 +89,7 @@ impl PostgresOptions {
             trust_limit: None,
             reread_interval: Duration::from_secs(60),
             set_in_memory: false,
+            audit_retention: None,
         })
     }
 
@@ -111,7 +117,7 @@ impl PostgresOptions {
     }
 
     /// Holds at most this many connections, 8 by default. At least one. Beside them there is one
-    /// that listens and one that proves that it hears; while the set is read anew, one more.
+    /// that listens, one that sends proofs, and one more while the set is read again.
     pub fn with_pool_size(mut self, connections: usize) -> Self {
         self.pool_size = connections.max(1);
         self
@@ -137,7 +143,7 @@ impl PostgresOptions {
         self
     }
 
-    /// Reads [the set in memory](Self::with_restricted_set_in_memory) anew at this interval, 60
+    /// Reads [the set in memory](Self::with_restricted_set_in_memory) again at this interval, 60
     /// seconds by default: rows may have changed without a notification. At least 10 milliseconds
     /// and at most an hour.
     ///
@@ -164,6 +170,16 @@ impl PostgresOptions {
         self
     }
 
+    /// Deletes entries of [the log](crate::store::AuditLog) that are older than this; by default it
+    /// is kept for ever.
+    ///
+    /// They are deleted within ten minutes, 1000 at a time and a piece a second, so that no change
+    /// waits for it. Every process with this setting does so.
+    pub fn with_audit_retention(mut self, age: Duration) -> Self {
+        self.audit_retention = Some(age);
+        self
+    }
+
     /// Connects, brings the schema up to date, and listens. To be called on the tokio runtime
     /// that the connections are to live on.
     ///
@@ -174,9 +190,7 @@ impl PostgresOptions {
     /// shares connections by the transaction.
     pub async fn connect(self) -> Result<PostgresStore, PostgresStoreError> {
         let schema = Schema::new(&self.schema)?;
-        let limit_of_host = self.config.get_connect_timeout().copied();
-        let limit_of_host = limit_of_host.unwrap_or(Self::HOST_LIMIT);
-        let hosts = Arc::new(Hosts::new(self.dial, &self.config, limit_of_host));
+        let (hosts, pace) = (self.hosts(), self.pace());
         let pool = Pool::new(Arc::clone(&hosts), self.pool_size, self.reread_interval);
         let lease = pool.get().await?;
         let migrated = schema.migrate(lease.connection()?.client());
@@ -184,34 +198,82 @@ impl PostgresOptions {
         lease.done();
 
         let queries = Arc::new(Queries::new(pool, &schema));
+        let audit = Arc::new(Audit::new(Arc::clone(&queries), &schema));
         let changes = Changes::needing_proof();
         let set = self
             .set_in_memory
             .then(|| Arc::new(RestrictedSet::new(changes.clone())));
-        let (sender, is_listening) = watch::channel(false);
-        let trust_limit = self
-            .trust_limit
-            .unwrap_or(self.heartbeat + Self::TRUST_AFTER_HEARTBEAT);
-        let feed = Arc::new(Feed {
-            hosts,
+        let source = Source::table(Table {
             schema,
-            heartbeat: self.heartbeat,
-            trust_limit,
-            reread_interval: self.reread_interval,
             queries: Arc::clone(&queries),
             set: set.clone(),
-            changes: changes.clone(),
-            is_listening: sender,
         });
-        let listener = feed.start().await?;
+        let listening = Listening::start(hosts, source, pace, changes).await?;
+        let pruning = self
+            .audit_retention
+            .map(|retention| (retention, Mutex::new(audit.keep_for(retention))));
         Ok(PostgresStore(Arc::new(Inner {
             queries,
+            audit,
+            pruning,
             set,
-            changes,
-            is_listening,
-            feed,
-            listener: Mutex::new(listener),
+            listening,
         })))
+    }
+
+    /// Connects, and listens on a channel that the server notifies by itself; [`PostgresChanges`]
+    /// says how. To be called on the tokio runtime that the connections are to live on.
+    ///
+    /// The settings of the connection, of the proofs and the interval at which the proofs move to
+    /// a new connection count here. Nothing is made in the database, and the role needs no right
+    /// but to connect.
+    ///
+    /// # Errors
+    ///
+    /// If the channel's name is empty, longer than 63 bytes, or holds U+0000; if the database
+    /// cannot be reached, or notifications do not arrive, as through a pooler that shares
+    /// connections by the transaction.
+    pub async fn listen(self, channel: &str) -> Result<PostgresChanges, PostgresStoreError> {
+        let source = Source::channel(channel)?;
+        let (hosts, pace) = (self.hosts(), self.pace());
+        let changes = Changes::needing_proof();
+        let listening = Listening::start(hosts, source, pace, changes).await?;
+        Ok(PostgresChanges::new(listening))
+    }
+
+    fn hosts(&self) -> Arc<Hosts> {
+        let limit_of_host = self.config.get_connect_timeout().copied();
+        let limit_of_host = limit_of_host.unwrap_or(Self::HOST_LIMIT);
+        Arc::new(Hosts::new(
+            Arc::clone(&self.dial),
+            &self.config,
+            limit_of_host,
+        ))
+    }
+
+    fn pace(&self) -> Pace {
+        let trust_limit = self.trust_limit;
+        Pace {
+            heartbeat: self.heartbeat,
+            trust_limit: trust_limit.unwrap_or(self.heartbeat + Self::TRUST_AFTER_HEARTBEAT),
+            reread_interval: self.reread_interval,
+        }
+    }
+}
+
+impl PostgresChanges {
+    /// Connects and listens on `channel`, with the default [options](PostgresOptions);
+    /// [`PostgresOptions::listen`] does it with others.
+    ///
+    /// # Errors
+    ///
+    /// As [`PostgresOptions::new`] and [`PostgresOptions::listen`].
+    pub async fn listen(
+        connection_string: &str,
+        channel: &str,
+    ) -> Result<Self, PostgresStoreError> {
+        let options = PostgresOptions::new(connection_string)?;
+        options.listen(channel).await
     }
 }
 

@@ -5,7 +5,7 @@
 //! than another server may have been the primary for, is never used again.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -34,7 +34,7 @@ type Arrivals = mpsc::UnboundedReceiver<(Instant, Result<Connection>)>;
 const PLACE_LIMIT: Duration = Duration::from_secs(2);
 /// How long a connection has to show that it is well after somebody has left in the middle.
 const CLEAN_UP_LIMIT: Duration = Duration::from_secs(2);
-/// A connection is used for this long, or for as long as the interval at which the set is read anew
+/// A connection is used for this long, or for as long as the interval at which the set is read again
 /// where that is shorter. So a server that is no longer the one which new connections lead to is
 /// left, although it goes on answering.
 const MAX_AGE: Duration = Duration::from_secs(60);
@@ -54,11 +54,14 @@ struct Shared {
     arrivals: AsyncMutex<Arrivals>,
 }
 
-/// Who waits for new connections, and how many are on their way or have arrived.
+/// Who waits for new connections, which are on their way, and how many have arrived for somebody.
 #[derive(Default)]
 struct Dials {
     waiting: usize,
-    expected: usize,
+    /// By number, the oldest first.
+    under_way: BTreeSet<u64>,
+    arrived: usize,
+    last: u64,
 }
 
 /// One connection, with the statements that are prepared on it.
@@ -202,7 +205,11 @@ impl Shared {
             let arrived = timeout(left, next).await;
             {
                 let mut dials = lock(&self.dials);
-                dials.expected = dials.expected.saturating_sub(1);
+                match arrived {
+                    Ok(_) => dials.arrived = dials.arrived.saturating_sub(1),
+                    // Its runtime may stand still: it is not waited for again.
+                    Err(_) => drop(dials.under_way.pop_first()),
+                }
             }
             match arrived {
                 Ok(Some((_, Ok(connection)))) if self.is_usable(&connection) => {
@@ -213,7 +220,6 @@ impl Shared {
                 Ok(Some((_, Err(error)))) => return Err(error),
                 Ok(Some((_, Ok(_)))) => {}
                 Ok(None) => return Err(Cause::ConnectionLost),
-                // Its runtime may stand still: it is not waited for again.
                 Err(_) => return Err(Cause::Timeout("connecting", limit)),
             }
         }
@@ -222,13 +228,38 @@ impl Shared {
     /// One task for each that waits.
     fn begin_dials(self: &Arc<Self>) {
         let mut dials = lock(&self.dials);
-        while dials.expected < dials.waiting {
-            dials.expected += 1;
-            let mut delivery = Delivery(Arc::clone(self), None);
+        while dials.under_way.len() + dials.arrived < dials.waiting {
+            dials.last += 1;
+            let number = dials.last;
+            dials.under_way.insert(number);
+            let mut delivery = Delivery {
+                shared: Arc::clone(self),
+                number,
+                result: Err(Cause::ConnectionLost),
+            };
             tokio::spawn(async move {
-                let dialled = delivery.0.dial().await;
-                delivery.result(dialled);
+                let dialled = delivery.shared.dial().await;
+                delivery.brings(dialled);
             });
+        }
+    }
+
+    /// What a task has come to: for those who wait, or else for the next that asks. What nobody has
+    /// waited for any longer would be a connection too many.
+    fn deliver(&self, number: u64, result: Result<Connection>) {
+        let mut dials = lock(&self.dials);
+        if !dials.under_way.remove(&number) {
+            drop(dials);
+            return drop(result);
+        }
+        if dials.waiting > 0 {
+            dials.arrived += 1;
+            let _ = self.arrive.send((Instant::now(), result));
+            return;
+        }
+        drop(dials);
+        if let Ok(connection) = result {
+            self.put_back(connection);
         }
     }
 
@@ -262,18 +293,22 @@ impl Drop for Waiting<'_> {
 }
 
 /// Delivers what a task has come to, also where its runtime ends it.
-struct Delivery(Arc<Shared>, Option<Result<Connection>>);
+struct Delivery {
+    shared: Arc<Shared>,
+    number: u64,
+    result: Result<Connection>,
+}
 
 impl Delivery {
-    fn result(&mut self, result: Result<Connection>) {
-        self.1 = Some(result);
+    fn brings(&mut self, result: Result<Connection>) {
+        self.result = result;
     }
 }
 
 impl Drop for Delivery {
     fn drop(&mut self) {
-        let result = self.1.take().unwrap_or(Err(Cause::ConnectionLost));
-        let _ = self.0.arrive.send((Instant::now(), result));
+        let result = std::mem::replace(&mut self.result, Err(Cause::ConnectionLost));
+        self.shared.deliver(self.number, result);
     }
 }
 

@@ -9,6 +9,7 @@ use tokio_postgres::{
 };
 
 use super::{
+    audit_schema,
     error::{Cause, Fault, PostgresStoreError},
     micros::Micros,
     pool::{Lease, Pool},
@@ -17,7 +18,7 @@ use super::{
 use crate::{
     account::{AccountState, Restriction, RestrictionKind, UserId},
     store::{
-        RestrictionRecord, StoreError,
+        ChangeRecord, RestrictionRecord, StoreError,
         stored::{self, Row},
     },
 };
@@ -48,6 +49,8 @@ impl Queries {
 
     pub(super) fn new(pool: Pool, schema: &Schema) -> Self {
         let table = schema.table();
+        let said = audit_schema::said("$5", "$7", "$8", "$6");
+        let said_of_lift = audit_schema::said("$3", "$4", "$5", "$6");
         let page = |behind: &str, limit: &str| {
             format!(
                 "SELECT user_id, kind, reason, until, set_by, set_at FROM {table} \
@@ -65,12 +68,15 @@ impl Queries {
             first_page: page("", "$1"),
             next_page: page("WHERE user_id > $1", "$2"),
             restrict: format!(
-                "INSERT INTO {table} (user_id, kind, reason, until, set_by, set_at) \
-                 VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (user_id, kind) DO UPDATE SET \
+                "{said} INSERT INTO {table} (user_id, kind, reason, until, set_by, set_at) \
+                 SELECT $1::text, $2::text, $3::text, $4::timestamptz, $5::text, $6::timestamptz \
+                 FROM said ON CONFLICT (user_id, kind) DO UPDATE SET \
                  reason = excluded.reason, until = excluded.until, \
                  set_by = excluded.set_by, set_at = excluded.set_at"
             ),
-            lift: format!("DELETE FROM {table} WHERE user_id = $1 AND kind = $2"),
+            lift: format!(
+                "{said_of_lift} DELETE FROM {table} USING said WHERE user_id = $1 AND kind = $2"
+            ),
             states_of: format!(
                 "SELECT user_id, kind, reason, until FROM {table} WHERE user_id = ANY ($1)"
             ),
@@ -152,19 +158,21 @@ impl Queries {
 
     pub(super) async fn restrict(&self, user: &UserId, record: &RestrictionRecord) -> Result<()> {
         let reason = record.restriction().reason();
-        let set_by = record.set_by().map(UserId::as_str);
-        let texts = [Some(user.as_str()), reason, set_by];
+        let said = Said::of(record.change())?;
+        let texts = [Some(user.as_str()), reason];
         if texts.into_iter().flatten().any(has_nul) {
             return Err(Cause::Nul);
         }
         let until = record.restriction().until();
-        let parameters: [&(dyn ToSql + Sync); 6] = [
+        let parameters: [&(dyn ToSql + Sync); 8] = [
             &user.as_str(),
             &record.kind().as_str(),
             &reason,
             &until.map(|until| Micros(stored::to_micros(until))),
-            &set_by,
-            &Micros(stored::to_micros(record.set_at())),
+            &said.actor,
+            &said.at,
+            &said.channel,
+            &said.note,
         ];
         // The same row twice is the same row.
         self.execute(&self.restrict, &parameters, Repeat::IsHarmless)
@@ -172,11 +180,24 @@ impl Queries {
         Ok(())
     }
 
-    pub(super) async fn lift(&self, user: &UserId, kind: RestrictionKind) -> Result<bool> {
+    pub(super) async fn lift(
+        &self,
+        user: &UserId,
+        kind: RestrictionKind,
+        change: &ChangeRecord,
+    ) -> Result<bool> {
         if has_nul(user) {
             return Ok(false);
         }
-        let parameters: Parameters<'_> = &[&user.as_str(), &kind.as_str()];
+        let said = Said::of(change)?;
+        let parameters: Parameters<'_> = &[
+            &user.as_str(),
+            &kind.as_str(),
+            &said.actor,
+            &said.channel,
+            &said.note,
+            &said.at,
+        ];
         let lifted = self
             .execute(&self.lift, parameters, Repeat::IsAnotherChange)
             .await?;
@@ -227,7 +248,7 @@ impl Queries {
 
     /// Reads through the pool, and once more on a new connection where the first one is over, or
     /// does not answer.
-    async fn rows(&self, sql: &str, parameters: Parameters<'_>) -> Result<Vec<SqlRow>> {
+    pub(super) async fn rows(&self, sql: &str, parameters: Parameters<'_>) -> Result<Vec<SqlRow>> {
         let mut lease = self.pool.get().await?;
         for attempt in 0.. {
             let asked = timeout(Self::LIMIT, lease.connection()?.query(sql, parameters)).await;
@@ -250,7 +271,12 @@ impl Queries {
 
     /// Changes through the pool, and once more on a new connection where the first one is over and
     /// the change was not made by it.
-    async fn execute(&self, sql: &str, parameters: Parameters<'_>, repeat: Repeat) -> Result<u64> {
+    pub(super) async fn execute(
+        &self,
+        sql: &str,
+        parameters: Parameters<'_>,
+        repeat: Repeat,
+    ) -> Result<u64> {
         let mut lease = self.pool.get().await?;
         for attempt in 0.. {
             let asked = timeout(Self::LIMIT, lease.connection()?.execute(sql, parameters)).await;
@@ -264,8 +290,8 @@ impl Queries {
                     return Err(error.into());
                 }
                 Ok(Err(error)) => {
-                    let is_known = error.as_db_error().is_some();
-                    if !is_known && (attempt > 0 || repeat == Repeat::IsAnotherChange) {
+                    let is_open = error.leaves_open_what_was_done();
+                    if is_open && (attempt > 0 || repeat == Repeat::IsAnotherChange) {
                         lease.discard();
                         return Err(Cause::NotKnown(Box::new(error.into())));
                     }
@@ -296,12 +322,36 @@ impl Queries {
 
 /// What it does to make a change a second time, where nobody knows whether it was made.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Repeat {
+pub(super) enum Repeat {
     IsHarmless,
     IsAnotherChange,
 }
 
-fn has_nul(text: &str) -> bool {
+/// Who makes a change, as the statements take it.
+struct Said<'a> {
+    actor: Option<&'a str>,
+    channel: &'a str,
+    note: Option<&'a str>,
+    at: Micros,
+}
+
+impl<'a> Said<'a> {
+    fn of(change: &'a ChangeRecord) -> Result<Self> {
+        let said = Self {
+            actor: change.actor().map(UserId::as_str),
+            channel: change.channel().as_str(),
+            note: change.note(),
+            at: Micros(stored::to_micros(change.at())),
+        };
+        let texts = [said.actor, Some(said.channel), said.note];
+        match texts.into_iter().flatten().any(has_nul) {
+            true => Err(Cause::Nul),
+            false => Ok(said),
+        }
+    }
+}
+
+pub(super) fn has_nul(text: &str) -> bool {
     text.contains('\0')
 }
 

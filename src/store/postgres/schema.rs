@@ -2,10 +2,10 @@
 
 use tokio_postgres::{Client, types::Type};
 
-use super::error::Cause;
+use super::{audit_schema, error::Cause};
 
 /// The version of the schema that this version of the crate makes and knows.
-const VERSION: i32 = 1;
+const VERSION: i32 = 2;
 
 /// The schema's name, and the names in it, ready for use in a statement.
 #[derive(Clone)]
@@ -16,13 +16,16 @@ pub(super) struct Schema {
 
 impl Schema {
     pub(super) const DEFAULT: &str = "account_status";
-    /// A name in PostgreSQL has at most 63 bytes, and the channel's begins with a prefix.
-    pub(super) const MAX_LEN: usize = 63 - CHANNEL_PREFIX.len();
+    /// The channel's name begins with a prefix.
+    pub(super) const MAX_LEN: usize = MAX_NAME - CHANNEL_PREFIX.len();
 
     pub(super) fn new(name: &str) -> Result<Self, Cause> {
         if name.is_empty() || name.len() > Self::MAX_LEN || name.contains('\0') {
-            let (name, longest) = (name.to_owned(), Self::MAX_LEN);
-            return Err(Cause::SchemaName { name, longest });
+            return Err(Cause::Name {
+                what: "the schema's name",
+                name: name.to_owned(),
+                longest: Self::MAX_LEN,
+            });
         }
         Ok(Self {
             quoted: quoted(name),
@@ -35,6 +38,11 @@ impl Schema {
         format!("{}.restrictions", self.quoted)
     }
 
+    /// The log of changes.
+    pub(super) fn audit(&self) -> String {
+        format!("{}.audit", self.quoted)
+    }
+
     /// Where changes are notified: the user id, or nothing where that is too long or all have
     /// changed.
     pub(super) fn channel(&self) -> &str {
@@ -43,11 +51,12 @@ impl Schema {
 
     /// Leads from any earlier version, or from nothing, to the current one. It may be run again.
     ///
-    /// The notifications come from triggers, so that they are in the transaction of the change
-    /// whoever makes it, a person with psql included. They fire always: also where logical
-    /// replication makes the change, or a session that says it does.
+    /// The notifications come from triggers, so that they are in the transaction of the
+    /// change, also of one by a person with psql. They always fire, also if logical replication
+    /// makes the change, or a session that says it does.
     pub(super) fn migration_sql(&self) -> String {
         let schema = &self.quoted;
+        let audit = audit_schema::migration_sql(schema);
         format!(
             r#"BEGIN;
 SELECT pg_advisory_xact_lock(hashtext('tower-account-status'));
@@ -92,7 +101,8 @@ CREATE OR REPLACE TRIGGER notify_truncate AFTER TRUNCATE ON {schema}.restriction
     FOR EACH STATEMENT EXECUTE FUNCTION {schema}.notify_change();
 ALTER TABLE {schema}.restrictions ENABLE ALWAYS TRIGGER notify_change;
 ALTER TABLE {schema}.restrictions ENABLE ALWAYS TRIGGER notify_truncate;
-INSERT INTO {schema}.schema_version (version) VALUES ({VERSION}) ON CONFLICT DO NOTHING;
+{audit}INSERT INTO {schema}.schema_version AS known (version) VALUES ({VERSION})
+    ON CONFLICT (one) DO UPDATE SET version = excluded.version WHERE known.version < excluded.version;
 COMMIT;
 "#
         )
@@ -110,7 +120,10 @@ COMMIT;
         if encoding != "UTF8" {
             return Err(Cause::Encoding(encoding));
         }
-        if self.version(client).await? == Some(VERSION) && self.identity(client).await.is_ok() {
+        if self.version(client).await? == Some(VERSION)
+            && self.identity(client).await.is_ok()
+            && self.is_recorded(client).await?
+        {
             return Ok(());
         }
         // Whoever hangs in the middle of a migration keeps nobody from saying so.
@@ -144,6 +157,15 @@ COMMIT;
         }
     }
 
+    /// Whether the triggers that write the log fire for every change.
+    async fn is_recorded(&self, client: &Client) -> Result<bool, Cause> {
+        let sql = "SELECT count(*) FROM pg_catalog.pg_trigger WHERE tgenabled = 'A' \
+                   AND tgrelid = pg_catalog.to_regclass($1) \
+                   AND tgname IN ('record_change', 'record_truncate')";
+        let row = client.query_one(sql, &[&self.table()]).await?;
+        Ok(row.try_get::<_, i64>(0)? == 2)
+    }
+
     async fn version(&self, client: &Client) -> Result<Option<i32>, Cause> {
         let table = format!("{}.schema_version", self.quoted);
         let exists: bool = client
@@ -167,9 +189,12 @@ COMMIT;
 }
 
 /// A table, and what holds its rows. Both are others after the table was dropped and made again,
-/// the latter also where all rows were written anew.
+/// the latter also if all rows were rewritten.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct TableIdentity(u32, u32);
+
+/// PostgreSQL cuts longer names off.
+pub(super) const MAX_NAME: usize = 63;
 
 const CHANNEL_PREFIX: &str = "account_status:";
 

@@ -94,8 +94,8 @@ impl fmt::Display for Cause {
             Cause::Open { path, cause } => write!(f, "cannot open {}: {cause}", path.display()),
             Cause::NoFile(path) => write!(
                 f,
-                "{path:?} is not the path of a file; `open_in_memory` makes a database that is in \
-                 no file"
+                "{path:?} is not the path of a file: use `open_in_memory` for a database without a \
+                 file"
             ),
             Cause::FileReplaced => f.write_str(
                 "the path no longer leads to the database file that was opened: put that file back, \
@@ -108,7 +108,7 @@ impl fmt::Display for Cause {
                  needed to open it again"
             ),
             Cause::NotOurs => f.write_str(
-                "the file is another program's database: restrictions need a file of their own",
+                "the file is another program's database: give the restrictions a file of their own",
             ),
             Cause::NoWal { mode } => write!(
                 f,
@@ -116,10 +116,10 @@ impl fmt::Display for Cause {
                  {mode:?}): is it on a network file system?"
             ),
             Cause::UnknownKind(kind) => {
-                write!(f, "the file holds a restriction of unknown kind {kind:?}")
+                write!(f, "the file has a restriction of the unknown kind {kind:?}: delete it, or run the version that knows it")
             }
-            Cause::Thread(_) => f.write_str("a thread for the database could not be started"),
-            Cause::NobodyWaits => f.write_str("nobody waited for the change any longer"),
+            Cause::Thread(_) => f.write_str("the system could not start a thread for the database"),
+            Cause::NobodyWaits => f.write_str("the change was not made, because nobody waited for it any longer"),
             Cause::Stopped => f.write_str("the database's thread has stopped"),
         }
     }

@@ -1,5 +1,8 @@
 //! Restrictions in one SQLite file: for servers of one machine, with no database to run.
 
+mod audit;
+mod audit_schema;
+mod blocking;
 mod error;
 mod file;
 mod queries;
@@ -27,7 +30,8 @@ use self::{
     writer::{Shared, Writer},
 };
 use super::{
-    ChangeRecord, RestrictionRecord, RestrictionStore, StoreError, restricted_set::RestrictedSet,
+    AuditEntry, AuditLog, AuditQuery, ChangeRecord, RestrictionRecord, RestrictionStore,
+    StoreError, restricted_set::RestrictedSet,
 };
 use crate::{
     account::{AccountState, RestrictionKind, UserId},
@@ -55,24 +59,23 @@ use crate::{
 /// # }
 /// ```
 ///
-/// A clone is the same store. The file is this store's alone: another program's database is
-/// refused. It is made where it is missing, its schema is brought up to date by itself, and one
-/// that a newer version of this crate has written is refused with an error that says so.
+/// A clone is the same store. The file belongs to this store alone: another program's database is
+/// refused. A missing file is created, and an older schema is migrated. A file that a newer version
+/// of this crate has migrated is refused with an error that says so.
 ///
 /// # Durability
 ///
 /// The file has a write-ahead log (two files beside it, `-wal` and `-shm`) and is written with
 /// `synchronous=FULL`: what [`restrict`](RestrictionStore::set_restriction) and
 /// [`lift`](RestrictionStore::lift_restriction) have acknowledged survives a killed process, and a power
-/// failure as far as the disk tells the truth. It has to be on a local file system.
+/// failure if the disk really writes what it says. The file has to be on a local file system.
 ///
-/// The file and the two beside it must stay where they are. Where they are deleted, moved away, or
-/// replaced by others while they are open, that is noticed within the poll interval: every look-up
-/// and every change fails from then on, until the same files are back or
-/// [`reopen`](SqliteStore::reopen) is called. Another file is never adopted by itself. A change that
-/// was acknowledged in the interval before is in the file that is gone. What cannot be noticed is a
-/// file that is overwritten in place (`cp` over it): restore a backup while no process has the file
-/// open.
+/// The file and the two beside it must stay where they are. If they are deleted, moved away or
+/// replaced while they are open, the store notices it within the poll interval. Every look-up and
+/// every change then fails until the same files are back or [`reopen`](SqliteStore::reopen) is
+/// called. The store never uses another file by itself. A change that was acknowledged in the
+/// interval before is in the file that is gone. The store cannot notice a file that is overwritten
+/// in place (`cp` over it): restore a backup while no process has the file open.
 ///
 /// # Threads
 ///
@@ -81,14 +84,13 @@ use crate::{
 ///
 /// # Changes made by other processes
 ///
-/// [`state`](RestrictionStore::state_of) reads the file and sees them at once. To tell those who
-/// wait, and to keep [the set in memory](SqliteOptions::with_restricted_set_in_memory) current,
-/// the file is looked at every 100 ms
-/// ([a setting](SqliteOptions::with_poll_interval)); a change is then
-/// [announced](RestrictionStore::restriction_changes) for all accounts, since the file does not say whose it
-/// was. The look costs microseconds.
+/// [`state`](RestrictionStore::state_of) reads the file and sees them at once. For requests that wait,
+/// and for [the set in memory](SqliteOptions::with_restricted_set_in_memory), the store looks at the
+/// file every 100 ms ([a setting](SqliteOptions::with_poll_interval)), which costs microseconds. It
+/// [announces](RestrictionStore::restriction_changes) a change for all accounts, because the file
+/// does not say whose it was.
 ///
-/// A change waits at most 3 seconds for another process that is writing, and fails then. A change
+/// A change waits at most 3 seconds for another process that is writing, and then fails. A change
 /// that nobody waits for any longer is not made.
 #[derive(Clone)]
 pub struct SqliteStore(Arc<Inner>);
@@ -107,6 +109,7 @@ struct Inner {
 pub struct SqliteOptions {
     poll_interval: Duration,
     set_in_memory: bool,
+    audit_retention: Option<Duration>,
 }
 
 impl SqliteOptions {
@@ -117,11 +120,12 @@ impl SqliteOptions {
         Self {
             poll_interval: Duration::from_millis(100),
             set_in_memory: false,
+            audit_retention: None,
         }
     }
 
-    /// Looks for other processes' changes at this interval, which bounds how late they are heard
-    /// of. At least a millisecond and at most a minute.
+    /// Looks for other processes' changes at this interval, which bounds how late they have an
+    /// effect. At least a millisecond and at most a minute.
     ///
     /// What is in memory is believed for two intervals and a second after the last look.
     pub fn with_poll_interval(mut self, interval: Duration) -> Self {
@@ -138,6 +142,16 @@ impl SqliteOptions {
     /// set is loaded again, or the file cannot be read, it answers nothing and the file is asked.
     pub fn with_restricted_set_in_memory(mut self) -> Self {
         self.set_in_memory = true;
+        self
+    }
+
+    /// Deletes entries of [the log](AuditLog) that are older than this; by default it is kept for
+    /// ever.
+    ///
+    /// They are deleted within ten minutes, 500 at a time and a piece a second, so that no change waits
+    /// for more than a few milliseconds. Every process that has the file open with this setting does so.
+    pub fn with_audit_retention(mut self, age: Duration) -> Self {
+        self.audit_retention = Some(age);
         self
     }
 
@@ -177,6 +191,7 @@ impl SqliteOptions {
             poll_interval: self.poll_interval,
             set: set.clone(),
             changes: changes.clone(),
+            audit_retention: self.audit_retention,
             file: Arc::clone(&file),
         };
         let open = move || Writer::open(shared);
@@ -274,11 +289,7 @@ impl RestrictionStore for SqliteStore {
 
     async fn states_of(&self, users: &[UserId]) -> Vec<Result<AccountState, StoreError>> {
         let (count, users) = (users.len(), users.to_vec());
-        // One task of a reading thread, where each statement takes microseconds.
-        let read = move |connection: &Connection| {
-            let state = |user| queries::state(connection, user);
-            Ok(users.iter().map(state).collect::<Vec<_>>())
-        };
+        let read = move |connection: &Connection| queries::states(connection, &users);
         match self.read(read).await {
             Ok(states) => states
                 .into_iter()
@@ -301,9 +312,9 @@ impl RestrictionStore for SqliteStore {
         &self,
         user: &UserId,
         kind: RestrictionKind,
-        _: &ChangeRecord,
+        change: &ChangeRecord,
     ) -> Result<bool, SqliteStoreError> {
-        self.change(user, Change::Lift(kind)).await
+        self.change(user, Change::Lift(kind, change.clone())).await
     }
 
     async fn record(
@@ -332,6 +343,16 @@ impl RestrictionStore for SqliteStore {
 
     fn restriction_changes(&self) -> Option<Changes> {
         Some(self.0.changes.clone())
+    }
+}
+
+impl AuditLog for SqliteStore {
+    type Error = SqliteStoreError;
+
+    async fn audit(&self, query: &AuditQuery) -> Result<Vec<AuditEntry>, SqliteStoreError> {
+        let query = query.clone();
+        self.read(move |connection| audit::entries(connection, &query))
+            .await
     }
 }
 

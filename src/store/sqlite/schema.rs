@@ -8,7 +8,7 @@ use std::{
 
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
-use super::error::Cause;
+use super::{audit_schema::AUDIT, error::Cause};
 
 /// How long a change, or opening the file, waits for another process that is writing: less than a
 /// request waits for its store.
@@ -18,7 +18,7 @@ pub(super) const BUSY_LIMIT: Duration = Duration::from_secs(3);
 const APPLICATION_ID: i64 = 0x4d41_5374;
 
 /// What leads from each version of the schema to the next. `PRAGMA user_version` counts them.
-const MIGRATIONS: [&str; 1] = [
+const MIGRATIONS: [&str; 2] = [
     // A user id is compared byte by byte: the collation of a column is BINARY unless it says
     // otherwise. Times are microseconds since 1970; what would be a time of 1970 to 1973 is refused,
     // because it was meant in milliseconds or seconds. `EARLIEST_MICROS` is the same number.
@@ -31,6 +31,7 @@ const MIGRATIONS: [&str; 1] = [
         set_at INTEGER NOT NULL CHECK (set_at <= 0 OR set_at >= 100000000000000),
         PRIMARY KEY (user_id, kind)
     ) STRICT, WITHOUT ROWID",
+    AUDIT,
 ];
 
 /// The first time after 1970 that the table holds, in microseconds since then: in March of 1973.

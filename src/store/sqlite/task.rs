@@ -6,7 +6,7 @@ use tokio::sync::oneshot;
 use super::error::Cause;
 use crate::{
     account::{RestrictionKind, UserId},
-    store::RestrictionRecord,
+    store::{ChangeRecord, RestrictionRecord},
 };
 
 type Result<T> = std::result::Result<T, Cause>;
@@ -22,5 +22,15 @@ pub(super) enum Task {
 
 pub(super) enum Change {
     Restrict(RestrictionRecord),
-    Lift(RestrictionKind),
+    Lift(RestrictionKind, ChangeRecord),
+}
+
+impl Change {
+    /// Who makes it, when, why and through what.
+    pub(super) fn record(&self) -> &ChangeRecord {
+        match self {
+            Self::Restrict(record) => record.change(),
+            Self::Lift(_, change) => change,
+        }
+    }
 }

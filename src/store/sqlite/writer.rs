@@ -10,6 +10,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tokio::sync::oneshot;
 
 use super::{
+    audit,
     error::Cause,
     file::{FileState, OpenedFile},
     queries,
@@ -26,6 +27,8 @@ pub(super) struct Writer {
     /// `None` for a database in memory.
     opened: Option<OpenedFile>,
     polled_at: Instant,
+    /// When entries of the log are deleted next, where they are.
+    prune_at: Instant,
     /// `None` where the set in memory may miss a change, and has to be loaded again.
     data_version: Option<i64>,
 }
@@ -37,6 +40,7 @@ pub(super) struct Shared {
     pub(super) poll_interval: Duration,
     pub(super) set: Option<Arc<RestrictedSet>>,
     pub(super) changes: Changes,
+    pub(super) audit_retention: Option<Duration>,
     pub(super) file: Arc<FileState>,
 }
 
@@ -50,6 +54,7 @@ impl Drop for Writer {
 impl Writer {
     /// How long the set in memory is believed after a look at the file, beside two intervals.
     const TRUST: Duration = Duration::from_secs(1);
+    const PRUNE_INTERVAL: Duration = Duration::from_secs(600);
 
     pub(super) fn open(shared: Shared) -> Result<Self> {
         let (connection, opened) = open(&shared)?;
@@ -58,6 +63,7 @@ impl Writer {
             connection,
             opened,
             polled_at: Instant::now(),
+            prune_at: Instant::now(),
             data_version: None,
         };
         writer.data_version = Some(queries::data_version(&writer.connection)?);
@@ -94,8 +100,27 @@ impl Writer {
         }
         if self.polled_at.elapsed() >= interval {
             self.poll();
+            self.prune();
         }
         true
+    }
+
+    /// Deletes a piece of the log that is older than it has to be. After a whole piece there may be
+    /// more, but other processes look at the file again after each.
+    fn prune(&mut self) {
+        let now = Instant::now();
+        let Some(retention) = self.shared.audit_retention else {
+            return;
+        };
+        if now < self.prune_at || self.shared.file.check().is_err() {
+            return;
+        }
+        let wait = match audit::prune(&self.connection, retention) {
+            Ok(pruned) if pruned < audit::PIECE => Self::PRUNE_INTERVAL.min(retention),
+            // Where another process writes, that comes first.
+            Ok(_) | Err(_) => Duration::ZERO,
+        };
+        self.prune_at = now + wait.max(Duration::from_secs(1));
     }
 
     fn change(
@@ -124,7 +149,7 @@ impl Writer {
     }
 
     /// Waits in short steps while another process writes, so that its commits are noticed in time,
-    /// and no longer than whoever asked.
+    /// and no longer than the request that asked.
     fn commit(
         &mut self,
         user: &UserId,
@@ -154,13 +179,19 @@ impl Writer {
         if reply.is_closed() {
             return Err(Cause::NobodyWaits);
         }
+        audit::begin(&transaction, change.record())?;
         let changed = match change {
             Change::Restrict(record) => {
                 queries::restrict(&transaction, user, record)?;
                 true
             }
-            Change::Lift(kind) => queries::lift(&transaction, user, *kind)?,
+            Change::Lift(kind, _) => queries::lift(&transaction, user, *kind)?,
         };
+        if !changed {
+            // Rolled back, so that no other process looks at the file again.
+            return Ok(false);
+        }
+        audit::end(&transaction)?;
         transaction.commit()?;
         Ok(changed)
     }

@@ -1,0 +1,37 @@
+//! A small server shaped like Conduit, tuwunel and continuwuity: services that every handler
+//! reaches by a global function, a synchronous database, application services whose tokens are in
+//! their registrations, logins by JSON Web Token, guests, and a deactivation that leaves no flag.
+//!
+//! `account_status.rs` is all that it adds to have accounts locked, suspended and deactivated,
+//! beside three lines in `router` below and three in `services.rs`. `docs/adopting/conduit.md`
+//! explains them.
+
+mod account_status;
+mod api;
+mod database;
+mod error;
+pub mod jwt;
+mod services;
+
+use axum::Router;
+use tower::ServiceBuilder;
+use tower_account_status::{AccountModerationLayer, AccountStatusLayer, Combined};
+use tower_http::{catch_panic::CatchPanicLayer, cors::CorsLayer, limit::RequestBodyLimitLayer};
+
+use account_status::RESTRICTIONS;
+pub use error::{Error, Result};
+pub use services::{Config, Registration, services, start};
+
+/// The whole server. [`start`] comes before it.
+pub fn router() -> Router {
+    let status = AccountStatusLayer::new(Combined::new(services(), &*RESTRICTIONS));
+    let moderation = AccountModerationLayer::new(services(), &*RESTRICTIONS);
+    let routes = api::routes().layer(moderation).layer(status);
+    // The server's own stack comes last, so that a refusal passes through it, too.
+    routes.layer(
+        ServiceBuilder::new()
+            .layer(CatchPanicLayer::new())
+            .layer(CorsLayer::permissive())
+            .layer(RequestBodyLimitLayer::new(20 << 20)),
+    )
+}

@@ -1,0 +1,152 @@
+//! Changes that a server notifies by itself, because it keeps its locks in tables of its own.
+
+use std::{fmt, sync::Arc};
+
+use super::listening::Listening;
+use crate::changes::Changes;
+
+/// The [`Changes`] of a server that keeps its locks in tables of its own, in PostgreSQL (15 or
+/// later): it listens on a channel that the server notifies.
+///
+/// ```no_run
+/// use tower_account_status::{
+///     AccountState, AccountStateStore, CachedStore, Changes,
+///     store::{Answer, PostgresChanges, StoreError},
+///     without,
+/// };
+///
+/// struct Homeserver {
+///     news: PostgresChanges,
+///     // and its database
+/// }
+///
+/// impl AccountStateStore for Homeserver {
+/// #   async fn access_token(&self, _: &str) -> Answer { Ok(None) }
+/// #   without! { application_service, login_name, third_party, login_token, refresh_token }
+///     // Whose a credential is …
+///
+///     async fn state(&self, user: &str) -> Result<AccountState, StoreError> {
+///         // … and what its tables say.
+/// #       let _ = user;
+/// #       Ok(AccountState::ACTIVE)
+///     }
+///
+///     fn changes(&self) -> Option<Changes> {
+///         Some(self.news.changes())
+///     }
+/// }
+///
+/// # async fn example() -> Result<(), tower_account_status::store::PostgresStoreError> {
+/// let database = "postgres://homeserver@localhost/matrix";
+/// let news = PostgresChanges::listen(database, "account_status").await?;
+/// let store = CachedStore::new(Homeserver { news });
+/// # drop(store);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// The feature `cache` has the [`CachedStore`](crate::CachedStore). A clone is the same listener.
+/// Its two connections live on the tokio runtime that it was made on, and end with the last clone.
+///
+/// # What the server adds to its database
+///
+/// What is notified is a full user id, or nothing where any account may have changed. A trigger
+/// does it, whoever makes the change. Put your table for `users`, its column of full user ids for
+/// `id`, and the columns that say who is restricted for `locked_at` and `suspended_at`:
+///
+/// ```sql
+/// CREATE FUNCTION notify_account_status() RETURNS trigger LANGUAGE plpgsql AS $$
+/// BEGIN
+///     IF TG_OP = 'TRUNCATE' THEN
+///         PERFORM pg_notify('account_status', '');
+///         RETURN NULL;
+///     END IF;
+///     IF TG_OP IN ('UPDATE', 'DELETE') THEN
+///         PERFORM pg_notify('account_status', OLD.id);
+///     END IF;
+///     IF TG_OP IN ('INSERT', 'UPDATE') THEN
+///         PERFORM pg_notify('account_status', NEW.id);
+///     END IF;
+///     RETURN NULL;
+/// END
+/// $$;
+/// CREATE TRIGGER notify_account_status
+///     AFTER INSERT OR DELETE OR UPDATE OF id, locked_at, suspended_at ON users
+///     FOR EACH ROW EXECUTE FUNCTION notify_account_status();
+/// CREATE TRIGGER notify_account_status_all AFTER TRUNCATE ON users
+///     FOR EACH STATEMENT EXECUTE FUNCTION notify_account_status();
+/// ALTER TABLE users ENABLE ALWAYS TRIGGER notify_account_status;
+/// ALTER TABLE users ENABLE ALWAYS TRIGGER notify_account_status_all;
+/// ```
+///
+/// `ENABLE ALWAYS` has them fire where logical replication makes the change, too. A server that
+/// wants no trigger notifies in the transaction that changes the state, and nowhere else: a
+/// notification that is sent after the commit is lost where the process dies in between, and one
+/// that another connection sends before it is heard too early.
+///
+/// ```sql
+/// BEGIN;
+/// UPDATE users SET locked_at = now() WHERE id = '@alice:example.org';
+/// SELECT pg_notify('account_status', '@alice:example.org');
+/// COMMIT;
+/// ```
+///
+/// Channels belong to a database: listen in the one that has the table. `pg_notify` takes the name
+/// as it is, and so does [`listen`](Self::listen); `NOTIFY Account_Status` without quotes folds it.
+///
+/// # What is believed
+///
+/// As in [`PostgresStore`](super::PostgresStore), whose listener this is. A
+/// [proof](super::PostgresOptions::with_heartbeat) is sent every 10 seconds, a notification from
+/// another connection, and what rests on these changes is believed for
+/// [20 seconds](super::PostgresOptions::with_trust_limit) after the last one that arrived was sent.
+/// Past that a `/sync` that waits asks for itself at least every 10 seconds. A lost connection is
+/// made again, and everything is announced then. Every
+/// [60 seconds](super::PostgresOptions::with_reread_interval) the proofs move to a new connection, so
+/// that a server which new connections do not lead to is left.
+///
+/// A [`CachedStore`](crate::CachedStore) answers for its time to live, 60 seconds, whatever is
+/// believed; a store of yours that answers from memory asks [`Changes::is_believed`] first.
+///
+/// The proof says that notifications arrive. It does not say that your trigger fires: where
+/// somebody has disabled it, a cache is late by its time to live, and a `/sync` that waits is not
+/// ended.
+#[derive(Clone)]
+pub struct PostgresChanges(Arc<Listening>);
+
+impl PostgresChanges {
+    pub(super) fn new(listening: Listening) -> Self {
+        Self(Arc::new(listening))
+    }
+
+    /// What [`AccountStateStore::changes`](crate::AccountStateStore::changes) returns. It is told
+    /// as long as a clone of this `PostgresChanges` lives, so that the store keeps one.
+    #[must_use]
+    pub fn changes(&self) -> Changes {
+        self.0.heal();
+        self.0.changes().clone()
+    }
+
+    /// Whether changes are being heard of: whether the last
+    /// [proof](super::PostgresOptions::with_heartbeat) of that is young enough.
+    #[must_use]
+    pub fn is_listening(&self) -> bool {
+        self.0.heal();
+        self.0.is_listening()
+    }
+
+    /// Waits until [`is_listening`](Self::is_listening) says `listening`: for a log line or an
+    /// alarm.
+    pub async fn until_listening(&self, listening: bool) {
+        self.0.heal();
+        self.0.until_listening(listening).await;
+    }
+}
+
+impl fmt::Debug for PostgresChanges {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PostgresChanges")
+            .field("is_listening", &self.0.is_listening())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,121 @@
+//! The log of changes, which the file's triggers write: there is one writer, whoever changes the
+//! table.
+
+use std::time::{Duration, SystemTime};
+
+use rusqlite::{Connection, Row as SqlRow, ToSql, params};
+
+use super::{error::Cause, queries::micros};
+use crate::{
+    account::UserId,
+    store::{
+        AuditEntry, AuditQuery, ChangeRecord,
+        stored::{self, AuditRow},
+    },
+};
+
+type Result<T> = std::result::Result<T, Cause>;
+
+/// Says who makes the changes of this transaction.
+pub(super) fn begin(connection: &Connection, change: &ChangeRecord) -> Result<()> {
+    let mut statement = connection.prepare_cached(
+        "INSERT OR REPLACE INTO current_change (one, actor, channel, note, made_at)
+         VALUES (1, ?1, ?2, ?3, ?4)",
+    )?;
+    statement.execute(params![
+        change.actor().map(UserId::as_str),
+        change.channel().as_str(),
+        change.note(),
+        micros(change.at()),
+    ])?;
+    Ok(())
+}
+
+/// What comes after is by hand again.
+pub(super) fn end(connection: &Connection) -> Result<()> {
+    let mut statement = connection.prepare_cached("DELETE FROM current_change")?;
+    statement.execute(())?;
+    Ok(())
+}
+
+/// The newest entries that the query asks for.
+///
+/// Those of the same time as the last one before them come first. They are a statement of their own,
+/// because SQLite does not look a time and an `id` together up in an index; one statement by
+/// hand may give a million rows the same time.
+pub(super) fn entries(connection: &Connection, query: &AuditQuery) -> Result<Vec<AuditEntry>> {
+    let (since, before) = stored::bounds(query);
+    let mut rows = Vec::new();
+    if since <= before.recorded_at {
+        let condition = "recorded_at = ?1 AND id < ?2 ORDER BY id DESC";
+        let times = [before.recorded_at, before.id];
+        rows = page(connection, query, condition, times, query.limit)?;
+    }
+    if rows.len() < query.limit {
+        let condition = "recorded_at < ?1 AND recorded_at >= ?2 ORDER BY recorded_at DESC, id DESC";
+        let times = [before.recorded_at, since];
+        let limit = query.limit - rows.len();
+        rows.extend(page(connection, query, condition, times, limit)?);
+    }
+    rows.into_iter().map(|row| Ok(row.into_entry()?)).collect()
+}
+
+fn page(
+    connection: &Connection,
+    query: &AuditQuery,
+    condition: &str,
+    [first, second]: [i64; 2],
+    limit: usize,
+) -> Result<Vec<AuditRow>> {
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let of_user = match query.user {
+        Some(_) => "user_id = ?4 AND",
+        None => "",
+    };
+    let mut parameters: Vec<&dyn ToSql> = vec![&first, &second, &limit];
+    let user = query.user.as_ref().map(UserId::as_str);
+    if let Some(user) = &user {
+        parameters.push(user);
+    }
+    let mut statement = connection.prepare_cached(&format!(
+        "SELECT id, recorded_at, user_id, action, kind, reason, until, actor, channel, note, made_at
+         FROM audit WHERE {of_user} {condition} LIMIT ?3"
+    ))?;
+    let rows = statement.query_map(&*parameters, read)?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+fn read(row: &SqlRow<'_>) -> rusqlite::Result<AuditRow> {
+    Ok(AuditRow {
+        id: row.get(0)?,
+        recorded_at: row.get(1)?,
+        user: row.get(2)?,
+        action: row.get(3)?,
+        kind: row.get(4)?,
+        reason: row.get(5)?,
+        until: row.get(6)?,
+        actor: row.get(7)?,
+        channel: row.get(8)?,
+        note: row.get(9)?,
+        made_at: row.get(10)?,
+        database_user: None,
+    })
+}
+
+/// How many entries are deleted at once, which takes milliseconds: a change waits for no more.
+pub(super) const PIECE: usize = 500;
+
+/// Deletes entries that are older than `retention`, and says how many.
+pub(super) fn prune(connection: &Connection, retention: Duration) -> Result<usize> {
+    let Some(before) = SystemTime::now().checked_sub(retention) else {
+        return Ok(0);
+    };
+    let mut statement = connection.prepare_cached(
+        "DELETE FROM audit WHERE id IN (
+            SELECT id FROM audit WHERE recorded_at < ?1 ORDER BY recorded_at LIMIT ?2
+         )",
+    )?;
+    let before = stored::to_micros(before);
+    let piece = i64::try_from(PIECE).unwrap_or(i64::MAX);
+    Ok(statement.execute([before, piece])?)
+}

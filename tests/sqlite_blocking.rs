@@ -1,0 +1,109 @@
+//! The SQLite store for code that is not async.
+#![allow(clippy::unwrap_used)] // a test fails by panicking
+
+use std::{future::poll_fn, path::PathBuf, pin::pin, sync::mpsc, task::Poll, time::Duration};
+
+use tempfile::TempDir;
+use tokio::sync::Semaphore;
+use tower_account_status::{
+    AccountState, Restriction,
+    RestrictionKind::*,
+    RestrictionStore as _,
+    store::{SqliteOptions, SqliteStore},
+};
+
+const ALICE: &str = "@alice:example.org";
+
+/// Far more than the store promises: a machine may be busy.
+const SOON: Duration = Duration::from_secs(60);
+
+fn file() -> (TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("restrictions.db");
+    (folder, path)
+}
+
+/// Fails where it never ends.
+fn within_limit(run: impl FnOnce() + Send + 'static) {
+    let (done, wait) = mpsc::channel();
+    std::thread::spawn(move || {
+        run();
+        done.send(()).unwrap();
+    });
+    wait.recv_timeout(SOON).expect("it ended, without a panic");
+}
+
+#[test]
+fn without_a_runtime_everything_is_done_when_it_returns() {
+    let (_folder, path) = file();
+    let store = SqliteStore::blocking_open(&path).unwrap();
+    let lock = Restriction::new(Locked).with_reason("Spam");
+    store.blocking_restrict(ALICE, lock.clone()).unwrap();
+    store.blocking_set(ALICE, Deactivated, true).unwrap();
+    // Another process would find it.
+    let again = SqliteOptions::new().with_restricted_set_in_memory();
+    let again = again.blocking_open(&path).unwrap();
+    let state = again.blocking_state(ALICE).unwrap();
+    assert_eq!(state.restriction(Locked), Some(&lock));
+    assert!(state.restriction(Deactivated).is_some());
+    assert_eq!(again.peek_state_of(ALICE), Some(state));
+    store.blocking_set(ALICE, Deactivated, false).unwrap();
+    store.blocking_set(ALICE, Deactivated, false).unwrap();
+    assert!(store.blocking_lift(ALICE, Locked).unwrap());
+    assert!(!store.blocking_lift(ALICE, Locked).unwrap());
+    assert_eq!(store.blocking_state(ALICE).unwrap(), AccountState::ACTIVE);
+}
+
+#[test]
+fn rule_17_who_waits_is_told() {
+    within_limit(|| {
+        let (_folder, path) = file();
+        let store = SqliteStore::blocking_open(path).unwrap();
+        let mut news = store.restriction_changes().unwrap().subscribe(ALICE);
+        let waits = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread();
+            let runtime = { runtime }.build().unwrap();
+            runtime.block_on(async move { news.changed().await });
+        });
+        store.blocking_set(ALICE, Deactivated, true).unwrap();
+        waits.join().unwrap();
+    });
+}
+
+/// A task that has used up its turn is told "not yet" by every channel of tokio's until it yields.
+#[test]
+fn rule_20_a_task_that_has_used_up_its_turn_does_not_wait_for_itself() {
+    within_limit(|| {
+        let (_folder, path) = file();
+        let runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = { runtime }.build().unwrap();
+        runtime.block_on(async {
+            let task = tokio::spawn(async move {
+                let store = SqliteStore::blocking_open(path).unwrap();
+                let semaphore = Semaphore::new(1);
+                poll_fn(|context| {
+                    while pin!(semaphore.acquire()).poll(context).is_ready() {}
+                    store.blocking_set(ALICE, Locked, true).unwrap();
+                    Poll::Ready(store.blocking_state(ALICE).unwrap())
+                })
+                .await
+            });
+            assert_eq!(task.await.unwrap(), Locked.into());
+        });
+    });
+}
+
+#[test]
+fn rule_21_what_failed_was_not_done() {
+    let (folder, path) = file();
+    let store = SqliteStore::blocking_open(&path).unwrap();
+    let other = rusqlite::Connection::open(&path).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let error = store.blocking_set(ALICE, Deactivated, true).unwrap_err();
+    assert!(error.to_string().contains("another process"), "{error}");
+    other.execute_batch("ROLLBACK").unwrap();
+    assert_eq!(store.blocking_state(ALICE).unwrap(), AccountState::ACTIVE);
+    let nowhere = folder.path().join("no folder").join("restrictions.db");
+    let error = SqliteStore::blocking_open(nowhere).unwrap_err();
+    assert!(error.to_string().contains("no folder"), "{error}");
+}
