@@ -76,12 +76,11 @@ impl<S: AccountStateStore> Shared<S> {
         self: &Arc<Self>,
         usual: usize,
         headers: &HeaderMap,
+        announcements: u64,
     ) -> Result<Watch, FastPath> {
         let Some(usual) = self.settings.watched_poll(usual) else {
             return Err(FastPath::MayBeSpecial);
         };
-        // Before the store is asked: what is announced from then on ends the request.
-        let announcements = self.changes.announcements();
         let OnlyToken::Token(token) = only_token(headers) else {
             return Err(FastPath::MayBeSpecial);
         };
