@@ -292,7 +292,9 @@ async fn rule_17_a_change_while_the_store_answers_at_once_is_not_missed() {
             memory.insert_access_token("t", ALICE);
             memory.set_state(ALICE, before.clone());
             let layer = AccountStatusLayer::new(LocksMeanwhile { memory });
-            let response = layer.layer(Waits::default()).oneshot(request(method, path));
+            let response = layer
+                .layer(Waits::default().service())
+                .oneshot(request(method, path));
             match poll_once(pin!(response)) {
                 Poll::Ready(Ok(response)) => assert_eq!(response.status(), 401, "{path}"),
                 _ => panic!("{path}: the lock is missed"),
