@@ -30,10 +30,11 @@ mod together;
 mod watch;
 
 pub(crate) use at_once::AtOnce;
-pub(crate) use awaited::{Begun, Check, look_up};
+pub(crate) use awaited::{Begun, Check};
 pub(crate) use fast_path::FastPath;
 pub(crate) use findings::Findings;
 #[cfg(feature = "moderation")]
 pub(crate) use limits::{Failure, within_limits};
 pub(crate) use logout::EndedSessions;
+pub(crate) use plain_look_up::look_up;
 pub(crate) use watch::Watch;
