@@ -47,6 +47,9 @@ impl<S, Store, Req, Res> AccountStatus<S, Store, Req, Res> {
 
     /// A make-service that answers every connection with a clone of this one: what `axum::serve`
     /// takes where the layer is around a whole router.
+    ///
+    /// It hands on no address of the client. If handlers extract axum's `ConnectInfo`, use axum's own
+    /// `ServiceExt::<Request>::into_make_service_with_connect_info::<SocketAddr>(service)`.
     #[must_use]
     pub fn into_make_service(self) -> IntoMakeService<Self> {
         IntoMakeService(self)

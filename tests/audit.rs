@@ -121,7 +121,8 @@ fn alice() -> UserId {
 fn now() -> SystemTime {
     // What both databases hold, to the microsecond.
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    SystemTime::UNIX_EPOCH + Duration::from_micros(since.unwrap().as_micros() as u64)
+    let micros = u64::try_from(since.unwrap().as_micros()).unwrap();
+    SystemTime::UNIX_EPOCH + Duration::from_micros(micros)
 }
 
 fn by(name: &str) -> ChangeRecord {

@@ -221,6 +221,24 @@ fn the_guide_has_every_page_of_the_folder() {
     assert!(missing.is_empty(), "add to src/guide.rs: {missing:?}");
 }
 
+/// rustdoc compiles what it shows; the changes in other servers need those servers.
+#[test]
+fn every_fence_of_rust_is_compiled() {
+    let shown = shown_pages();
+    let mut wrong = Vec::new();
+    for file in files(&["md"]) {
+        let is_shown = shown.contains(&file);
+        let may_be_ignored = file.starts_with(root().join("docs/adopting"));
+        for line in read(&file).lines() {
+            let is_compiled = is_shown && (may_be_ignored || !line.contains("ignore"));
+            if line.trim_start().starts_with("```rust") && !is_compiled {
+                wrong.push(format!("{}: {line}", file.display()));
+            }
+        }
+    }
+    assert_eq!(wrong, [""; 0]);
+}
+
 #[test]
 fn the_readme_is_short() {
     let lines = read(&root().join("README.md")).lines().count();

@@ -18,8 +18,8 @@ use support::{
     store, store_with, verdict,
 };
 use tower_account_status::{
-    AccountGuard, AccountStatusLayer, CheckedAccounts, Denial, MemoryStore, NamedAccountCheck,
-    NamedIn, Restriction, RestrictionKind, UserId, axum::MissingLayer,
+    Account, AccountGuard, AccountStatusLayer, CheckedAccounts, Denial, MemoryStore,
+    NamedAccountCheck, NamedIn, Restriction, RestrictionKind, UserId, axum::MissingLayer,
 };
 use tracing::{Event, Level, Metadata, Subscriber, field, span};
 
@@ -31,11 +31,8 @@ async fn log_in(guard: AccountGuard, body: String) -> Result<&'static str, Denia
 }
 
 async fn whose(accounts: CheckedAccounts) -> String {
-    let users: Vec<_> = accounts.iter().map(|account| account.user()).collect();
-    assert_eq!(
-        accounts.first().map(|account| account.user()),
-        users.first().copied()
-    );
+    let users: Vec<_> = accounts.iter().map(Account::user).collect();
+    assert_eq!(accounts.first().map(Account::user), users.first().copied());
     assert_eq!(accounts.is_empty(), users.is_empty());
     serde_json::json!({ "users": format!("{users:?}") }).to_string()
 }

@@ -71,7 +71,9 @@ async fn rule_19_behind_a_pooler_that_shares_connections_by_the_session_all_news
     within(Duration::ZERO, since);
     let notify = "SELECT pg_notify('a_servers_own', '@alice:example.org')";
     client.batch_execute(notify).await.unwrap();
-    timeout(SOON, of_alice.changed()).await.unwrap();
+    tokio::time::timeout(Duration::from_secs(10), of_alice.changed())
+        .await
+        .unwrap();
     assert_eq!(store.state_of(&alice()).await.unwrap(), Locked.into());
     store
         .set_restriction(&"@bob:example.org".into(), Locked.into())

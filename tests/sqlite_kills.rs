@@ -19,7 +19,7 @@ use std::{
 use tower_account_status::{
     Restriction, RestrictionKind, RestrictionRecord, RestrictionStore as _, UserId,
     store::{
-        AuditAction, AuditLog as _, AuditPosition, AuditQuery, ChangeRecord, Channel,
+        AuditAction, AuditEntry, AuditLog as _, AuditPosition, AuditQuery, ChangeRecord, Channel,
         SqliteOptions, SqliteStore,
     },
 };
@@ -156,7 +156,7 @@ impl Replay {
                 _ => break,
             }
         }
-        self.end = new.first().map(|entry| entry.position()).max(self.end);
+        self.end = new.first().map(AuditEntry::position).max(self.end);
         for entry in new.into_iter().rev() {
             let key = (entry.user().clone(), entry.kind());
             match entry.action() {

@@ -26,10 +26,10 @@ use crate::{
 /// .../admin/suspend/USER with {"suspended":true}. It listens without TLS. Put it between the
 /// homeserver and the server that ends TLS.
 ///
-/// The other commands change and show restrictions in the database, of a gateway or of any server
-/// that uses the same stores, while it runs. They end with 0 where everything is as it was asked
-/// for, 1 where something failed, 2 where the command line cannot be read, and 3 where there was
-/// nothing to lift for one user at least, or nothing to show of any.
+/// The other commands change and show restrictions in the database of a gateway, or of any server
+/// that uses the same stores, while it runs. They end with 0 if everything is as it was asked for, 1
+/// if something failed, 2 if the command line cannot be read, and 3 if a user had nothing to lift
+/// or no user had anything to show.
 #[derive(Parser)]
 #[command(name = "account-status-gateway", version)]
 pub(crate) struct Cli {

@@ -10,9 +10,8 @@ pub(crate) fn waits<B>(request: &Request<B>) -> bool {
         return false;
     };
     let segments: Vec<&str> = path.split('/').collect();
-    let name = match segments[..] {
-        ["unstable", _, name] | ["api", "v1", name] | [_, name] => name,
-        _ => return false,
+    let (["unstable", _, name] | ["api", "v1", name] | [_, name]) = segments[..] else {
+        return false;
     };
     match *request.method() {
         Method::GET => matches!(name, "sync" | "events"),
