@@ -10,6 +10,7 @@ mod axum_bodies;
 
 use std::{
     fmt,
+    future::{Future as _, poll_fn},
     pin::Pin,
     task::{Context, Poll},
     time::Duration,
@@ -61,6 +62,13 @@ pub trait RequestBodies<B>: sealed::Sealed {
         service.call(request.map(Self::keep))
     }
 
+    /// The request, its body as it came.
+    #[doc(hidden)]
+    #[inline]
+    fn keep_request(request: Request<B>) -> Request<Self::Body> {
+        request.map(Self::keep)
+    }
+
     /// A body that has been read.
     #[doc(hidden)]
     fn replay(data: Bytes, trailers: Option<Box<HeaderMap>>) -> Self::Body;
@@ -78,6 +86,11 @@ impl<B: From<Bytes>> RequestBodies<B> for KeptBodies {
     #[inline]
     fn call<S: Service<Request<B>>>(service: &mut S, request: Request<B>) -> S::Future {
         service.call(request)
+    }
+
+    #[inline]
+    fn keep_request(request: Request<B>) -> Request<B> {
+        request
     }
 
     /// A body that is made from bytes has no place for trailers.
@@ -325,7 +338,13 @@ pub(crate) async fn read<B: Body>(
     limit: usize,
     timeout: Duration,
 ) -> Result<Collected, ReadError> {
-    let read = tokio::time::timeout(timeout, collect(body, limit));
+    let mut collected = std::pin::pin!(collect(body, limit));
+    // A body that is there already needs no clock and no timer.
+    let at_once = poll_fn(|context| Poll::Ready(collected.as_mut().poll(context)));
+    if let Poll::Ready(read) = at_once.await {
+        return read;
+    }
+    let read = tokio::time::timeout(timeout, collected);
     read.await.unwrap_or(Err(ReadError::TimedOut))
 }
 
@@ -347,7 +366,7 @@ async fn collect<B: Body>(body: B, limit: usize) -> Result<Collected, ReadError>
         frames += 1;
         body.as_mut().poll_frame(context)
     };
-    while let Some(frame) = std::future::poll_fn(&mut next_frame).await {
+    while let Some(frame) = poll_fn(&mut next_frame).await {
         let frame = frame.map_err(|_| ReadError::Failed)?;
         match frame.into_data() {
             Ok(chunk) => data.push(chunk, limit)?,

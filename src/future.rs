@@ -14,12 +14,9 @@ use tower_service::Service;
 
 use crate::{
     body::ResponseBodies,
-    check::{Awaited, EndedSessions, Watch},
+    check::{Check, EndedSessions, Watch},
     denial::{AnswerForm, Denial},
 };
-
-/// A check that has to wait.
-pub(crate) type Check<ReqB> = Pin<Box<dyn Future<Output = Awaited<ReqB>> + Send>>;
 
 pin_project! {
     /// The future that [`AccountStatus`](crate::AccountStatus) answers with.
@@ -53,6 +50,12 @@ pin_project! {
     }
 }
 
+impl<S, F, ReqB> State<S, F, ReqB> {
+    const DONE: Self = Self::Detour {
+        detour: Detour::Done,
+    };
+}
+
 enum Detour<S, F, ReqB> {
     /// The refusal is made when it is asked for.
     Deny {
@@ -62,7 +65,7 @@ enum Detour<S, F, ReqB> {
     /// The store is asked. The inner service waits beside it, ready, and is not kept any longer
     /// than that.
     Lookup {
-        check: Check<ReqB>,
+        check: Pin<Box<dyn Check<ReqB>>>,
         service: Option<S>,
         form: AnswerForm,
     },
@@ -105,7 +108,7 @@ where
         Self::detour(Detour::Deny { denial, form })
     }
 
-    pub(crate) fn look_up(check: Check<ReqB>, service: S, form: AnswerForm) -> Self {
+    pub(crate) fn look_up(check: Pin<Box<dyn Check<ReqB>>>, service: S, form: AnswerForm) -> Self {
         Self::detour(Detour::Lookup {
             check,
             service: Some(service),
@@ -160,13 +163,21 @@ where
         loop {
             let (denial, form) = match state.as_mut().project() {
                 Projection::Pass { inner } => return Res::keep_response(inner.poll(context)),
-                Projection::Watched { inner, watch } => {
-                    match poll_watched(inner, watch, context) {
-                        Poll::Pending => return Poll::Pending,
-                        Poll::Ready(Ok(answer)) => return Res::keep_response(Poll::Ready(answer)),
-                        // Long polls are GET or POST requests.
-                        Poll::Ready(Err(denial)) => (denial, AnswerForm::default()),
-                    }
+                Projection::Watched { mut inner, watch } => {
+                    // The restriction first: what became ready at the same time is not delivered.
+                    let denial = match watch.poll(context) {
+                        Poll::Ready(denial) => denial,
+                        Poll::Pending => {
+                            let response = Res::keep_response(inner.as_mut().poll(context));
+                            if response.is_ready() {
+                                return response;
+                            }
+                            ready!(watch.begin(context))
+                        }
+                    };
+                    state.set(State::DONE);
+                    // Long polls are GET or POST requests.
+                    (denial, AnswerForm::default())
                 }
                 Projection::Detour { detour } => match detour {
                     Detour::Lookup {
@@ -174,16 +185,21 @@ where
                         service,
                         form,
                     } => match ready!(check.as_mut().poll(context)) {
-                        Ok((request, watch)) => {
+                        Ok(watch) => {
                             let mut service = service.take().expect("taken only once");
-                            let inner = service.call(request);
+                            let request = check.as_mut().take_request();
+                            let inner = service.call(request.expect("taken only once"));
                             state.set(match watch {
                                 None => State::Pass { inner },
                                 Some(watch) => State::Watched { inner, watch },
                             });
                             continue;
                         }
-                        Err(denial) => (denial, *form),
+                        Err(denial) => {
+                            let form = *form;
+                            *detour = Detour::Done;
+                            (denial, form)
+                        }
                     },
                     Detour::LogOut { logging_out } => {
                         let logging_out = logging_out.as_mut().project();
@@ -201,27 +217,8 @@ where
                     Detour::Done => panic!("`ResponseFuture` polled after it was ready"),
                 },
             };
-            state.set(State::Detour {
-                detour: Detour::Done,
-            });
             return Poll::Ready(Ok(denial.respond(form, Res::refuse)));
         }
-    }
-}
-
-/// A long poll: its answer, or what ends it.
-fn poll_watched<F: Future>(
-    inner: Pin<&mut F>,
-    watch: &mut Watch,
-    context: &mut Context<'_>,
-) -> Poll<Result<F::Output, Denial>> {
-    // The restriction first: what became ready at the same time is not delivered.
-    if let Poll::Ready(denial) = watch.poll(context) {
-        return Poll::Ready(Err(denial));
-    }
-    match inner.poll(context) {
-        Poll::Ready(answer) => Poll::Ready(Ok(answer)),
-        Poll::Pending => watch.begin(context).map(Err),
     }
 }
 

@@ -21,6 +21,7 @@ pub(crate) fn unless_it_panics<T>(answer: impl FnOnce() -> T) -> Result<T, Panic
 }
 
 /// What `answer` comes to, unless it panics.
+#[inline(always)]
 pub(crate) fn caught<F: Future>(answer: F) -> Caught<F> {
     Caught { answer }
 }

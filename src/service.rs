@@ -9,13 +9,13 @@ use std::{
     task::{Context, Poll},
 };
 
-use http::{Request, Response};
+use http::{Extensions, Request, Response};
 use http_body::Body;
 use tower_service::Service;
 
 use crate::{
     body::{KeptBodies, RequestBodies, ResponseBodies},
-    check::{AtOnce, Begun, FastPath, Findings, check_awaited},
+    check::{AtOnce, Begun, FastPath, Findings, look_up},
     checked_accounts::CheckedAccounts,
     common::inner_service,
     denial::AnswerForm,
@@ -63,7 +63,7 @@ where
     S: Service<Request<Req::Body>, Response = Response<ResB>> + Clone,
     Store: AccountStateStore,
     Req: RequestBodies<B>,
-    Req::Body: 'static,
+    Req::Body: Send + 'static,
     Res: ResponseBodies<ResB>,
     B: Body + Send + 'static,
 {
@@ -101,7 +101,7 @@ impl<S: Clone, Store: AccountStateStore, Req, Res> AccountStatus<S, Store, Req, 
     where
         S: Service<Request<Req::Body>, Response = Response<ResB>>,
         Req: RequestBodies<B>,
-        Req::Body: 'static,
+        Req::Body: Send + 'static,
         B: Body + Send + 'static,
     {
         match self.shared.watch_usual_poll(usual, request.headers()) {
@@ -119,7 +119,7 @@ impl<S: Clone, Store: AccountStateStore, Req, Res> AccountStatus<S, Store, Req, 
     where
         S: Service<Request<Req::Body>, Response = Response<ResB>>,
         Req: RequestBodies<B>,
-        Req::Body: 'static,
+        Req::Body: Send + 'static,
         B: Body + Send + 'static,
     {
         // Before the store is asked: what is announced from then on ends a long poll.
@@ -151,12 +151,12 @@ impl<S: Clone, Store: AccountStateStore, Req, Res> AccountStatus<S, Store, Req, 
                     found: found.is_anything().then(|| Box::new(found)),
                 };
                 let shared = Arc::clone(&self.shared);
-                let check = check_awaited::<_, B, Req, _>(shared, request, begun, Shared::hand_on);
-                return ResponseFuture::look_up(Box::pin(check), self.take_ready(), form);
+                let check = look_up::<_, _, Req>(shared, request, begun, Shared::hand_on);
+                return ResponseFuture::look_up(check, self.take_ready(), form);
             }
         };
         let watched = class.and_then(|class| self.shared.to_be_watched(class, &head, &found));
-        self.shared.hand_on(&found, &mut request);
+        self.shared.hand_on(&found, request.extensions_mut());
         let watch =
             watched.and_then(|watched| self.shared.watch(watched, announcements, found.accounts));
         let logout = class.and_then(|class| class.logout);
@@ -182,14 +182,14 @@ impl<S: Clone, Store: AccountStateStore, Req, Res> AccountStatus<S, Store, Req, 
 
 impl<Store: AccountStateStore> Shared<Store> {
     /// Puts into the request's extensions what the settings want there.
-    fn hand_on<B>(self: &Arc<Self>, found: &Findings, request: &mut Request<B>) {
+    fn hand_on(self: &Arc<Self>, found: &Findings, extensions: &mut Extensions) {
         if found.hands_on_guard {
             let guard = AccountGuard::strong(Arc::clone(self));
-            request.extensions_mut().insert(guard);
+            extensions.insert(guard);
         }
         if self.settings.hand_on_account {
             let accounts = CheckedAccounts::new(found.accounts.clone());
-            request.extensions_mut().insert(accounts);
+            extensions.insert(accounts);
         }
     }
 }

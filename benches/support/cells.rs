@@ -21,7 +21,7 @@ use tower_layer::Layer;
 
 use super::{
     accounts::{AwaitedStore, BareTable, memory_store},
-    peers::{self, AtHand, Awaited, BareCheck},
+    peers::{self, AtHand, Awaited, BareCheck, Careful},
     rows::{AT_ONCE, Answer, ROWS, Row},
     stacks::{Identity, Leaf, router},
 };
@@ -34,7 +34,7 @@ pub const STACKS: [&str; 3] = [
 ];
 
 /// What is compared. The second is what the others are measured against.
-pub const COLUMNS: [&str; 9] = [
+pub const COLUMNS: [&str; 10] = [
     "bare service",
     "identity layer",
     "bare check",
@@ -44,6 +44,7 @@ pub const COLUMNS: [&str; 9] = [
     "AsyncRequireAuthorization",
     "from_fn_with_state",
     "bare check, same answer",
+    "AsyncRequireAuthorization, as careful",
 ];
 
 /// A cell's place in the tables.
@@ -250,7 +251,10 @@ impl Cells<'_> {
         Check {
             table: LazyCell::new(|| Arc::new(BareTable::new())),
             is_awaited: self.row.answer != Answer::AtHand || self.row.logs_in,
-            at_first: self.row.answer != Answer::AwaitedByMany,
+            at_first: !matches!(
+                self.row.answer,
+                Answer::AwaitedByMany | Answer::AwaitedLater
+            ),
         }
     }
 
@@ -284,6 +288,12 @@ impl Cells<'_> {
                 AsyncRequireAuthorizationLayer::new(peer).layer(Leaf)
             });
         }
+        if self.row.answer != Answer::AtHand {
+            self.column::<Body, _, _>(9, || {
+                let peer: Careful<Body> = Careful::new(awaited_store(at_first));
+                AsyncRequireAuthorizationLayer::new(peer).layer(Leaf)
+            });
+        }
         if self.row.answer == Answer::AtHand {
             self.column::<Body, _, _>(3, || AccountStatusLayer::new(memory_store()).layer(Leaf));
             self.column::<Body, _, _>(4, || {
@@ -295,10 +305,7 @@ impl Cells<'_> {
                 AccountStatusLayer::new(store).layer(Leaf)
             });
         } else {
-            let store = || AwaitedStore {
-                store: memory_store(),
-                at_first,
-            };
+            let store = || awaited_store(at_first);
             self.column::<Body, _, _>(3, || AccountStatusLayer::new(store()).layer(Leaf));
             self.column::<Body, _, _>(4, || {
                 let layer = AccountStatusLayer::new(store()).with_wrapped_bodies();
@@ -356,6 +363,14 @@ impl Cells<'_> {
             );
             layered!(7, from_fn_with_state(table(), peers::at_hand));
         }
+        if self.row.answer != Answer::AtHand {
+            layered!(
+                9,
+                AsyncRequireAuthorizationLayer::new(Careful::<AxumBody>::new(awaited_store(
+                    at_first
+                )))
+            );
+        }
         if self.row.answer == Answer::AtHand {
             layered!(3, AccountStatusLayer::new(memory_store()));
             layered!(
@@ -363,13 +378,17 @@ impl Cells<'_> {
                 AccountStatusLayer::new(memory_store()).with_wrapped_bodies()
             );
         } else {
-            let store = || AwaitedStore {
-                store: memory_store(),
-                at_first,
-            };
+            let store = || awaited_store(at_first);
             layered!(3, AccountStatusLayer::new(store()));
             layered!(4, AccountStatusLayer::new(store()).with_wrapped_bodies());
         }
+    }
+}
+
+fn awaited_store(at_first: bool) -> AwaitedStore {
+    AwaitedStore {
+        store: memory_store(),
+        at_first,
     }
 }
 

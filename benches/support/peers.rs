@@ -2,12 +2,13 @@
 //! tools that there are.
 
 use std::{
-    future::{Future, Ready, ready},
+    future::{Future, Ready, poll_fn, ready},
     marker::PhantomData,
-    pin::Pin,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::{Pin, pin},
     sync::{Arc, LazyLock},
     task::{Context, Poll},
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
 use axum::{extract::State, middleware::Next};
@@ -20,10 +21,11 @@ use http_body::Body;
 use http_body_util::{BodyExt, Collected};
 use pin_project_lite::pin_project;
 use tower::Service;
+use tower_account_status::{AccountStateStore, store::StoreError};
 use tower_http::auth::AsyncAuthorizeRequest;
 use tower_layer::Layer;
 
-use super::accounts::{BareTable, Standing, pend};
+use super::accounts::{AwaitedStore, BareTable, Standing, pend};
 
 #[inline]
 fn standing(table: &BareTable, headers: &HeaderMap) -> Option<Standing> {
@@ -322,5 +324,70 @@ pub async fn awaited(
     match check_awaited(&table, at_first, request).await {
         Ok(request) => next.run(request).await,
         Err(standing) => refusal(standing),
+    }
+}
+
+/// The look-up that this layer makes, in the same store, with a time limit, and a panic caught.
+pub struct Careful<ResB> {
+    store: Arc<AwaitedStore>,
+    bodies: PhantomData<fn() -> ResB>,
+}
+
+impl<ResB> Careful<ResB> {
+    pub fn new(store: AwaitedStore) -> Self {
+        Self {
+            store: Arc::new(store),
+            bodies: PhantomData,
+        }
+    }
+}
+
+impl<ResB> Clone for Careful<ResB> {
+    fn clone(&self) -> Self {
+        Self {
+            store: Arc::clone(&self.store),
+            bodies: PhantomData,
+        }
+    }
+}
+
+impl<B, ResB> AsyncAuthorizeRequest<B> for Careful<ResB>
+where
+    B: Send + 'static,
+    ResB: From<Bytes> + 'static,
+{
+    type RequestBody = B;
+    type ResponseBody = ResB;
+    type Future = Pin<Box<dyn Future<Output = Result<Request<B>, Response<ResB>>> + Send>>;
+
+    fn authorize(&mut self, request: Request<B>) -> Self::Future {
+        let store = Arc::clone(&self.store);
+        Box::pin(async move {
+            let header = request.headers().get(AUTHORIZATION);
+            let token = header.and_then(|header| header.to_str().ok()?.strip_prefix("Bearer "));
+            let Some(token) = token else {
+                return Ok(request);
+            };
+            let asked = async {
+                let mut look_up = pin!(store.access_token_and_state(token));
+                poll_fn(|context| {
+                    let poll = AssertUnwindSafe(|| look_up.as_mut().poll(context));
+                    catch_unwind(poll)
+                        .unwrap_or_else(|_| Poll::Ready(Err(StoreError::msg("the store panicked"))))
+                })
+                .await
+            };
+            match tokio::time::timeout(Duration::from_secs(5), asked).await {
+                Ok(Ok(Some(account))) if !account.state().is_active() => {
+                    Err(refusal(Standing::Locked))
+                }
+                Ok(Ok(_)) => Ok(request),
+                Ok(Err(_)) | Err(_) => {
+                    let mut response = Response::new(Bytes::new().into());
+                    *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+                    Err(response)
+                }
+            }
+        })
     }
 }

@@ -12,6 +12,8 @@ pub enum Answer {
     AtHand,
     /// To be awaited; the answer is there at the first poll.
     Awaited,
+    /// To be awaited; the answer is there at the second poll, as a database's is at the earliest.
+    AwaitedLater,
     /// To be awaited by many at once; the answer is there at the second poll.
     AwaitedByMany,
 }
@@ -42,6 +44,8 @@ const JOINED: &str = "/_matrix/client/v3/joined_rooms";
 const SEND: &str = "/_matrix/client/v3/rooms/%21a%3Aexample.org/send/m.room.message/1";
 const INVITE: &str = "/_matrix/client/v3/rooms/%21a%3Aexample.org/invite";
 const SYNC: &str = "/_matrix/client/v3/sync";
+/// With this query the service inside is ready when it is polled the second time.
+pub const WAITS: &str = "since=s72594_4483_1934&timeout=30001";
 pub const PATHS: [&str; 7] = [
     JOINED,
     SYNC,
@@ -63,7 +67,7 @@ const HIT: Row = Row {
     expected: StatusCode::OK,
 };
 
-pub const ROWS: [Row; 13] = [
+pub const ROWS: [Row; 15] = [
     Row {
         name: "no credential",
         standing: None,
@@ -89,9 +93,21 @@ pub const ROWS: [Row; 13] = [
         query: "?since=s72594_4483_1934&timeout=30000",
         ..HIT
     },
+    // The same for which there are none yet.
+    Row {
+        name: "active, sync that waits",
+        path: SYNC,
+        query: "?since=s72594_4483_1934&timeout=30001",
+        ..HIT
+    },
     Row {
         name: "active, store awaited",
         answer: Answer::Awaited,
+        ..HIT
+    },
+    Row {
+        name: "active, store pending once",
+        answer: Answer::AwaitedLater,
         ..HIT
     },
     Row {

@@ -9,12 +9,15 @@ use std::{
 
 use axum::{Router, response::IntoResponse, routing::any};
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Request, Response, Uri};
 use http_body_util::Full;
 use tower::Service;
 use tower_layer::Layer;
 
-use super::rows::PATHS;
+use super::{
+    accounts::pend,
+    rows::{PATHS, WAITS},
+};
 
 const ANSWER: &[u8] = b"{}";
 
@@ -34,26 +37,40 @@ impl<B> Service<Request<B>> for Leaf {
 
     #[inline(never)]
     fn call(&mut self, request: Request<B>) -> LeafFuture {
+        let waits = request.uri().query() == Some(WAITS);
         drop(request);
-        LeafFuture(ANSWER)
+        LeafFuture {
+            answer: ANSWER,
+            waits,
+        }
     }
 }
 
-pub struct LeafFuture(&'static [u8]);
+pub struct LeafFuture {
+    answer: &'static [u8],
+    waits: bool,
+}
 
 impl Future for LeafFuture {
     type Output = Result<Response<Full<Bytes>>, Infallible>;
 
     #[inline(never)]
-    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
-        Poll::Ready(Ok(Response::new(Bytes::from_static(self.0).into())))
+    fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
+        if std::mem::take(&mut self.waits) {
+            return Poll::Pending;
+        }
+        Poll::Ready(Ok(Response::new(Bytes::from_static(self.answer).into())))
     }
 }
 
 /// The same in axum: one handler on every path that the rows ask for.
 pub fn router() -> Router {
     PATHS.into_iter().fold(Router::new(), |router, path| {
-        router.route(path, any(async || ANSWER.into_response()))
+        let answer = async |uri: Uri| {
+            pend(uri.query() != Some(WAITS)).await;
+            ANSWER.into_response()
+        };
+        router.route(path, any(answer))
     })
 }
 

@@ -7,9 +7,9 @@ use std::future::Future;
 use super::limits::{Deadline, Failure, before, within_limits};
 use crate::{
     account::{Account, AccountState, UserId},
-    credential::Claim,
+    credential::{AccessToken, Claim},
     panics::unless_it_panics,
-    request::few::MAX_PER_REQUEST,
+    request::{endpoint::CountedTokens, few::MAX_PER_REQUEST},
     shared::Shared,
     store::{
         AccountStateStore, Peek, StoreError,
@@ -104,5 +104,13 @@ impl<S: AccountStateStore> Shared<S> {
         within_limits(self.settings.store_timeout, async move {
             self.store.event_sender(room, event).await
         })
+    }
+}
+
+/// What a token in the head claims, where these count.
+pub(super) fn counted(tokens: CountedTokens, access: AccessToken<'_>) -> Claim<'_> {
+    match tokens {
+        CountedTokens::OfServices => Claim::of_service(access),
+        CountedTokens::All | CountedTokens::None => access.into(),
     }
 }

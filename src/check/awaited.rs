@@ -1,21 +1,29 @@
 //! The store has to be asked, or a body read.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
 
-use http::{Request, request::Parts};
+use http::{Extensions, Request, header::AUTHORIZATION, request::Parts};
 use http_body::Body;
+use pin_project_lite::pin_project;
 use tokio::time::Instant;
 
 use super::{
     Findings, Watch,
-    ask::{Answers, Said},
+    ask::{Answers, Said, counted},
     body::{Held, is_form},
     limits::{Deadline, Failure},
+    plain_look_up::look_up_plain,
 };
 use crate::{
     account::Account,
     body::RequestBodies,
-    credential::{AccessToken, Claim},
+    credential::Claim,
     denial::{Denial, DenialCause},
     judge::Verdict,
     request::{
@@ -31,9 +39,18 @@ use crate::{
     store::AccountStateStore,
 };
 
-/// What an awaited check comes to: the request for the inner service, and what is to end it while
-/// it waits; or a denial.
-pub(crate) type Awaited<B> = Result<(Request<B>, Option<Watch>), Denial>;
+/// A check that has to wait, and keeps the request meanwhile.
+pub(crate) trait Check<B>: Send {
+    /// Ready when the request passes, with what is to end it while it waits; or with a denial.
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>)
+    -> Poll<Result<Option<Watch>, Denial>>;
+
+    /// The request for the inner service, once it passes.
+    fn take_request(self: Pin<&mut Self>) -> Option<Request<B>>;
+}
+
+/// Puts into a request that passes what the settings want there.
+pub(crate) type HandOn<S> = fn(&Arc<Shared<S>>, &Findings, &mut Extensions);
 
 /// What is known of a request before the store is awaited.
 pub(crate) struct Begun {
@@ -49,30 +66,83 @@ pub(crate) struct Begun {
     pub(crate) found: Option<Box<Findings>>,
 }
 
-/// Finds out whether a request passes, and gives it back if it does, as `hand_on` has changed it.
-///
-/// One block, and what it is about lent to all others: an `async` function that is handed the
-/// request would hold it twice.
-pub(crate) fn check_awaited<S, B, M, F>(
+/// Finds out whether a request passes, which `hand_on` then changes.
+pub(crate) fn look_up<S, B, M>(
     shared: Arc<Shared<S>>,
     request: Request<B>,
     begun: Begun,
-    hand_on: F,
-) -> impl Future<Output = Awaited<M::Body>> + use<S, B, M, F>
+    hand_on: HandOn<S>,
+) -> Pin<Box<dyn Check<M::Body>>>
 where
     S: AccountStateStore,
-    B: Body,
+    B: Body + Send + 'static,
     M: RequestBodies<B>,
-    F: FnOnce(&Arc<Shared<S>>, &Findings, &mut Request<M::Body>),
+    M::Body: Send + 'static,
+{
+    let rest = match begun.answers.and_then(|answers| answers.of(0)) {
+        Some(Said::Await(rest)) if begun.has_plain_token && begun.found.is_none() => Some(rest),
+        _ => None,
+    };
+    match (rest, request.headers().get(AUTHORIZATION).cloned()) {
+        (Some(rest), Some(header)) => {
+            look_up_plain::<_, _, M>(shared, request, begun, header, rest, hand_on)
+        }
+        _ => check_awaited::<_, _, M>(shared, request, begun, hand_on),
+    }
+}
+
+pin_project! {
+    struct Awaited<F, B> {
+        #[pin]
+        check: F,
+        passed: Option<Request<B>>,
+    }
+}
+
+impl<F, B> Check<B> for Awaited<F, B>
+where
+    F: Future<Output = Result<(Request<B>, Option<Watch>), Denial>> + Send,
+    B: Send,
+{
+    fn poll(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<Option<Watch>, Denial>> {
+        let this = self.project();
+        let (request, watch) = ready!(this.check.poll(context))?;
+        *this.passed = Some(request);
+        Poll::Ready(Ok(watch))
+    }
+
+    fn take_request(self: Pin<&mut Self>) -> Option<Request<B>> {
+        self.project().passed.take()
+    }
+}
+
+/// The same where more than one plain token has to be looked up, or the body read.
+///
+/// One block, and what it is about lent to all others: an `async` function that is handed the
+/// request would hold it twice.
+pub(super) fn check_awaited<S, B, M>(
+    shared: Arc<Shared<S>>,
+    request: Request<B>,
+    begun: Begun,
+    hand_on: HandOn<S>,
+) -> Pin<Box<dyn Check<M::Body>>>
+where
+    S: AccountStateStore,
+    B: Body + Send + 'static,
+    M: RequestBodies<B>,
+    M::Body: Send + 'static,
 {
     let (parts, body) = request.into_parts();
     let mut body = Held::Untouched(body);
-    async move {
+    let check = async move {
         let mut found = begun.found.map_or_else(Findings::new, |found| *found);
         found.has_plain_token = begun.has_plain_token;
         let watched = {
             let (class, answers) = (begun.class, begun.answers);
-            let head = Head::of_moved(&parts, &begun.path);
+            let head = Head::of_moved(&parts.method, &parts.uri, &parts.headers, &begun.path);
             let checked = shared.check(class, answers, &head, &parts, &mut body, &mut found);
             let checked = checked.await;
             let act = head.act();
@@ -88,11 +158,15 @@ where
             return Err(shared.denial(DenialCause::BodyFailed));
         };
         let mut request = Request::from_parts(parts, body);
-        hand_on(&shared, &found, &mut request);
+        hand_on(&shared, &found, request.extensions_mut());
         let watch =
             watched.and_then(|watched| shared.watch(watched, begun.announcements, found.accounts));
         Ok((request, watch))
-    }
+    };
+    Box::pin(Awaited {
+        check,
+        passed: None,
+    })
 }
 
 impl<S: AccountStateStore> Shared<S> {
@@ -110,7 +184,7 @@ impl<S: AccountStateStore> Shared<S> {
                 Some(answers) => {
                     // What failed at once is asked again.
                     found.failure = None;
-                    self.ask_head(class, head, answers, found).await?
+                    Box::pin(self.ask_head(class, head, answers, found)).await?
                 }
                 None => None,
             };
@@ -141,31 +215,6 @@ impl<S: AccountStateStore> Shared<S> {
         answers: Answers,
         found: &mut Findings,
     ) -> Result<Option<Failure>, Denial> {
-        let plain_token = match found.has_plain_token {
-            true => head.plain_token(),
-            false => None,
-        };
-        let asked = match plain_token {
-            Some(token) => {
-                let claim =
-                    move |turn| (turn == 0).then(|| counted(class.tokens, AccessToken::new(token)));
-                self.ask_all(claim, answers, &mut found.accounts).await
-            }
-            // Boxed: rare, and with room for several tokens.
-            None => Box::pin(self.ask_collected(class, head, answers, &mut found.accounts)).await?,
-        };
-        found.waited(asked.time);
-        Ok(asked.failure)
-    }
-
-    /// The same where there may be more than one plain token.
-    async fn ask_collected(
-        &self,
-        class: Class,
-        head: &Head<'_>,
-        answers: Answers,
-        accounts: &mut Few<Account>,
-    ) -> Result<Asked, Denial> {
         let Ok(credentials) = head.credentials_for(class) else {
             return Err(self.denial(DenialCause::TooManyCredentials));
         };
@@ -173,7 +222,9 @@ impl<S: AccountStateStore> Shared<S> {
             let access = credentials.iter().nth(turn);
             access.map(|access| counted(class.tokens, access))
         };
-        Ok(self.ask_all(claim, answers, accounts).await)
+        let asked = self.ask_all(claim, answers, &mut found.accounts).await;
+        found.waited(asked.time);
+        Ok(asked.failure)
     }
 
     async fn look_closer_at_all<B: Body>(
@@ -290,14 +341,6 @@ impl<S: AccountStateStore> Shared<S> {
             failure,
             time: started.map(|started| started.elapsed()),
         }
-    }
-}
-
-/// What a token in the head claims, where these count.
-fn counted(tokens: CountedTokens, access: AccessToken<'_>) -> Claim<'_> {
-    match tokens {
-        CountedTokens::OfServices => Claim::of_service(access),
-        CountedTokens::All | CountedTokens::None => access.into(),
     }
 }
 

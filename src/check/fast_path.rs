@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, Method, Request, header::AUTHORIZATION};
+use http::{HeaderMap, Method, Request, Uri, header::AUTHORIZATION};
 
 use super::Watch;
 use crate::{
@@ -60,7 +60,7 @@ impl<S: AccountStateStore> Shared<S> {
                 };
             }
         }
-        if *request.method() == Method::POST && self.may_name_accounts(request) {
+        if *request.method() == Method::POST && self.may_name_accounts(request.uri()) {
             return FastPath::MayBeSpecial;
         }
         match only_token(request.headers()) {
@@ -107,9 +107,9 @@ impl<S: AccountStateStore> Shared<S> {
     }
 
     #[inline(never)]
-    fn may_name_accounts<B>(&self, request: &Request<B>) -> bool {
+    fn may_name_accounts(&self, uri: &Uri) -> bool {
         // Its path may be quite another one than the URI's.
-        self.settings.path.is_another() || naming::may_name_accounts(request.uri().path())
+        self.settings.path.is_another() || naming::may_name_accounts(uri.path())
     }
 }
 

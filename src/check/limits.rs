@@ -75,6 +75,7 @@ fn end(start: Instant, limit: Duration) -> Instant {
 }
 
 /// What `answer` says within `limit`.
+#[inline(always)] // it would be moved once more
 pub(crate) fn within_limits<F, T, E>(limit: Duration, answer: F) -> WithinLimits<F, Deadline>
 where
     F: Future<Output = Result<T, E>>,
@@ -105,6 +106,7 @@ pin_project! {
 }
 
 impl<F: Future, D> WithinLimits<F, D> {
+    #[inline(always)]
     fn new(deadline: D, answer: F) -> Self {
         Self {
             answer: caught(answer),

@@ -3,7 +3,8 @@
 //! - [`fast_path`]: nearly every request: no credential, or one that the store knows to be an
 //!   unrestricted account's. Nothing is allocated, and nothing else looked at.
 //! - [`at_once`]: whatever else can be decided without waiting.
-//! - [`awaited`]: the store has to be asked, or a body read.
+//! - [`plain_look_up`]: the store has to be asked for the only token.
+//! - [`awaited`]: it has to be asked for more, or a body read.
 //! - [`watch`]: a long poll passes, and its account is restricted while it waits.
 //! - [`logout`]: tells the store that a logout has succeeded.
 //! - [`own_code`]: the server's own code asks, through the guard.
@@ -23,12 +24,13 @@ mod findings;
 mod limits;
 mod logout;
 mod own_code;
+mod plain_look_up;
 mod report;
 mod together;
 mod watch;
 
 pub(crate) use at_once::AtOnce;
-pub(crate) use awaited::{Awaited, Begun, check_awaited};
+pub(crate) use awaited::{Begun, Check, look_up};
 pub(crate) use fast_path::FastPath;
 pub(crate) use findings::Findings;
 #[cfg(feature = "moderation")]

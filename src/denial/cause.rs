@@ -17,8 +17,8 @@ pub enum DenialCause {
     /// A guard was asked after its layer and all of the layer's services were gone: 503
     /// `M_UNKNOWN`.
     LayerGone,
-    /// The request has more distinct credentials, or names more accounts, than are looked up: 400
-    /// `M_INVALID_PARAM`.
+    /// The request has more distinct credentials, or names more accounts, than are looked up, or its
+    /// query says them more often than it is worth to read: 400 `M_INVALID_PARAM`.
     TooManyCredentials,
     /// The body that names an account is larger than the limit: 413 `M_TOO_LARGE`.
     BodyTooLarge,

@@ -2,7 +2,7 @@
 //! after the other, since every healthy request's token, query or path comes by.
 
 /// How many bytes are looked at together.
-const BLOCK: usize = 16;
+pub(crate) const BLOCK: usize = 16;
 
 /// Whether one of the bytes is of this kind.
 #[inline(always)]
@@ -34,16 +34,23 @@ fn any_block<const LEN: usize>(
     bytes: &[u8],
     is_at: impl Fn(&[u8; LEN], usize) -> bool,
 ) -> Option<bool> {
-    let in_block =
-        |block: &[u8; LEN]| (0..BLOCK).fold(0, |found, at| found | u8::from(is_at(block, at)));
     // The last block overlaps with the one before, so that nothing is left over.
-    let mut found = in_block(bytes.last_chunk()?);
+    let mut found = in_block(bytes.last_chunk()?, &is_at);
     let mut rest = bytes;
     while let Some(block) = rest.first_chunk() {
-        found |= in_block(block);
+        found |= in_block(block, &is_at);
         rest = &rest[BLOCK..];
     }
     Some(found != 0)
+}
+
+#[inline(always)]
+fn in_block<const LEN: usize>(
+    block: &[u8; LEN],
+    is_at: impl Fn(&[u8; LEN], usize) -> bool,
+) -> u128 {
+    let found: [u8; BLOCK] = std::array::from_fn(|at| u8::from(is_at(block, at)));
+    u128::from_ne_bytes(found)
 }
 
 #[cfg(test)]

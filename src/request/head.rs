@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use http::{HeaderMap, HeaderValue, Method, Request, Uri, header::AUTHORIZATION, request::Parts};
+use http::{HeaderMap, HeaderValue, Method, Request, Uri};
 
 use super::{
     act::Act,
@@ -40,12 +40,17 @@ impl<'a> Head<'a> {
     }
 
     /// The head of the same request where it has moved to.
-    pub(crate) fn of_moved(parts: &'a Parts, path: &'a KeptPath) -> Self {
+    pub(crate) fn of_moved(
+        method: &'a Method,
+        uri: &'a Uri,
+        headers: &'a HeaderMap,
+        path: &'a KeptPath,
+    ) -> Self {
         Self {
-            method: &parts.method,
-            uri: &parts.uri,
-            headers: &parts.headers,
-            path: Cow::Borrowed(path.of(&parts.uri)),
+            method,
+            uri,
+            headers,
+            path: Cow::Borrowed(path.of(uri)),
             // What the user's function could not tell has been decided by now.
             knows_path: true,
         }
@@ -67,12 +72,6 @@ impl<'a> Head<'a> {
 
     pub(crate) fn credentials(&self) -> Result<HeadCredentials<'a>, TooMany> {
         HeadCredentials::read(self.headers, self.uri)
-    }
-
-    /// The token of the first header where it is a plain one. Nothing is said of what else there
-    /// is.
-    pub(crate) fn plain_token(&self) -> Option<&'a [u8]> {
-        self.headers.get(AUTHORIZATION).and_then(plain_token)
     }
 
     /// Those that count in a request of this class.

@@ -7,12 +7,25 @@
 //! [RFC 8259](https://www.rfc-editor.org/rfc/rfc8259) has them, without building anything: every
 //! occurrence of a repeated key is seen, and the memory that it takes does not grow with the body.
 
-use std::str;
+use std::{cmp::Ordering, str};
 
-use super::json_key;
+use super::{blocks, json_key};
 
 /// How deep values may be nested: as deep as `serde_json` reads them.
 const MAX_DEPTH: u32 = 128;
+
+/// What ends the plain part of a string. A table, because each byte of a body comes by.
+static SPECIAL: [bool; 256] = {
+    let mut special = [false; 256];
+    let mut byte = 0;
+    while byte < 0x20 {
+        special[byte] = true;
+        byte += 1;
+    }
+    special[b'"' as usize] = true;
+    special[b'\\' as usize] = true;
+    special
+};
 
 /// Why a body cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -221,12 +234,20 @@ impl<'b> Json<'b> {
         self.at += 1;
         let start = self.at;
         let (mut is_escaped, mut is_cut) = (false, false);
+        let bytes = self.text.as_bytes();
         loop {
-            let rest = &self.text.as_bytes()[self.at..];
-            let is_plain = |byte: &u8| !matches!(byte, b'"' | b'\\' | 0..0x20);
-            let end = rest.iter().position(|byte| !is_plain(byte));
-            let end = end.ok_or(JsonError::NotJson)?;
-            self.at += end;
+            let mut rest = &bytes[self.at..];
+            // Many at a time as long as all of them are plain: a body may be long.
+            while let Some(block) = rest.first_chunk::<{ blocks::BLOCK }>() {
+                let is_special = |byte| (byte == b'"') | (byte == b'\\') | (byte < 0x20);
+                if blocks::any(block, is_special) {
+                    break;
+                }
+                rest = &rest[blocks::BLOCK..];
+            }
+            let is_special = |byte: &u8| SPECIAL[usize::from(*byte)];
+            let end = rest.iter().position(is_special).ok_or(JsonError::NotJson)?;
+            self.at = bytes.len() - rest.len() + end;
             match rest[end] {
                 b'"' => break,
                 b'\\' => {
@@ -277,6 +298,7 @@ impl<'b> Text<'b> {
     }
 
     /// Whether it says `text`.
+    #[inline]
     pub(crate) fn says(self, text: &str) -> bool {
         match self.plain() {
             Some(plain) => plain == text,
@@ -290,15 +312,21 @@ impl<'b> Text<'b> {
     }
 
     /// Whether it is this key to some parser. `name` is in lower case.
+    #[inline]
     pub(crate) fn is_key(self, name: &str) -> bool {
-        match self.plain() {
-            // A letter beyond ASCII has more bytes than the one that it is folded to, so that a
-            // key with such a letter is longer than the name.
-            Some(plain) if plain.len() <= name.len() || plain.is_ascii() => {
-                plain.eq_ignore_ascii_case(name)
-            }
-            _ => json_key::is(self.chars(), name),
+        // A letter beyond ASCII has more bytes than the one that it is folded to, and an escape
+        // more than what it stands for. So only a key that is longer can have either.
+        match self.raw.len().cmp(&name.len()) {
+            Ordering::Less => false,
+            Ordering::Equal => self.raw.eq_ignore_ascii_case(name),
+            Ordering::Greater => self.is_odd_key(name),
         }
+    }
+
+    #[inline(never)]
+    fn is_odd_key(self, name: &str) -> bool {
+        let may_be_odd = self.is_escaped || !self.raw.is_ascii();
+        may_be_odd && json_key::is(self.chars(), name)
     }
 
     /// Whether it holds a NUL, at which some parsers end a text.

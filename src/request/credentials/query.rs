@@ -10,6 +10,10 @@ use crate::request::{blocks, few::TooMany};
 /// past which they see none.
 const MAX_PLAIN_PAIRS: usize = 256;
 
+/// More readings of the two parameters than any client's query has. Each is decoded, and all of
+/// them may say the same: a request line full of them would be dear.
+const MAX_READINGS: usize = 32;
+
 /// A user id has at most so many bytes
 /// ([user identifiers](https://spec.matrix.org/latest/appendices/#user-identifiers)).
 const MAX_USER_ID: usize = 255;
@@ -36,6 +40,11 @@ pub(super) fn each_value<'a>(
     query: &'a str,
     mut push: impl FnMut(Value<'a>) -> Result<(), TooMany>,
 ) -> Result<(), TooMany> {
+    let mut left = MAX_READINGS;
+    let mut push = |value| {
+        left = left.checked_sub(1).ok_or(TooMany)?;
+        push(value)
+    };
     for pair in query.split('&') {
         push_pair(pair, &mut push)?;
         if pair.contains(';') {

@@ -130,6 +130,14 @@ fn rule_7_more_than_four_distinct_ones_are_too_many() {
 }
 
 #[test]
+fn rule_7_a_query_full_of_one_token_is_too_dear_to_be_read() {
+    let full = |times: usize| format!("/?{}", vec!["access_token=%61"; times].join("&"));
+    let found = read(&full(32), &[]);
+    assert_eq!(found, Ok(vec![("a".to_owned(), None)]));
+    assert_eq!(read(&full(33), &[]), Err(TooMany));
+}
+
+#[test]
 fn rule_7_what_a_server_may_trim_or_cut_off_counts_without_it() {
     for (uri, token) in [
         ("/?access_token=%20t", "t"),
