@@ -33,6 +33,14 @@ pub mod adopting {
     pub mod conduit {}
 
     #[doc = include_str!("guide/links.md")]
+    #[doc = include_str!("../docs/adopting/continuwuity.md")]
+    pub mod continuwuity {}
+
+    #[doc = include_str!("guide/links.md")]
+    #[doc = include_str!("../docs/adopting/palpo.md")]
+    pub mod palpo {}
+
+    #[doc = include_str!("guide/links.md")]
     #[doc = include_str!("../docs/adopting/own-stack.md")]
     pub mod own_stack {}
 

@@ -131,6 +131,8 @@ async fn speed_a_healthy_request_allocates_nothing_more_in_axum() {
     let mut around = layer(&store()).layer(router());
     let mut bare = router();
     let mut within = router().layer(layer(&store())).with_state::<()>(());
+    #[cfg(feature = "axum")]
+    let mut axums = layer(&store()).with_axum_bodies().layer(router());
     let mut identity = router().layer(Identity::new()).with_state::<()>(());
     for (what, request) in healthy() {
         let request = || request.clone().map(AxumBody::new);
@@ -140,6 +142,12 @@ async fn speed_a_healthy_request_allocates_nothing_more_in_axum() {
             settled(&mut around, request),
             bare,
             "{what}, around the router"
+        );
+        #[cfg(feature = "axum")]
+        assert_eq!(
+            settled(&mut axums, request),
+            bare,
+            "{what}, with axum's bodies"
         );
         let identity = settled(&mut identity, request);
         assert_eq!(

@@ -93,8 +93,8 @@ where
     }
 }
 
-/// Finds out whether a request passes for which more than one plain token has to be looked up, or
-/// the body read.
+/// Finds out whether a request passes, which `hand_on` then changes: more than one plain token has to
+/// be looked up, or the body read.
 ///
 /// One block, and what it is about lent to all others: an `async` function that is handed the
 /// request would hold it twice.

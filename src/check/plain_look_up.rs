@@ -9,14 +9,14 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use http::{HeaderValue, Request, header::AUTHORIZATION};
+use http::{HeaderValue, Request};
 use http_body::Body;
 use pin_project_lite::pin_project;
 use tokio::time::Instant;
 
 use super::{
     Findings, Watch,
-    ask::{Said, counted},
+    ask::counted,
     awaited::{Begun, Check, HandOn, check_awaited},
     limits::{Failure, within_limits},
 };
@@ -37,7 +37,7 @@ use crate::{
 };
 
 pin_project! {
-    struct PlainLookUp<S, B, M, A>
+    pub(super) struct PlainLookUp<S, B, M, A>
     where
         M: RequestBodies<B>,
     {
@@ -71,35 +71,10 @@ fn answer<S: AccountStateStore>(
     })
 }
 
-/// Finds out whether a request passes, which `hand_on` then changes.
-pub(crate) fn look_up<S, B, M>(
-    shared: Arc<Shared<S>>,
-    request: Request<B>,
-    begun: Begun,
-    hand_on: HandOn<S>,
-) -> Pin<Box<dyn Check<M::Body>>>
-where
-    S: AccountStateStore,
-    B: Body + Send + 'static,
-    M: RequestBodies<B>,
-    M::Body: Send + 'static,
-{
-    let rest = match begun.answers.and_then(|answers| answers.of(0)) {
-        Some(Said::Await(rest)) if begun.has_plain_token && begun.found.is_none() => Some(rest),
-        _ => None,
-    };
-    match (rest, request.headers().get(AUTHORIZATION).cloned()) {
-        (Some(rest), Some(header)) => {
-            look_up_plain::<_, _, M>(shared, request, begun, header, rest, hand_on)
-        }
-        _ => check_awaited::<_, _, M>(shared, request, begun, hand_on),
-    }
-}
-
 /// Looks the token in `header` up, for which the store has said at once that `rest` has to be
 /// awaited.
 #[inline(always)] // the request would be moved once more
-fn look_up_plain<S, B, M>(
+pub(super) fn look_up_plain<S, B, M>(
     shared: Arc<Shared<S>>,
     request: Request<B>,
     begun: Begun,

@@ -266,7 +266,10 @@ async fn a_failure_is_heard_with_its_causes() {
     ] {
         for (how, cause) in [
             (How::Fails, ": the change was not made: the disk is full"),
-            (How::Hangs, ": the store did not answer in time"),
+            (
+                How::Hangs,
+                ": the store did not answer within the time limit",
+            ),
             (How::Panics, ": the store panicked"),
         ] {
             let layer = broken(Some((point, how))).with_observer(heard.hear());

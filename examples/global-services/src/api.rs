@@ -76,7 +76,7 @@ fn bearer(parts: &Parts) -> Option<String> {
 }
 
 /// The user id of a localpart; a whole user id as it is.
-fn local(name: &str) -> String {
+pub(crate) fn local(name: &str) -> String {
     match name.starts_with('@') {
         true => name.to_owned(),
         false => format!("@{name}:{}", services().globals.server_name),

@@ -3,8 +3,8 @@
 //! their registrations, logins by JSON Web Token, guests, and a deactivation that leaves no flag.
 //!
 //! `account_status.rs` is all that it adds to have accounts locked, suspended and deactivated,
-//! beside three lines in `router` below and three in `services.rs`. `docs/adopting/conduit.md`
-//! explains them.
+//! beside the lines in `router` below and three in `services.rs`. `docs/adopting/conduit.md`
+//! explains them. `web_form.rs` shows what the layer cannot see, and how the guard is asked there.
 
 mod account_status;
 mod api;
@@ -12,8 +12,9 @@ mod database;
 mod error;
 pub mod jwt;
 mod services;
+mod web_form;
 
-use axum::Router;
+use axum::{Extension, Router};
 use tower::ServiceBuilder;
 use tower_account_status::{AccountModerationLayer, AccountStatusLayer, Combined};
 use tower_http::{catch_panic::CatchPanicLayer, cors::CorsLayer, limit::RequestBodyLimitLayer};
@@ -26,7 +27,10 @@ pub use services::{Config, Registration, services, start};
 pub fn router() -> Router {
     let status = AccountStatusLayer::new(Combined::new(services(), &*RESTRICTIONS));
     let moderation = AccountModerationLayer::new(services(), &*RESTRICTIONS);
-    let routes = api::routes().layer(moderation).layer(status);
+    // For the one handler that checks for itself.
+    let guard = Extension(status.guard());
+    let routes = api::routes().merge(web_form::routes().layer(guard));
+    let routes = routes.layer(moderation).layer(status);
     // The server's own stack comes last, so that a refusal passes through it, too.
     routes.layer(
         ServiceBuilder::new()

@@ -67,6 +67,14 @@ impl Answer {
 }
 
 async fn ask(method: Method, path: &str, token: &str, body: Value) -> Answer {
+    let body = match &body {
+        Value::Null => Bytes::new(),
+        body => Bytes::from(body.to_string()),
+    };
+    send(method, path, token, "application/json", body).await
+}
+
+async fn send(method: Method, path: &str, token: &str, content_type: &str, body: Bytes) -> Answer {
     let stream = TcpStream::connect(*SERVER).await.expect("a connection");
     let handshake = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
     let (mut sender, connection) = handshake.expect("HTTP");
@@ -75,14 +83,10 @@ async fn ask(method: Method, path: &str, token: &str, body: Value) -> Answer {
         .method(method)
         .uri(path)
         .header("host", "localhost")
-        .header("content-type", "application/json");
+        .header("content-type", content_type);
     if !token.is_empty() {
         request = request.header("authorization", format!("Bearer {token}"));
     }
-    let body = match &body {
-        Value::Null => Bytes::new(),
-        body => Bytes::from(body.to_string()),
-    };
     let request = request.body(Full::new(body)).expect("a request");
     let response = sender.send_request(request).await.expect("a response");
     let (head, body) = response.into_parts();
@@ -205,6 +209,33 @@ async fn rule_1_a_locked_account_is_refused_by_token_and_by_every_login() {
     );
     let answer = post("logout", &token, json!({})).await;
     assert_eq!(answer.verdict(), PASSED);
+}
+
+/// Its body is a form at a path of the server's own, which the layer does not read.
+#[tokio::test]
+async fn a_web_form_that_shares_the_login_asks_the_guard() {
+    user("walter").await;
+    let form = async |password: &str| {
+        let body = Bytes::from(format!("user=walter&password={password}"));
+        let form = "application/x-www-form-urlencoded";
+        send(Method::POST, "/web/login", "", form, body).await
+    };
+    assert_eq!(form("pw").await.verdict(), PASSED);
+    set("locked", "@walter:localhost", true).await;
+    let before = devices("@walter:localhost").await;
+    let refused = form("pw").await;
+    assert_eq!(refused.verdict(), LOCKED);
+    assert_eq!(refused.json["soft_logout"], true);
+    assert_eq!(
+        form("wrong").await.verdict(),
+        (403, "M_FORBIDDEN"),
+        "a stranger learns nothing"
+    );
+    assert_eq!(
+        devices("@walter:localhost").await,
+        before,
+        "no device was made"
+    );
 }
 
 #[tokio::test]

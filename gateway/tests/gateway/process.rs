@@ -21,7 +21,7 @@ async fn what_is_wrong_on_the_command_line_is_said() {
     for (arguments, expected) in [
         (&admin[..], "--upstream"),
         (&["--upstream", "https://localhost"], "TLS"),
-        (&["--upstream", "http://localhost/x"], "no path"),
+        (&["--upstream", "http://localhost/x"], "without a path"),
         (&["--upstream", "localhost"], "expected http://HOST:PORT"),
         (
             &[&upstream[..], &["--admin", "alice"]].concat(),
