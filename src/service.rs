@@ -83,9 +83,9 @@ where
             FastPath::Passes => ResponseFuture::pass(Req::call(&mut self.inner, request)),
             // One by one: handed on as it is, it would have the request copied in some stacks.
             FastPath::UsualPoll(usual) => self.wait(request, usual),
-            FastPath::Unclear => self.examine(request, FastPath::Unclear),
-            FastPath::MayBeSpecial => self.examine(request, FastPath::MayBeSpecial),
-            FastPath::Glanced(peek) => self.examine(request, FastPath::Glanced(peek)),
+            FastPath::Unclear => self.examine(request, FastPath::Unclear, None),
+            FastPath::MayBeSpecial => self.examine(request, FastPath::MayBeSpecial, None),
+            FastPath::Glanced(peek) => self.examine(request, FastPath::Glanced(peek), None),
         }
     }
 }
@@ -104,17 +104,23 @@ impl<S: Clone, Store: AccountStateStore, Req, Res> AccountStatus<S, Store, Req, 
         Req::Body: Send + 'static,
         B: Body + Send + 'static,
     {
-        match self.shared.watch_usual_poll(usual, request.headers()) {
+        // Before the store is asked: what is announced from then on ends the request.
+        let announcements = self.shared.changes.announcements();
+        let headers = request.headers();
+        match self.shared.watch_usual_poll(usual, headers, announcements) {
             Ok(watch) => ResponseFuture::wait(Req::call(&mut self.inner, request), watch),
-            Err(seen) => self.examine(request, seen),
+            Err(seen) => self.examine(request, seen, Some(announcements)),
         }
     }
 
+    /// Checks a request for which the fast path has `seen` this. `announcements` were counted before
+    /// the fast path asked the store, where the request may have to wait.
     #[inline(never)]
     fn examine<B, ResB>(
         &mut self,
         mut request: Request<B>,
         seen: FastPath,
+        announcements: Option<u64>,
     ) -> ResponseFuture<S, Req::Body, Res>
     where
         S: Service<Request<Req::Body>, Response = Response<ResB>>,
@@ -122,8 +128,7 @@ impl<S: Clone, Store: AccountStateStore, Req, Res> AccountStatus<S, Store, Req, 
         Req::Body: Send + 'static,
         B: Body + Send + 'static,
     {
-        // Before the store is asked: what is announced from then on ends a long poll.
-        let announcements = self.shared.changes.announcements();
+        let announcements = announcements.unwrap_or_else(|| self.shared.changes.announcements());
         let head = Head::of(&request, &self.shared.settings.path);
         let mut found = Findings::new();
         let class = match self.shared.check_at_once(&head, seen, &mut found) {

@@ -18,7 +18,8 @@ use http::{Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use tower::{Service, ServiceExt};
 use tower_account_status::{
-    AccountState, AccountStateStore, AccountStatusLayer, Changes, LongPoll, MemoryStore,
+    AccountState, AccountStateStore, AccountStatusLayer, Changes, Credential, LongPoll,
+    MemoryStore, Peek,
     RestrictionKind::{self, Deactivated, Locked, Suspended},
 };
 use tower_account_status::{
@@ -255,6 +256,51 @@ async fn rule_17_a_change_between_look_up_and_subscription_is_not_missed() {
         .unwrap();
     assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
     assert_eq!(before.elapsed(), Duration::ZERO);
+}
+
+/// Alice is locked while the store is on its way to say that she is not.
+struct LocksMeanwhile {
+    memory: MemoryStore,
+}
+
+impl AccountStateStore for LocksMeanwhile {
+    forward! {
+        memory => access_token, application_service, login_name, third_party, login_token,
+        refresh_token, state, changes
+    }
+
+    fn peek(&self, credential: Credential<'_>) -> Peek {
+        let said = self.memory.peek(credential);
+        self.memory.restrict(ALICE, Locked);
+        said
+    }
+}
+
+#[tokio::test]
+async fn rule_17_a_change_while_the_store_answers_at_once_is_not_missed() {
+    for before in [AccountState::ACTIVE, Suspended.into()] {
+        for (method, path) in [
+            (Method::GET, "/_matrix/client/v3/sync?since=s1_2"),
+            (Method::GET, "/_matrix/client/v3/s%79nc"),
+            (Method::GET, "/_matrix/client/v3/events"),
+            (
+                Method::POST,
+                "/_matrix/client/unstable/org.matrix.simplified_msc3575/sync",
+            ),
+        ] {
+            let memory = MemoryStore::new();
+            memory.insert_access_token("t", ALICE);
+            memory.set_state(ALICE, before.clone());
+            let layer = AccountStatusLayer::new(LocksMeanwhile { memory });
+            let response = layer
+                .layer(Waits::default().service())
+                .oneshot(request(method, path));
+            match poll_once(pin!(response)) {
+                Poll::Ready(Ok(response)) => assert_eq!(response.status(), 401, "{path}"),
+                _ => panic!("{path}: the lock is missed"),
+            }
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use http::{Extensions, Request, header::AUTHORIZATION, request::Parts};
+use http::{Extensions, Request, request::Parts};
 use http_body::Body;
 use pin_project_lite::pin_project;
 use tokio::time::Instant;
@@ -18,7 +18,6 @@ use super::{
     ask::{Answers, Said, counted},
     body::{Held, is_form},
     limits::{Deadline, Failure},
-    plain_look_up::look_up_plain,
 };
 use crate::{
     account::Account,
@@ -66,31 +65,6 @@ pub(crate) struct Begun {
     pub(crate) found: Option<Box<Findings>>,
 }
 
-/// Finds out whether a request passes, which `hand_on` then changes.
-pub(crate) fn look_up<S, B, M>(
-    shared: Arc<Shared<S>>,
-    request: Request<B>,
-    begun: Begun,
-    hand_on: HandOn<S>,
-) -> Pin<Box<dyn Check<M::Body>>>
-where
-    S: AccountStateStore,
-    B: Body + Send + 'static,
-    M: RequestBodies<B>,
-    M::Body: Send + 'static,
-{
-    let rest = match begun.answers.and_then(|answers| answers.of(0)) {
-        Some(Said::Await(rest)) if begun.has_plain_token && begun.found.is_none() => Some(rest),
-        _ => None,
-    };
-    match (rest, request.headers().get(AUTHORIZATION).cloned()) {
-        (Some(rest), Some(header)) => {
-            look_up_plain::<_, _, M>(shared, request, begun, header, rest, hand_on)
-        }
-        _ => check_awaited::<_, _, M>(shared, request, begun, hand_on),
-    }
-}
-
 pin_project! {
     struct Awaited<F, B> {
         #[pin]
@@ -119,7 +93,8 @@ where
     }
 }
 
-/// The same where more than one plain token has to be looked up, or the body read.
+/// Finds out whether a request passes, which `hand_on` then changes: more than one plain token has to
+/// be looked up, or the body read.
 ///
 /// One block, and what it is about lent to all others: an `async` function that is handed the
 /// request would hold it twice.

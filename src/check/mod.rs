@@ -3,6 +3,7 @@
 //! - [`fast_path`]: nearly every request: no credential, or one that the store knows to be an
 //!   unrestricted account's. Nothing is allocated, and nothing else looked at.
 //! - [`at_once`]: whatever else can be decided without waiting.
+//! - [`look_up`]: the store has to be awaited.
 //! - [`plain_look_up`]: the store has to be asked for the only token.
 //! - [`awaited`]: it has to be asked for more, or a body read.
 //! - [`watch`]: a long poll passes, and its account is restricted while it waits.
@@ -23,6 +24,7 @@ mod fast_path;
 mod findings;
 mod limits;
 mod logout;
+mod look_up;
 mod own_code;
 mod plain_look_up;
 mod report;
@@ -30,10 +32,11 @@ mod together;
 mod watch;
 
 pub(crate) use at_once::AtOnce;
-pub(crate) use awaited::{Begun, Check, look_up};
+pub(crate) use awaited::{Begun, Check};
 pub(crate) use fast_path::FastPath;
 pub(crate) use findings::Findings;
 #[cfg(feature = "moderation")]
 pub(crate) use limits::{Failure, within_limits};
 pub(crate) use logout::EndedSessions;
+pub(crate) use look_up::look_up;
 pub(crate) use watch::Watch;

@@ -38,6 +38,9 @@ pub(super) fn end(connection: &Connection) -> Result<()> {
     Ok(())
 }
 
+const OF_ONE_TIME: &str = "recorded_at = ?1 AND id < ?2 ORDER BY id DESC";
+const OLDER: &str = "recorded_at < ?1 AND recorded_at >= ?2 ORDER BY recorded_at DESC, id DESC";
+
 /// The newest entries that the query asks for.
 ///
 /// Those of the same time as the last one before them come first. They are a statement of their own,
@@ -47,17 +50,31 @@ pub(super) fn entries(connection: &Connection, query: &AuditQuery) -> Result<Vec
     let (since, before) = stored::bounds(query);
     let mut rows = Vec::new();
     if since <= before.recorded_at {
-        let condition = "recorded_at = ?1 AND id < ?2 ORDER BY id DESC";
         let times = [before.recorded_at, before.id];
-        rows = page(connection, query, condition, times, query.limit)?;
+        rows = page(connection, query, OF_ONE_TIME, times, query.limit)?;
     }
     if rows.len() < query.limit {
-        let condition = "recorded_at < ?1 AND recorded_at >= ?2 ORDER BY recorded_at DESC, id DESC";
         let times = [before.recorded_at, since];
-        let limit = query.limit - rows.len();
-        rows.extend(page(connection, query, condition, times, limit)?);
+        rows.extend(page(
+            connection,
+            query,
+            OLDER,
+            times,
+            query.limit - rows.len(),
+        )?);
     }
     rows.into_iter().map(|row| Ok(row.into_entry()?)).collect()
+}
+
+fn sql(is_of_user: bool, condition: &str) -> String {
+    let of_user = match is_of_user {
+        true => "user_id = ?4 AND",
+        false => "",
+    };
+    format!(
+        "SELECT id, recorded_at, user_id, action, kind, reason, until, actor, channel, note, made_at
+         FROM audit WHERE {of_user} {condition} LIMIT ?3"
+    )
 }
 
 fn page(
@@ -68,19 +85,12 @@ fn page(
     limit: usize,
 ) -> Result<Vec<AuditRow>> {
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let of_user = match query.user {
-        Some(_) => "user_id = ?4 AND",
-        None => "",
-    };
     let mut parameters: Vec<&dyn ToSql> = vec![&first, &second, &limit];
     let user = query.user.as_ref().map(UserId::as_str);
     if let Some(user) = &user {
         parameters.push(user);
     }
-    let mut statement = connection.prepare_cached(&format!(
-        "SELECT id, recorded_at, user_id, action, kind, reason, until, actor, channel, note, made_at
-         FROM audit WHERE {of_user} {condition} LIMIT ?3"
-    ))?;
+    let mut statement = connection.prepare_cached(&sql(user.is_some(), condition))?;
     let rows = statement.query_map(&*parameters, read)?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
@@ -118,4 +128,45 @@ pub(super) fn prune(connection: &Connection, retention: Duration) -> Result<usiz
     let before = stored::to_micros(before);
     let piece = i64::try_from(PIECE).unwrap_or(i64::MAX);
     Ok(statement.execute([before, piece])?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{OF_ONE_TIME, OLDER, sql};
+    use crate::store::sqlite::schema::{BUSY_LIMIT, Location, open_writer};
+
+    /// Else a page would cost as much as all before it.
+    #[test]
+    fn a_page_is_found_by_an_index_and_is_not_sorted() {
+        let connection = open_writer(&Location::Memory, BUSY_LIMIT).unwrap();
+        for (is_of_user, condition, index) in [
+            (
+                false,
+                OF_ONE_TIME,
+                "audit_by_time (recorded_at=? AND rowid<?)",
+            ),
+            (
+                false,
+                OLDER,
+                "audit_by_time (recorded_at>? AND recorded_at<?)",
+            ),
+            (
+                true,
+                OF_ONE_TIME,
+                "audit_by_user (user_id=? AND recorded_at=? AND rowid<?)",
+            ),
+            (
+                true,
+                OLDER,
+                "audit_by_user (user_id=? AND recorded_at>? AND recorded_at<?)",
+            ),
+        ] {
+            let plan = format!("EXPLAIN QUERY PLAN {}", sql(is_of_user, condition));
+            let mut statement = connection.prepare(&plan).unwrap();
+            let rows = statement.raw_query().mapped(|row| row.get::<_, String>(3));
+            let steps: Vec<String> = rows.collect::<Result<_, _>>().unwrap();
+            assert_eq!(steps.len(), 1, "{steps:?}");
+            assert!(steps[0].ends_with(index), "{steps:?}");
+        }
+    }
 }

@@ -77,6 +77,11 @@ use crate::{
 /// interval before is in the file that is gone. The store cannot notice a file that is overwritten
 /// in place (`cp` over it): restore a backup while no process has the file open.
 ///
+/// # The log
+///
+/// Triggers in the file write every change to [a log](AuditLog), also those of other programs. Nothing
+/// deletes entries unless [an age is set](SqliteOptions::with_audit_retention).
+///
 /// # Threads
 ///
 /// Changes are made on one thread and reads on two more, so that the disk never blocks the async

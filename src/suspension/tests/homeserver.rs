@@ -264,10 +264,11 @@ fn is_event_permitted(
 ) -> bool {
     let all = |actions: &[Action]| actions.iter().all(|action| policy.permits(*action));
     match (event_type, state_key) {
-        (_, None) if room == APPEALS => true,
+        // In a room for appeals, too: a redaction is no message.
         ("m.room.redaction", None) => {
             is_redaction_permitted(policy, is_own_event(room, said.redacts))
         }
+        (_, None) if room == APPEALS => true,
         (_, None) => all(&[Action::SendMessage]),
         ("m.room.third_party_invite", _) => all(&[Action::SendState, Action::Invite]),
         (_, Some("")) => all(&[Action::SendState]),
