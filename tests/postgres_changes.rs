@@ -192,23 +192,22 @@ async fn rule_17_every_way_of_changing_the_table_is_announced_and_a_name_is_not(
     announced(replicating, "@bob:example.org").await;
     announced("TRUNCATE users", ALICE).await;
 
-    let (told, heard) = std::sync::mpsc::channel();
+    let (told, mut heard) = mpsc::unbounded_channel();
     let _listener = news.changes().listen(move |announcement| {
         let _ = told.send(format!("{announcement:?}"));
     });
-    let insert = "INSERT INTO users (id) VALUES ('@alice:example.org')";
-    client.batch_execute(insert).await.unwrap();
-    client
-        .batch_execute("UPDATE users SET name = 'x'")
-        .await
-        .unwrap();
-    client.batch_execute("TRUNCATE users").await.unwrap();
-    let heard = tokio::task::spawn_blocking(move || [heard.recv().unwrap(), heard.recv().unwrap()]);
-    let heard = heard.await.unwrap();
-    assert_eq!(
-        heard,
-        [format!("Account({ALICE:?})"), "AllAccounts".to_owned()]
-    );
+    // Each is waited for, because what arrives together is announced together.
+    let mut next = async |sql: &str| {
+        client.batch_execute(sql).await.unwrap();
+        let heard = timeout(SOON, heard.recv()).await;
+        heard.expect("it is announced").unwrap()
+    };
+    let insert = |user: &str| format!("INSERT INTO users (id) VALUES ('{user}')");
+    assert_eq!(next(&insert(ALICE)).await, format!("Account({ALICE:?})"));
+    let rename = "UPDATE users SET name = 'x'";
+    client.batch_execute(rename).await.unwrap();
+    assert_eq!(next(&insert("@bob:x")).await, "Account(\"@bob:x\")");
+    assert_eq!(next("TRUNCATE users").await, "AllAccounts");
 }
 
 #[tokio::test]
