@@ -118,7 +118,7 @@ async fn rule_12_while_postgresql_is_away_it_is_503_and_the_first_request_afterw
     // Process `other` has nobody of them in its cache.
     let waiting = TwoProcesses::wait_in_sync(one, alice).await;
     // It has to wait by now: one that comes during the outage is answered 503.
-    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    sleep(Duration::from_secs(1)).await;
 
     cluster.kill();
     for token in [alice, bob] {
