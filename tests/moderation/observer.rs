@@ -373,6 +373,9 @@ mod log {
     #[tokio::test(start_paused = true)]
     async fn each_change_refusal_and_failure_is_an_event() {
         let events = Events::default();
+        // With a single subscriber in the process tracing takes that of the thread which comes by an
+        // event first, and remembers that there is none: that of another test.
+        let _second = tracing::Dispatch::new(Events::default());
         let _log = tracing::subscriber::set_default(events.clone());
         let sound = broken(None);
         let failing = broken(Some((Point::Restrict, How::Fails)));
