@@ -193,6 +193,10 @@ mod tests {
             "/_matrix/client/v3/login%253f/x",
             "/_matrix/client/v3/login%u003f/x/y",
             "/_matrix/client/v3/login%c0%bf/x",
+            "/_matrix/client/v3/account/deactivate;%2Fx",
+            "/_matrix/client/v3/account;%2Fx/deactivate",
+            "/_matrix/client/v3/account;x%5cy/password",
+            "/_matrix/client/v3/login%3B%252Fx",
             "/_matrix/client/%c0%ae%c0%ae/login",
             "/_matrix/client/%u002e%u002e/login",
         ] {

@@ -279,8 +279,9 @@ impl<'p> Forgiving<'p> {
         }
         let decoded = lenient_text(&decode_fully(path.as_bytes())).replace('\\', "/");
         let is_dots = |segment: &str| matches!(name_of(segment.as_bytes()), b"." | b"..");
-        // Where a path is cut, any segment may be the last as well.
-        let is_cut = |letter| matches!(letter, '?' | '#' | '\0');
+        // Where a path is cut, any segment may be the last as well; and where a segment is, before
+        // it is decoded, a slash in what is cut off borders none.
+        let is_cut = |letter| matches!(letter, ';' | '?' | '#' | '\0');
         Self {
             has_dots: decoded.split('/').any(is_dots) || decoded.contains(is_cut),
             path: Cow::Owned(decoded),

@@ -93,6 +93,10 @@ fn rule_10_a_forgiving_reading_finds_the_endpoint() {
         "/login/%23x",
         "/login%00.png",
         "/a/..%20/login",
+        // To some, `login` and `a/login`.
+        "/login;%2Fx",
+        "/a;%2Fx/login",
+        "/a%3b%2Fx/login",
     ] {
         assert!(Forgiving::read(odd).has_dots, "{odd}");
     }
