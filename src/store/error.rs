@@ -219,6 +219,14 @@ impl Error for AsError {
     }
 }
 
+/// Tells that old entries of a log of changes could not be deleted, which nobody has asked for at
+/// that moment: a role without the right to delete would keep everything in silence.
+#[cfg(all(feature = "tracing", any(feature = "sqlite", feature = "postgres")))]
+pub(crate) fn tell_unpruned(error: &(dyn Error + 'static)) {
+    let error = chain(error);
+    tracing::warn!(error, "old entries of the log of changes were not deleted");
+}
+
 #[cfg(test)]
 mod tests {
     use std::{cell::Cell, error::Error, fmt, io};

@@ -90,7 +90,11 @@ impl Audit {
                     Ok(pruned) if pruned < Self::PIECE as u64 => Self::INTERVAL.min(retention),
                     Ok(_) => Duration::ZERO,
                     // The server is away, or the role may not.
-                    Err(_) => Self::INTERVAL,
+                    Err(_error) => {
+                        #[cfg(feature = "tracing")]
+                        crate::store::error::tell_unpruned(&_error);
+                        Self::INTERVAL
+                    }
                 };
                 // Several processes do not come at the same moment.
                 sleep(

@@ -117,8 +117,14 @@ impl Writer {
         }
         let wait = match audit::prune(&self.connection, retention) {
             Ok(pruned) if pruned < audit::PIECE => Self::PRUNE_INTERVAL.min(retention),
+            Ok(_) => Duration::ZERO,
             // Where another process writes, that comes first.
-            Ok(_) | Err(_) => Duration::ZERO,
+            Err(error) if error.is_busy() => Duration::ZERO,
+            Err(_error) => {
+                #[cfg(feature = "tracing")]
+                crate::store::error::tell_unpruned(&_error);
+                Self::PRUNE_INTERVAL.min(retention)
+            }
         };
         self.prune_at = now + wait.max(Duration::from_secs(1));
     }
