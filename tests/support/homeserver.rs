@@ -33,8 +33,9 @@ use tokio::{
     time::timeout,
 };
 
-/// Nothing that a test waits for takes that long.
-pub const BOUND: Duration = Duration::from_secs(30);
+/// Nothing that a test waits for takes that long, however busy the machine is; and no sync waits as
+/// long.
+pub const BOUND: Duration = Duration::from_secs(90);
 
 pub const ADMIN_PASSWORD: &str = "the administrator's password";
 
