@@ -282,7 +282,10 @@ async fn what_a_request_costs_is_bounded_by_its_length() {
             tries.push(started.elapsed());
             println!("{what}: {answered} in {:?}", tries.last());
         }
-        assert!(tries.iter().any(|took| *took < LIMIT), "{what} took {tries:?}");
+        assert!(
+            tries.iter().any(|took| *took < LIMIT),
+            "{what} took {tries:?}"
+        );
     }
 }
 

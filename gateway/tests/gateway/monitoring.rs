@@ -65,7 +65,12 @@ async fn decisions_look_ups_and_failures_are_counted() {
     );
     // Not for a moment where the change took long.
     let deadline = Instant::now() + BOUND;
-    while value(&metrics(&monitor).await, "account_status_news_believed", &[]) < 1.0 {
+    while value(
+        &metrics(&monitor).await,
+        "account_status_news_believed",
+        &[],
+    ) < 1.0
+    {
         assert!(Instant::now() < deadline, "{text}");
     }
     assert!(

@@ -66,7 +66,9 @@ fn number_of_syncs() -> usize {
     let mut lines = limits.lines();
     let files = lines.find_map(|line| line.strip_prefix("Max open files"));
     let soft = files.and_then(|files| files.split_whitespace().next()?.parse().ok());
-    soft.map_or(1000, |soft: usize| (soft.saturating_sub(512) / 2).clamp(50, 1000))
+    soft.map_or(1000, |soft: usize| {
+        (soft.saturating_sub(512) / 2).clamp(50, 1000)
+    })
 }
 
 #[tokio::test]

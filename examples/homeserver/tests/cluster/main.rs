@@ -79,7 +79,10 @@ impl TwoProcesses {
         let unused = "SELECT count(*) FROM access_tokens WHERE replaces IS NOT NULL";
         let deadline = Instant::now() + homeserver::BOUND;
         while database.query_row(unused, [], |row| row.get(0)) != Ok(0) {
-            assert!(Instant::now() < deadline, "the sync never came to its handler");
+            assert!(
+                Instant::now() < deadline,
+                "the sync never came to its handler"
+            );
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         Waiting(answer)

@@ -195,7 +195,10 @@ async fn a_server_that_is_told_to_stop_ends_its_waiting_syncs_and_stops() {
     let first = server.get("/_matrix/client/v3/sync", &alice).await.ok();
     let since = text(&first["next_batch"]);
     let more = json!({ "refresh_token": true });
-    let login = server.login("alice", &password_of("alice"), more).await.ok();
+    let login = server
+        .login("alice", &password_of("alice"), more)
+        .await
+        .ok();
     let body = json!({ "refresh_token": login["refresh_token"] });
     let session = server.post(REFRESH, (), body).await.ok();
     let mut sync = TcpStream::connect(&server.address)

@@ -109,7 +109,9 @@ async fn a_time_out_ends_by_itself_and_lets_the_same_token_in() {
         let answer = scene.whoami(&scene.alice).await;
         if answer.status != 200 {
             answer.error(401, "M_USER_LOCKED");
-            let wait: i64 = only(&answer.headers, "retry-after").parse().expect("seconds");
+            let wait: i64 = only(&answer.headers, "retry-after")
+                .parse()
+                .expect("seconds");
             assert!((1..=lasts / 1000).contains(&wait), "{wait}");
             break until;
         }
