@@ -86,7 +86,12 @@ async fn records<R: RestrictionStore>(run: &mut Run<'_, R>) {
 }
 
 impl<R> Run<'_, R> {
-    fn note<T>(&mut self, promise: Promise, what: &str, results: Vec<Result<T, String>>) {
+    pub(super) fn note<T>(
+        &mut self,
+        promise: Promise,
+        what: &str,
+        results: Vec<Result<T, String>>,
+    ) {
         for error in results.into_iter().filter_map(Result::err) {
             self.findings.add(promise, format!("{what}: {error}"));
         }

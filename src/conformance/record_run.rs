@@ -53,7 +53,17 @@ impl<'a, R: RestrictionStore> Run<'a, R> {
         user: &UserId,
         kind: RestrictionKind,
     ) -> Option<bool> {
-        match wait::answer(self.store.lift_restriction(user, kind, &change())).await {
+        self.lift_by(promise, user, kind, &change()).await
+    }
+
+    pub(super) async fn lift_by(
+        &mut self,
+        promise: Promise,
+        user: &UserId,
+        kind: RestrictionKind,
+        change: &ChangeRecord,
+    ) -> Option<bool> {
+        match wait::answer(self.store.lift_restriction(user, kind, change)).await {
             Ok(lifted) => Some(lifted),
             Err(error) => {
                 let detail = format!("lifting {kind} of {user:?}: {error}");
@@ -97,7 +107,7 @@ impl<'a, R: RestrictionStore> Run<'a, R> {
         }
     }
 
-    async fn record(
+    pub(super) async fn record(
         &mut self,
         promise: Promise,
         user: &UserId,
@@ -109,6 +119,15 @@ impl<'a, R: RestrictionStore> Run<'a, R> {
                 let detail = format!("the record of {user:?}, {kind}: {error}");
                 self.findings.add(promise, detail);
                 None
+            }
+        }
+    }
+
+    /// Lifts every restriction of the accounts that the checks have restricted.
+    pub(super) async fn lift_all(&mut self) {
+        for user in std::mem::take(&mut self.touched) {
+            for &kind in RestrictionKind::ALL {
+                self.lift(Promise::LiftSaysWhatItDid, &user, kind).await;
             }
         }
     }
@@ -157,7 +176,7 @@ pub(super) fn rounded(record: &RestrictionRecord) -> RestrictionRecord {
     }
 }
 
-fn rounded_end(restriction: Restriction) -> Restriction {
+pub(super) fn rounded_end(restriction: Restriction) -> Restriction {
     match restriction.until() {
         Some(until) => restriction.with_until(to_millis(until)),
         None => restriction,

@@ -32,11 +32,7 @@ pub async fn check_restrictions<R: RestrictionStore>(store: &R) -> Result<Passed
     Box::pin(announcements(&mut run)).await;
     Box::pin(concurrent::check(&mut run)).await;
     Box::pin(listing::check(&mut run)).await;
-    for user in std::mem::take(&mut run.touched) {
-        for &kind in RestrictionKind::ALL {
-            run.lift(Promise::LiftSaysWhatItDid, &user, kind).await;
-        }
-    }
+    run.lift_all().await;
     run.findings.into_result()
 }
 

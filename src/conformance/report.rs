@@ -83,6 +83,19 @@ promises! {
     LiftSaysWhatItDid = "lifting says whether there was a restriction",
     /// The pages list every restricted account once, in the order of the user ids' bytes.
     ListIsWhole = "the list is whole and in order",
+    /// The log has an entry for every change: a restriction that is set, replaced or lifted.
+    ChangeIsInTheLog = "every change is in the log",
+    /// The log has no entry for a change that was not made.
+    LogHasOnlyChanges = "the log has only what was changed",
+    /// An entry has the restriction with its reason and its end, and who changed it, when, why and
+    /// through what.
+    LogSaysWhoAndWhy = "the log says who, when, why and through what",
+    /// The pages of the log have each entry once, the newest first, while others write.
+    LogIsReadInPages = "the log's pages have each entry once and in order",
+    /// The log is read by account and by time.
+    LogIsReadByAccountAndTime = "the log is read by account and by time",
+    /// The log keeps each entry for the time that it states, and then deletes it and nothing else.
+    LogKeepsItsRetention = "the log keeps entries for its retention",
 }
 
 impl fmt::Display for Promise {

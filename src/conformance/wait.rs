@@ -105,6 +105,46 @@ pub(super) async fn has_heard(subscription: &mut Subscription) -> bool {
     poll_fn(|context| Poll::Ready(changed.as_mut().poll(context).is_ready())).await
 }
 
+/// Lets a log come nearer to the end of its retention.
+pub(super) async fn pause(time: Duration) {
+    tokio::time::sleep(time).await;
+}
+
+/// Drops a future after so many milliseconds, or after it was polled once.
+pub(super) async fn give_up<F: Future>(millis: u64, future: F) {
+    let mut future = pin!(future);
+    let polled_once = poll_fn(|context| Poll::Ready(future.as_mut().poll(context))).await;
+    if millis > 0 && polled_once.is_pending() {
+        let _ = tokio::time::timeout(Duration::from_millis(millis), future).await;
+    }
+}
+
+/// Drives two futures at the same time.
+pub(super) async fn both<A: Future, B: Future>(one: A, other: B) -> (A::Output, B::Output) {
+    let (mut one, mut other) = (pin!(one), pin!(other));
+    let (mut of_one, mut of_other) = (None, None);
+    poll_fn(|context| {
+        if of_one.is_none() {
+            if let Poll::Ready(output) = one.as_mut().poll(context) {
+                of_one = Some(output);
+            }
+        }
+        if of_other.is_none() {
+            if let Poll::Ready(output) = other.as_mut().poll(context) {
+                of_other = Some(output);
+            }
+        }
+        match (of_one.take(), of_other.take()) {
+            (Some(one), Some(other)) => Poll::Ready((one, other)),
+            (one, other) => {
+                (of_one, of_other) = (one, other);
+                Poll::Pending
+            }
+        }
+    })
+    .await
+}
+
 /// Drives all futures at the same time.
 pub(super) async fn all<F: Future>(futures: impl IntoIterator<Item = F>) -> Vec<F::Output> {
     let mut waiting: Vec<Pin<Box<F>>> = futures.into_iter().map(Box::pin).collect();

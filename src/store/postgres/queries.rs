@@ -19,6 +19,7 @@ use crate::{
     account::{AccountState, Restriction, RestrictionKind, UserId},
     store::{
         ChangeRecord, RestrictionRecord, StoreError,
+        micros::to_micros,
         stored::{self, Row},
     },
 };
@@ -168,7 +169,7 @@ impl Queries {
             &user.as_str(),
             &record.kind().as_str(),
             &reason,
-            &until.map(|until| Micros(stored::to_micros(until))),
+            &until.map(|until| Micros(to_micros(until))),
             &said.actor,
             &said.at,
             &said.channel,
@@ -341,7 +342,7 @@ impl<'a> Said<'a> {
             actor: change.actor().map(UserId::as_str),
             channel: change.channel().as_str(),
             note: change.note(),
-            at: Micros(stored::to_micros(change.at())),
+            at: Micros(to_micros(change.at())),
         };
         let texts = [said.actor, Some(said.channel), said.note];
         match texts.into_iter().flatten().any(has_nul) {

@@ -10,6 +10,7 @@ use crate::{
     account::UserId,
     store::{
         AuditEntry, AuditQuery, ChangeRecord,
+        micros::to_micros,
         stored::{self, AuditRow},
     },
 };
@@ -125,7 +126,7 @@ pub(super) fn prune(connection: &Connection, retention: Duration) -> Result<usiz
             SELECT id FROM audit WHERE recorded_at < ?1 ORDER BY recorded_at LIMIT ?2
          )",
     )?;
-    let before = stored::to_micros(before);
+    let before = to_micros(before);
     let piece = i64::try_from(PIECE).unwrap_or(i64::MAX);
     Ok(statement.execute([before, piece])?)
 }
