@@ -168,15 +168,23 @@ async fn check_retention(fault: LogFault) -> Result<Passed, Report> {
 
 #[tokio::test]
 async fn the_retention_of_a_log_is_checked() {
-    // Each waits for entries to get old.
+    // Each waits for entries to get old. A machine that stands still meanwhile may miss one.
+    let check = |fault: LogFault| async move {
+        for _ in 0..5 {
+            let found = broken(check_retention(fault).await);
+            if !found.is_empty() {
+                return found;
+            }
+        }
+        BTreeSet::new()
+    };
     let checks = RETENTION_FAULTS
         .iter()
-        .map(|fault| (fault, tokio::spawn(check_retention(*fault))));
+        .map(|fault| (fault, tokio::spawn(check(*fault))));
     let checks: Vec<_> = checks.collect();
     for (fault, check) in checks {
-        let found = broken(check.await.unwrap());
         let expected = BTreeSet::from([Promise::LogKeepsItsRetention]);
-        assert_eq!(found, expected, "{fault:?}");
+        assert_eq!(check.await.unwrap(), expected, "{fault:?}");
     }
 }
 
@@ -249,9 +257,9 @@ async fn what_is_outside_a_servers_scope_is_not_asked_of_it() {
         .unwrap();
     let text = passed.to_string();
     for skipped in [
-        "not checked: expired access tokens, because `expire_access_token` says",
+        "not checked: expired access tokens, because `expire_access_token` returns",
         "not checked: application services, because",
-        "not checked: login names, because `login_names` gives none",
+        "not checked: login names, because `login_names` returns none",
         "not checked: reasons, because they are outside the fixture's scope",
         "not checked: ends, because",
     ] {

@@ -49,7 +49,7 @@ fn by(user: UserId) -> ChangeRecord {
         .with_note("report 4711")
 }
 
-/// A restriction is set, replaced and lifted, by some and by nobody in particular.
+/// Somebody, and nobody in particular, sets, replaces and lifts restrictions.
 async fn changes<R: RestrictionStore + AuditLog>(run: &mut Run<'_, R>) {
     let [one, other] = ["one", "other"].map(|name| by(run.names.user(name)));
     let nobody = ChangeRecord::through(Channel::SERVER);
@@ -61,7 +61,7 @@ async fn changes<R: RestrictionStore + AuditLog>(run: &mut Run<'_, R>) {
         let bare = Restriction::new(kind);
         watched.set(run, &for_an_hour, &one).await;
         watched.set(run, &spam, &one).await;
-        // The restriction is the same, and somebody else has set it, or the same one later.
+        // The same restriction is set again by somebody else, and then later.
         watched.set(run, &spam, &other).await;
         let later = other.clone().with_time(end_in(5)).with_note("appeal");
         watched.set(run, &spam, &later).await;
@@ -74,7 +74,7 @@ async fn changes<R: RestrictionStore + AuditLog>(run: &mut Run<'_, R>) {
         watched.set(run, &ended, &one).await;
         watched.lift(run, &ended, &other).await;
     }
-    // One is lifted, and the others stay.
+    // The lift of one leaves the other.
     for kind in [Locked, Suspended] {
         watched.set(run, &Restriction::new(kind), &one).await;
     }
@@ -95,7 +95,7 @@ async fn texts<R: RestrictionStore + AuditLog>(run: &mut Run<'_, R>) {
         watched.lift(run, &restriction, &change).await;
         all.push(watched);
     }
-    // Nobody's entries are another's.
+    // Entries of one account are not found under another.
     let promise = Promise::LogIsReadByAccountAndTime;
     for watched in &all {
         let Some(entries) = run.entries_of(promise, &watched.user).await else {
@@ -112,7 +112,7 @@ async fn texts<R: RestrictionStore + AuditLog>(run: &mut Run<'_, R>) {
     }
 }
 
-/// What leaves everything as it was is no change.
+/// A call that changes nothing leaves no entry.
 async fn no_changes<R: RestrictionStore + AuditLog>(run: &mut Run<'_, R>) {
     let change = by(run.names.user("moderator")).with_time(end_in(-1));
     let mut watched = Watched::new(run.names.user("unchanged"));
@@ -127,7 +127,7 @@ async fn no_changes<R: RestrictionStore + AuditLog>(run: &mut Run<'_, R>) {
         }
         watched.expect(run, "lifts of what was not there").await;
         watched.set(run, &lock, &change).await;
-        // It was perhaps repeated, because its answer was lost.
+        // A caller may repeat a change because its answer was lost.
         let record = RestrictionRecord::new(lock.clone()).with_change(change.clone());
         run.restrict(promise, &watched.user, record).await;
         watched.expect(run, "the same was set once more").await;
@@ -190,7 +190,7 @@ async fn failures<R: RestrictionStore + AuditLog>(run: &mut Run<'_, R>) {
             Ok(()) => Promise::ChangeIsInTheLog,
             Err(_) => promise,
         };
-        let question = format!("new entries of an account, set with {what}: {set:?}");
+        let question = format!("the number of new entries after a lock with {what} ({set:?})");
         let expected = usize::from(set.is_ok());
         run.findings.same(
             promise,
@@ -201,7 +201,7 @@ async fn failures<R: RestrictionStore + AuditLog>(run: &mut Run<'_, R>) {
     }
 }
 
-/// Changes whose futures are dropped: the change and its entry are there, or neither is.
+/// Futures of changes are dropped. The change and its entry are there, or neither is.
 async fn given_up<R: RestrictionStore + AuditLog>(run: &mut Run<'_, R>) {
     for (place, millis) in [0, 0, 0, 0, 1, 1, 2, 2, 3, 5].into_iter().enumerate() {
         let user = run.names.user(&format!("given-up-{place}"));
@@ -210,7 +210,7 @@ async fn given_up<R: RestrictionStore + AuditLog>(run: &mut Run<'_, R>) {
         let set = run.store.set_restriction(&user, lock.into());
         wait::give_up(millis, wait::answer(set)).await;
         agrees(run, &user).await;
-        // Every second one has a lift that is given up, too.
+        // For every second account, a lift is given up too.
         if place % 2 == 1 {
             let change = by(run.names.user("moderator"));
             let lift = run.store.lift_restriction(&user, Locked, &change);
@@ -222,8 +222,8 @@ async fn given_up<R: RestrictionStore + AuditLog>(run: &mut Run<'_, R>) {
 
 /// Compares the newest entry of a lock with the lock that is on record.
 ///
-/// A change that was given up may be made while this looks. Then the record is another before
-/// and after, and it looks again.
+/// A change that was given up may be made meanwhile. Then the record differs before and after, and
+/// both are read again.
 async fn agrees<R: RestrictionStore + AuditLog>(run: &mut Run<'_, R>, user: &UserId) {
     let promise = Promise::ChangeIsInTheLog;
     for _ in 0..20 {
@@ -244,8 +244,7 @@ async fn agrees<R: RestrictionStore + AuditLog>(run: &mut Run<'_, R>, user: &Use
         let said = newest
             .filter(|entry| entry.action() == AuditAction::Set)
             .map(|entry| entry.restriction().clone());
-        let question =
-            format!("the lock of {user:?} by the log, with changes that nobody waited for");
+        let question = format!("the lock of {user:?} by the log, after changes that were given up");
         return run.findings.same(promise, question, &said, &held);
     }
 }
@@ -269,7 +268,7 @@ async fn at_the_same_time<R: RestrictionStore + AuditLog>(run: &mut Run<'_, R>) 
     let reason = |entry: &AuditEntry| entry.restriction().reason().unwrap_or_default().to_owned();
     let mut found: Vec<String> = entries.iter().map(reason).collect();
     found.sort_by_key(|number| number.parse::<usize>().ok());
-    let question = format!("which of {CHANGES} locks, set at the same time, are in the log");
+    let question = format!("the entries of {CHANGES} locks that were set at the same time");
     run.findings.same(promise, question, &found, &numbers);
     agrees(run, user).await;
     let change = by(run.names.user("moderator"));
@@ -285,7 +284,7 @@ async fn at_the_same_time<R: RestrictionStore + AuditLog>(run: &mut Run<'_, R>) 
     if let Some(entries) = run.read(promise, &query).await {
         let is_lift = |entry: &&AuditEntry| entry.action() == AuditAction::Lifted;
         let found = entries.iter().filter(is_lift).count();
-        let question = format!("lifts in the log, of {CHANGES} at the same time");
+        let question = format!("the number of lifts in the log, after {CHANGES} at the same time");
         run.findings
             .same(Promise::LogHasOnlyChanges, question, &found, &lifts);
     }

@@ -24,7 +24,7 @@ pub(super) async fn check<R: RestrictionStore + AuditLog>(run: &mut Run<'_, R>) 
         let detail = format!("{:?} was locked, and has no entry", users[0]);
         return run.findings.add(Promise::ChangeIsInTheLog, detail);
     };
-    // Not what was in the log before: that may be a million.
+    // The log may have a million older entries.
     let all = AuditQuery::new().with_since(first.recorded_at());
     let of_one = AuditQuery::new().with_user(users[1].clone());
     filters(run, &all, &of_one).await;
@@ -70,7 +70,9 @@ async fn in_pages<R: RestrictionStore + AuditLog>(
             return run.findings.add(FILTERS, detail);
         }
         if let Some(stray) = page.iter().find(|entry| !query.matches(entry)) {
-            let detail = format!("a page of {limit} has again, or has too late, {stray:?}");
+            let detail = format!(
+                "a page of {limit} has an entry that is not behind the last page: {stray:?}"
+            );
             return run.findings.add(PAGES, detail);
         }
         let (last, is_last) = (page.last().map(AuditEntry::position), page.len() < limit);
@@ -82,11 +84,11 @@ async fn in_pages<R: RestrictionStore + AuditLog>(
     }
     let in_order = |pair: &[AuditEntry]| pair[0].position() > pair[1].position();
     if !seen.windows(2).all(in_order) {
-        let detail = format!("in pages of {limit}, entries are twice there or out of order");
+        let detail = format!("in pages of {limit}, entries are repeated or out of order");
         run.findings.add(PAGES, detail);
     }
     if let Some(missing) = there.iter().find(|entry| !seen.contains(entry)) {
-        let detail = format!("in pages of {limit}, this one is missing: {missing:?}");
+        let detail = format!("in pages of {limit}, this entry is missing: {missing:?}");
         run.findings.add(PAGES, detail);
     }
 }
@@ -120,7 +122,7 @@ async fn filters<R: RestrictionStore + AuditLog>(
         of_one.clone(),
         of_one.clone().with_since(time(middle)),
         of_one.clone().with_until(time(middle)),
-        // That is an entry of another account, perhaps.
+        // The position may be that of another account's entry.
         of_one.clone().behind(middle),
         of_one.clone().behind(newest).with_since(time(middle)),
     ] {
@@ -131,7 +133,7 @@ async fn filters<R: RestrictionStore + AuditLog>(
         let expected: Vec<_> = there.iter().filter(|entry| query.matches(entry)).collect();
         if found.iter().ne(expected.iter().copied()) {
             let detail = format!(
-                "{query:?}: {} entries, and not these {} of {}",
+                "{query:?} found {} entries, expected others: {} of {}",
                 found.len(),
                 expected.len(),
                 there.len()

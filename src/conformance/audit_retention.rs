@@ -76,7 +76,7 @@ async fn check<R: RestrictionStore + AuditLog>(
     }
 }
 
-/// Locks the account, which has an entry then.
+/// Locks the account and reads the entry.
 async fn lock<R: RestrictionStore + AuditLog>(
     run: &mut Run<'_, R>,
     user: UserId,
@@ -96,20 +96,20 @@ async fn lock<R: RestrictionStore + AuditLog>(
             let asked = before.elapsed();
             if asked + TOLERANCE < retention || !entries.is_empty() {
                 let detail = format!(
-                    "{} entries of {user:?}, and not 1, {asked:?} after its lock",
+                    "{asked:?} after the lock of {user:?} the log has {} entries of it, expected 1",
                     entries.len()
                 );
                 run.findings.add(promise, detail);
             } else {
                 run.findings
-                    .skip("retention", "an entry cannot be read before it has left");
+                    .skip("retention", "an entry is deleted before it can be read");
             }
             None
         }
     }
 }
 
-/// Whether the entry is still there; nothing, if that is wrong.
+/// Whether the entry is still there, or `None` if that was reported.
 async fn stays<R: RestrictionStore + AuditLog>(
     run: &mut Run<'_, R>,
     locking: &Locking,
@@ -122,14 +122,15 @@ async fn stays<R: RestrictionStore + AuditLog>(
     let is_there = entries.contains(&locking.entry);
     let youngest = locking.made.0.elapsed();
     if !is_there && youngest + TOLERANCE < retention {
-        let detail = format!("an entry of {user:?} left after {youngest:?}, not {retention:?}");
+        let detail =
+            format!("an entry of {user:?} was deleted after {youngest:?}, expected {retention:?}");
         run.findings.add(promise, detail);
         return None;
     }
     let oldest = asked_at.saturating_duration_since(locking.made.1);
     if is_there && oldest > retention + within {
         let detail = format!(
-            "an entry of {user:?} is there after {oldest:?}, with a retention of {retention:?}"
+            "an entry of {user:?} is there after {oldest:?}, and the retention is {retention:?}"
         );
         run.findings.add(promise, detail);
         return None;
@@ -137,7 +138,7 @@ async fn stays<R: RestrictionStore + AuditLog>(
     Some(is_there)
 }
 
-/// The restriction stays, its lift has an entry, and a reader goes on behind what has left.
+/// The restriction stays, its lift has an entry, and a reader goes on behind a deleted entry.
 async fn nothing_else_left<R: RestrictionStore + AuditLog>(
     run: &mut Run<'_, R>,
     locking: Locking,
@@ -149,7 +150,7 @@ async fn nothing_else_left<R: RestrictionStore + AuditLog>(
     let behind = AuditQuery::new().behind(entry.position()).with_limit(2);
     if let Some(page) = run.read(promise, &behind).await {
         let strays = page.iter().filter(|entry| !behind.matches(entry)).count();
-        let question = "entries behind one that has left, which are newer";
+        let question = "the number of newer entries in a page behind a deleted one";
         run.findings.same(promise, question, &strays, &0);
     }
     let before = Instant::now();
@@ -162,7 +163,8 @@ async fn nothing_else_left<R: RestrictionStore + AuditLog>(
         };
         let may_have_left = before.elapsed() + TOLERANCE >= retention;
         if !entries.iter().any(is_lift) && !may_have_left {
-            let detail = format!("a lift of {user:?}, whose first entry has left, has no entry");
+            let detail =
+                format!("the lift of {user:?} after its first entry was deleted has no entry");
             run.findings.add(promise, detail);
         }
     }

@@ -1,4 +1,4 @@
-//! How the checks of a [`RestrictionStore`] ask, and what they compare.
+//! How the checks of a [`RestrictionStore`] ask and compare.
 
 use std::collections::BTreeSet;
 
@@ -73,7 +73,7 @@ impl<'a, R: RestrictionStore> Run<'a, R> {
         }
     }
 
-    /// The kinds of restriction that `user` is under, by every way to ask.
+    /// Compares the kinds of `user`'s restrictions with `expected`, by every method.
     pub(super) async fn expect_kinds(
         &mut self,
         promise: Promise,
@@ -132,7 +132,7 @@ impl<'a, R: RestrictionStore> Run<'a, R> {
         }
     }
 
-    /// Sets the record, and compares what the state and the record say of it.
+    /// Sets the record and compares it with the record and the state that come back.
     pub(super) async fn round_trip(
         &mut self,
         promise: Promise,
@@ -166,7 +166,7 @@ impl<'a, R: RestrictionStore> Run<'a, R> {
     }
 }
 
-/// What a store need not keep, the part of a time below a millisecond, is left out.
+/// The record with its times rounded to the millisecond, because a store need not keep more.
 pub(super) fn rounded(record: &RestrictionRecord) -> RestrictionRecord {
     let rounded = RestrictionRecord::new(rounded_end(record.restriction().clone()))
         .with_set_at(to_millis(record.set_at()));
@@ -183,12 +183,12 @@ pub(super) fn rounded_end(restriction: Restriction) -> Restriction {
     }
 }
 
-/// By whom the kit changes restrictions.
+/// The change record of the kit's own changes.
 pub(super) fn change() -> ChangeRecord {
     ChangeRecord::through(Channel::new("conformance"))
 }
 
-/// The state that a listed account's records amount to.
+/// The state that consists of a listed account's records.
 pub(super) fn state_of(records: &[RestrictionRecord]) -> AccountState {
     records
         .iter()

@@ -1,4 +1,4 @@
-//! Which changes of restrictions have been made: a log that a lift does not delete.
+//! A log of the changes of restrictions, which a lift does not delete.
 
 use std::{future::Future, sync::Arc, time::SystemTime};
 
@@ -47,13 +47,13 @@ impl AuditEntry {
         self
     }
 
-    /// Whose restriction it is.
+    /// The account whose restriction was changed.
     #[must_use]
     pub fn user(&self) -> &UserId {
         &self.user
     }
 
-    /// Whether it was set or lifted.
+    /// Whether the restriction was set or lifted.
     #[must_use]
     pub fn action(&self) -> AuditAction {
         self.action
@@ -71,9 +71,9 @@ impl AuditEntry {
         self.restriction.kind()
     }
 
-    /// Who made the change, when, why and through what, as they said it themselves. Of a change by
-    /// hand ([`Channel::SQL`](super::Channel::SQL)) the database knows when, and who where the
-    /// statement wrote a `set_by`.
+    /// Who made the change, when, why and through what, as the caller said. For a change by hand
+    /// ([`Channel::SQL`](super::Channel::SQL)) the database knows when, and who if the statement wrote a
+    /// `set_by`.
     pub fn change(&self) -> &ChangeRecord {
         &self.change
     }
@@ -91,7 +91,7 @@ impl AuditEntry {
         self.database_user.as_deref()
     }
 
-    /// Where it is in the log.
+    /// The entry's position in the log.
     #[must_use]
     pub fn position(&self) -> AuditPosition {
         self.position
@@ -102,7 +102,7 @@ impl AuditEntry {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum AuditAction {
-    /// It was set, perhaps in place of one of its kind.
+    /// It was set. It may have replaced one of its kind.
     Set,
     /// It was lifted.
     Lifted,
@@ -119,8 +119,8 @@ impl AuditAction {
     }
 }
 
-/// Where an entry is in the log of one database: for [the next page](AuditQuery::behind). A later
-/// position is greater.
+/// The position of an entry in the log of one database, from which [the next page](AuditQuery::behind)
+/// is read. A later position is greater.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AuditPosition {
     pub(super) recorded_at: i64,
@@ -150,7 +150,7 @@ impl AuditPosition {
     }
 }
 
-/// Which entries of the log to read, the newest first.
+/// A question to the log. The newest entries come first.
 ///
 /// ```
 /// use std::time::{Duration, SystemTime};
@@ -268,8 +268,8 @@ impl Default for AuditQuery {
 /// The log of every change of a restriction, a lift too.
 ///
 /// `SqliteStore` and `PostgresStore` have one.
-/// [`MemoryStore`](crate::MemoryStore) has none: a log that ends with the process answers nobody who
-/// asks later.
+/// [`MemoryStore`](crate::MemoryStore) has none, because a log that ends with the process is of no use
+/// later.
 ///
 /// # What a log promises
 ///
@@ -295,11 +295,10 @@ impl Default for AuditQuery {
     note = "`SqliteStore` (feature `sqlite`) and `PostgresStore` (feature `postgres`) do"
 )]
 pub trait AuditLog: Send + Sync + 'static {
-    /// Why the log could not be read. It is shown to operators and never to clients.
+    /// The error if the log cannot be read. Operators see it, clients never do.
     type Error: Into<StoreError> + Send;
 
-    /// The newest entries that the query asks for. Fewer than its limit means that there are no
-    /// more.
+    /// The newest entries that the query asks for. If there are fewer than its limit, there are no more.
     fn audit(
         &self,
         query: &AuditQuery,

@@ -233,7 +233,7 @@ impl LoggingStore {
         };
         let kept_for = match self.fault {
             LogFault::KeepsForEver => return,
-            LogFault::ForgetsTooEarly => retention / 2,
+            LogFault::ForgetsTooEarly => retention / 10,
             _ => retention,
         };
         let is_old = |entry: &AuditEntry| entry.recorded_at() + kept_for < SystemTime::now();
