@@ -103,7 +103,7 @@ actions! {
     DeleteKeyBackup = "delete_key_backup", permitted: "one's own security: a backup is replaced by deleting the old one.";
     /// Sends to-device messages.
     SendToDevice = "send_to_device", permitted: "verification and key sharing travel in them, encrypted, so that they can only be permitted as a whole.";
-    /// Writes account data, for the account or for a room.
+    /// Writes account data of the account or of a room.
     SetAccountData = "set_account_data", permitted: "only the person sees it, and secret storage and cross-signing keep their state in it.";
 
     /// Receives what is new.

@@ -34,8 +34,8 @@
 //!
 //! # The checked accounts
 //!
-//! Under [`with_checked_accounts`] each request has [`CheckedAccounts`]. They are empty where no
-//! account was checked: the request has no token, an unknown one, or passes unchecked.
+//! With [`with_checked_accounts`] each request has [`CheckedAccounts`]. They are empty if no account
+//! was checked: the request has no token, has an unknown one, or passes unchecked.
 //!
 //! ```
 //! use tower_account_status::CheckedAccounts;
@@ -89,7 +89,7 @@ impl IntoResponse for Denial {
 /// [the handler checks](crate::NamedAccountCheck::ByHandler), or one that the server added to its
 /// requests as an extension.
 ///
-/// Rejects with [`MissingLayer`] where there is none.
+/// Rejects with [`MissingLayer`] if the request has none.
 impl<S: Sync> FromRequestParts<S> for AccountGuard {
     type Rejection = MissingLayer;
 
@@ -101,7 +101,7 @@ impl<S: Sync> FromRequestParts<S> for AccountGuard {
 /// Extracts the accounts that were checked for the request, under
 /// [the setting](crate::AccountStatusLayer::with_checked_accounts) that hands them on.
 ///
-/// Rejects with [`MissingLayer`] where there are none. A request without an account has an empty
+/// Rejects with [`MissingLayer`] if the request has none. A request without an account has an empty
 /// list.
 impl<S: Sync> FromRequestParts<S> for CheckedAccounts {
     type Rejection = MissingLayer;

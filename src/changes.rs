@@ -1,4 +1,4 @@
-//! Announcements that an account's state may have changed, for the requests that wait.
+//! Announcements to waiting requests that an account's state may have changed.
 
 use std::{
     fmt,
@@ -95,7 +95,7 @@ impl Changes {
         Self(Arc::new(Hub::new(Proof::absent())))
     }
 
-    /// A hub that announces what each of `sources` announces, for a store that wraps others. It is
+    /// A hub that announces what each of `sources` announces. A store that wraps others uses it. It is
     /// believed as long as all of them are.
     ///
     /// When a source's [`announce`](Self::announce) returns, this hub's listeners have been
@@ -159,8 +159,8 @@ impl Changes {
 
     /// How many announcements there have been.
     ///
-    /// Whoever reads it, looks a state up, subscribes, and finds the same number again, has
-    /// missed nothing in between and need not look the state up a second time.
+    /// A caller that reads it, looks a state up, subscribes, and finds the same number again has missed
+    /// nothing and need not look the state up a second time.
     pub(crate) fn announcements(&self) -> u64 {
         self.0.announcements.load(Ordering::SeqCst)
     }

@@ -1,4 +1,4 @@
-//! What the layer answers in place of the inner service.
+//! What the layer answers instead of the inner service.
 
 mod answer;
 mod cause;

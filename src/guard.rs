@@ -118,13 +118,13 @@ impl AccountGuard {
         self.checks()?.check(user, act, Bytes::new()).await
     }
 
-    /// Whether `user` may send an event to `room`: as a state event where there is a `state_key`,
-    /// else as a message event.
+    /// Whether `user` may send an event to `room`: a state event if there is a `state_key`, else a message
+    /// event.
     ///
-    /// The answer is that to the request `PUT /_matrix/client/v3/rooms/{room}/send/…` or
-    /// `…/state/…`: rooms for appeals, memberships and redactions count as there. Made for what
-    /// sends events without such a request: a websocket, a scheduler, a bridge. `content` is the
-    /// JSON of the event's content; that of a redaction has the event's id in `redacts`.
+    /// The answer is the one to the request `PUT /_matrix/client/v3/rooms/{room}/send/…` or `…/state/…`:
+    /// rooms for appeals, memberships and redactions count as there. Use it in code that sends events
+    /// without such a request: a websocket, a scheduler, a bridge. `content` is the JSON of the event's
+    /// content. In a redaction's content, `redacts` has the event's id.
     ///
     /// # Errors
     ///

@@ -251,7 +251,7 @@ impl<S, Req, Res> AccountStatusLayer<S, Req, Res> {
     }
 
     /// Puts the [`CheckedAccounts`](crate::CheckedAccounts) into the extensions of every request
-    /// that passes, for logs and rate limits. They are empty where no account was checked.
+    /// that passes. Logs and rate limits can use them. They are empty if no account was checked.
     pub fn with_checked_accounts(self) -> Self {
         self.with(|settings| settings.hand_on_account = true)
     }

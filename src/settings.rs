@@ -28,11 +28,11 @@ pub enum NamedIn {
     Login,
     /// `POST /refresh`: the owner of the refresh token.
     Refresh,
-    /// `POST /account/password` and `POST /account/deactivate`, where no access token says whose
-    /// the request is: the account in `auth`.
+    /// `POST /account/password` and `POST /account/deactivate`: the account in `auth`, if no access
+    /// token of the request has an owner.
     ///
-    /// Not covered: an `auth` that names nobody but a session, as when a password is reset by
-    /// e-mail. Only the handler knows whose that is, and can ask the
+    /// An `auth` that names only a session is not covered: a password reset by e-mail, for example. Only
+    /// the handler knows whose session it is, and can ask the
     /// [guard](crate::AccountGuard).
     Reauthentication,
     /// `POST /register`: the guest whose account is upgraded, the owner of `guest_access_token`.
@@ -109,8 +109,8 @@ impl Common {
         }
     }
 
-    /// The time to judge `state` at: any, where no restriction has an end. The clock is not read
-    /// then, which may be a call of the operating system.
+    /// The time at which `state` is judged. If no restriction has an end, any time will do, and the clock
+    /// is not read, because reading it may be a call of the operating system.
     pub(crate) fn now_for(&self, state: &AccountState) -> Result<SystemTime, Panicked> {
         match state.has_end() {
             true => self.now(),
@@ -319,8 +319,8 @@ mod tests {
         SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
     }
 
-    /// Rule 2: the time that a state is judged at decides as the present does, and is asked for
-    /// only where it matters.
+    /// Rule 2: the time at which a state is judged decides as the present does. The clock is read only
+    /// if it matters.
     #[test]
     fn rule_2_the_clock_is_read_where_a_restriction_ends_and_decides_the_same_everywhere() {
         const NOW: u64 = 1_000;

@@ -38,7 +38,7 @@ impl<S: AccountStateStore> Shared<S> {
 }
 
 impl<S> Shared<S> {
-    /// The settings of `shared` alone. Whoever else has them keeps them as they are.
+    /// The settings of `shared` alone. Other owners keep theirs as they are.
     pub(crate) fn settings_mut(shared: &mut Arc<Self>) -> &mut Settings {
         // `Arc::make_mut` would take the state away from weak pointers.
         if Arc::get_mut(shared).is_none() {

@@ -25,7 +25,7 @@ impl AccountState {
     /// The state of an account without restrictions.
     pub const ACTIVE: Self = Self(None);
 
-    /// The same state with `restriction` in place of what stood there of its kind.
+    /// The same state with `restriction`, which replaces one of its kind.
     #[must_use]
     pub fn with(self, restriction: impl Into<Restriction>) -> Self {
         let restriction = restriction.into();

@@ -13,7 +13,7 @@ static ORIGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 /// Until when announcements are believed to arrive.
 ///
-/// Whoever reads it compares it with the clock, so that nothing has to run for belief to end.
+/// Each reader compares it with the clock. So belief ends without a task that has to run.
 #[derive(Debug)]
 pub(super) enum Proof {
     /// Announcements never leave the process.

@@ -12,8 +12,8 @@ impl<'a> Secret<'a> {
         self.0
     }
 
-    /// The token as text, where it is UTF-8. No server gives out a token that is not, so that one
-    /// is unknown to every store.
+    /// The token as text, if it is UTF-8. No server issues a token that is not, so such a token is unknown
+    /// to every store.
     #[must_use]
     pub fn expose_str(&self) -> Option<&'a str> {
         std::str::from_utf8(self.0).ok()

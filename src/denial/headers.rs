@@ -15,7 +15,7 @@ pub(crate) const RETRY_AFTER_STORE_FAILURE: &str = "5";
 
 /// What the specification recommends for every response
 /// ([web browser clients](https://spec.matrix.org/latest/client-server-api/#web-browser-clients)).
-/// Without them a browser shows its client a network error in place of the refusal.
+/// Without them a browser shows its client a network error instead of the refusal.
 const CORS: [(http::HeaderName, &str); 3] = [
     (ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
     (

@@ -28,7 +28,7 @@ impl Kind {
         }
     }
 
-    /// The endpoint, for a metric's label.
+    /// The endpoint as a metric's label.
     pub(super) fn endpoint(self) -> &'static str {
         match self {
             Self::Lock => "admin/lock/{userId}",

@@ -56,6 +56,32 @@ impl Refusal {
         self.parts().0
     }
 
+    /// The refusal in lower case, as for a metric's label: `not_administrator` or `body_too_large`,
+    /// for example.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::MethodNotAllowed => "method_not_allowed",
+            Self::MissingToken => "missing_token",
+            Self::UnknownToken => "unknown_token",
+            Self::ExpiredToken => "expired_token",
+            Self::AmbiguousToken => "ambiguous_token",
+            Self::NotAdministrator => "not_administrator",
+            Self::OwnAccount => "own_account",
+            Self::AnotherAdministrator => "another_administrator",
+            Self::NotLocal => "not_local",
+            Self::NotFound => "not_found",
+            Self::BodyTooLarge => "body_too_large",
+            Self::BodyTimedOut => "body_timed_out",
+            Self::BodyFailed => "body_failed",
+            Self::BodyEncoded => "body_encoded",
+            Self::BodyNotJson => "body_not_json",
+            Self::BodyBadJson => "body_bad_json",
+            Self::MissingParameter => "missing_parameter",
+            Self::Unavailable => "unavailable",
+        }
+    }
+
     /// The Matrix error code of the answer.
     #[must_use]
     pub fn errcode(self) -> &'static str {

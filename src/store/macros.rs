@@ -7,8 +7,7 @@
 /// restriction, as the half of [`Combined`](crate::Combined) that leaves them to the other half;
 /// without `changes` the server announces to the layer.
 ///
-/// It is a claim about the server, and nobody can check it: where it is false, accounts pass that
-/// are restricted.
+/// It is a claim about the server, and nothing can check it. If it is false, restricted accounts pass.
 ///
 /// ```
 /// use tower_account_status::{AccountStateStore, UserId, store::Answer, without};

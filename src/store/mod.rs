@@ -17,6 +17,7 @@ mod error;
 mod forward;
 mod macros;
 pub(crate) mod memory;
+mod micros;
 #[cfg(feature = "postgres")]
 mod postgres;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]

@@ -25,7 +25,7 @@ pub(super) struct RestrictedSet {
 
 #[derive(Default)]
 struct Table {
-    /// `None` where it may be anyone's change that is missing.
+    /// `None` if a change of any account may be missing.
     accounts: Option<HashMap<UserId, AccountState>>,
     /// Whose state is being asked for, with the number of the latest change.
     unsettled: HashMap<UserId, u64>,

@@ -50,7 +50,7 @@ pub(crate) fn judge_body<'p>(
         }
         BodyQuestion::RedactionOf { room, event } => {
             let redaction = Redaction::in_path(room, event);
-            // A reason is optional, and so, for some servers, is the object around it.
+            // A reason is optional. Some servers do not need the object around it either.
             let content = match body {
                 b"" => Ok(Content::default()),
                 body => Content::read(body),

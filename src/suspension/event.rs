@@ -103,8 +103,8 @@ pub(super) fn state<'p>(
     }
 }
 
-/// A type that is special only once it is decoded is, for a handler that does not decode, any
-/// other type.
+/// Some types are special only after decoding. A handler that does not decode takes them for any other
+/// type.
 pub(super) fn as_spelled<'p>(
     sent: Part<'_>,
     special: &str,

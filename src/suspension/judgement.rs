@@ -1,4 +1,4 @@
-//! What the policy says of a request, and what it has to know where it cannot say that yet.
+//! The policy's verdict on a request, or what the policy has to know first.
 
 use std::borrow::Cow;
 
@@ -7,13 +7,13 @@ use percent_encoding::percent_decode_str;
 use super::{SuspensionPolicy, path::Part};
 use crate::action::Action;
 
-/// What becomes of a suspended account's request.
+/// The verdict on a suspended account's request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Judgement<'p> {
     /// It passes.
     Permit,
-    /// It passes, and the handler has to look whose event is redacted, because nobody else knows. The
-    /// guard tells it so.
+    /// It passes. The handler has to check who sent the redacted event, because only it knows. The guard
+    /// tells it so.
     PermitUnattributed,
     /// It is refused, as this action.
     Refuse(Action),

@@ -13,10 +13,10 @@ pub(super) const PUT: u8 = 4;
 pub(super) const DELETE: u8 = 8;
 pub(super) const PATCH: u8 = 16;
 
-/// Methods, the path behind the version, what it does.
+/// Methods, the path behind the version, and the action.
 pub(super) type Row = (u8, &'static str, Action);
 
-/// Every endpoint that is known, by where it is mounted.
+/// Every known endpoint, by the prefix under which it is mounted.
 pub(super) const TABLE: &[(Root, &[Row])] = &[
     (Root::Client, CLIENT),
     (Root::ClientUnversioned, &[(GET, "versions", ReadServer)]),

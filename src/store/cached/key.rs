@@ -22,7 +22,7 @@ impl Key {
         Self(hash.h1, hash.h2)
     }
 
-    /// Bits that are as random as the key, for what is to differ from key to key.
+    /// Bits that are as random as the key, to vary a value from key to key.
     #[inline]
     pub(super) fn bits(self) -> u64 {
         self.1

@@ -28,8 +28,8 @@ impl Lookups {
             return Err(CachedStoreError::overloaded(settings.max_lookups).into());
         };
         counters.loads.count();
-        // A panic of the store is a failure like any other. Unwinding through whoever happens to
-        // ask would leave those who wait with him to run into it one by one.
+        // A panic of the store is a failure like any other. If it unwound through the caller that asks,
+        // the callers that wait for the same look-up would run into it one by one.
         let load = async {
             let answer = caught(async { load().await }).await;
             answer.unwrap_or_else(|_| Err(CachedStoreError::panicked().into()))

@@ -31,13 +31,7 @@ pub(super) struct Now {
 
 impl<V: Clone> Table<V> {
     pub(super) fn new(capacity: usize) -> Self {
-        Self(Cache::with(
-            capacity,
-            weight(capacity),
-            UnitWeighter,
-            Prehashed,
-            DefaultLifecycle::default(),
-        ))
+        Self(bounded(capacity))
     }
 
     pub(super) fn set_capacity(&self, capacity: usize) {
@@ -90,13 +84,7 @@ pub(super) struct Interned<V>(Cache<Key, V, UnitWeighter, Prehashed>);
 
 impl<V: Clone> Interned<V> {
     pub(super) fn new(capacity: usize) -> Self {
-        Self(Cache::with(
-            capacity,
-            weight(capacity),
-            UnitWeighter,
-            Prehashed,
-            DefaultLifecycle::default(),
-        ))
+        Self(bounded(capacity))
     }
 
     pub(super) fn set_capacity(&self, capacity: usize) {
@@ -113,6 +101,17 @@ impl<V: Clone> Interned<V> {
             self.0.insert(key, value.clone());
         }
     }
+}
+
+/// A cache of at most this many values, whose keys are hashes already.
+fn bounded<V: Clone>(capacity: usize) -> Cache<Key, V, UnitWeighter, Prehashed> {
+    Cache::with(
+        capacity,
+        weight(capacity),
+        UnitWeighter,
+        Prehashed,
+        DefaultLifecycle::default(),
+    )
 }
 
 fn weight(capacity: usize) -> u64 {

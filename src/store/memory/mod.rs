@@ -119,7 +119,7 @@ impl MemoryStore {
         tables.insert_third_party(medium, address, place);
     }
 
-    /// Adds a restriction, in place of one of its kind, and announces the change.
+    /// Adds a restriction, which replaces one of its kind, and announces the change.
     pub fn restrict(&self, user: impl Into<UserId>, restriction: impl Into<Restriction>) {
         let restriction = restriction.into();
         self.change(&user.into(), |state| state.with(restriction));

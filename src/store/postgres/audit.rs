@@ -1,4 +1,4 @@
-//! The log of changes, which the table's triggers write: there is one writer, whoever changes the
+//! The log of changes. The table's triggers write it, so there is one writer, whatever changes the
 //! table.
 
 use std::{sync::Arc, time::Duration};

@@ -16,7 +16,7 @@ use crate::changes::Changes;
 /// };
 ///
 /// struct Homeserver {
-///     news: PostgresChanges,
+///     listener: PostgresChanges,
 ///     // and its database
 /// }
 ///
@@ -32,14 +32,14 @@ use crate::changes::Changes;
 ///     }
 ///
 ///     fn changes(&self) -> Option<Changes> {
-///         Some(self.news.changes())
+///         Some(self.listener.changes())
 ///     }
 /// }
 ///
 /// # async fn example() -> Result<(), tower_account_status::store::PostgresStoreError> {
 /// let database = "postgres://homeserver@localhost/matrix";
-/// let news = PostgresChanges::listen(database, "account_status").await?;
-/// let store = CachedStore::new(Homeserver { news });
+/// let listener = PostgresChanges::listen(database, "account_status").await?;
+/// let store = CachedStore::new(Homeserver { listener });
 /// # drop(store);
 /// # Ok(())
 /// # }
@@ -50,9 +50,9 @@ use crate::changes::Changes;
 ///
 /// # What the server adds to its database
 ///
-/// What is notified is a full user id, or nothing where any account may have changed. A trigger
-/// does it, whoever makes the change. Put your table for `users`, its column of full user ids for
-/// `id`, and the columns that say who is restricted for `locked_at` and `suspended_at`:
+/// The payload of a notification is a full user id, or empty if any account may have changed. A trigger
+/// sends it, whatever changes the table. Replace `users` with your table, `id` with its column of full
+/// user ids, and `locked_at` and `suspended_at` with the columns that restrict an account:
 ///
 /// ```sql
 /// CREATE FUNCTION notify_account_status() RETURNS trigger LANGUAGE plpgsql AS $$

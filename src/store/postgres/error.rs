@@ -135,7 +135,7 @@ fn has_io_error(error: &tokio_postgres::Error) -> bool {
         .is_some_and(<dyn Error>::is::<std::io::Error>)
 }
 
-/// What can be done about a failure of the server, where it says enough.
+/// What to do about a failure of the server, if the server says enough.
 fn advice(error: &tokio_postgres::Error) -> Option<&'static str> {
     let state = error.code()?;
     let advice = match state {

@@ -53,7 +53,7 @@ impl Line {
             _driver: driver,
         };
         let (news, proofs) = (&source.channel, quoted(&line.proofs.channel));
-        // Whoever only listens is idle.
+        // A session that only listens is idle.
         let sql = format!("SET idle_session_timeout = 0; LISTEN {news}; LISTEN {proofs}");
         let listened = async { Ok(line.client.batch_execute(&sql).await?) };
         limited("subscribing", LIMIT, listened).await?;

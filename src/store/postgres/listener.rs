@@ -102,7 +102,7 @@ impl Feed {
         started: &mut Option<oneshot::Sender<Result<()>>>,
         wait: &mut Duration,
     ) -> Cause {
-        // Also where this task ends in the middle, by a panic or with its runtime.
+        // Dropped even if this task ends early, by a panic or with its runtime.
         let _away = SayAway(self);
         let connected = Line::connect(&self.hosts, &self.source).await;
         let (mut line, reader, sent_at) = match connected {
@@ -120,7 +120,7 @@ impl Feed {
             self.changes.announce_all();
             self.is_listening.send_replace(true);
             if let Some(started) = started.take() {
-                // Whoever connected may have gone away: then this task is ended.
+                // The caller that connects may have gone away. Then this task is ended.
                 let _ = started.send(Ok(()));
             }
         };
@@ -274,13 +274,13 @@ impl Feed {
         Ok(())
     }
 
-    /// The table and the set in memory, where there is one.
+    /// The table and the set in memory, if there is one.
     fn held(&self) -> Option<(&Table, &RestrictedSet)> {
         let table = self.source.table.as_ref()?;
         Some((table, table.set.as_deref()?))
     }
 
-    /// Loads the set, and says who is in another state than before.
+    /// Loads the set. Returns the users whose state differs from before.
     async fn load(&self, reader: &Reader) -> Result<Vec<UserId>> {
         let Some((table, set)) = self.held() else {
             return Ok(Vec::new());
@@ -291,7 +291,7 @@ impl Feed {
         Ok(set.finish_load(&load, states).unwrap_or_default())
     }
 
-    /// Sends a proof at an interval, and ends where one does not come back.
+    /// Sends a proof at an interval. Ends if one does not come back.
     async fn prove(
         &self,
         reader: &Mutex<Arc<Reader>>,

@@ -109,7 +109,7 @@ impl PostgresOptions {
         self
     }
 
-    /// Keeps the tables in this schema, which is made where it is missing. `account_status` by
+    /// Keeps the tables in this schema, which is created if it is missing. `account_status` by
     /// default; any name of at most 48 bytes.
     pub fn with_schema(mut self, schema: impl Into<String>) -> Self {
         self.schema = schema.into();
@@ -170,11 +170,12 @@ impl PostgresOptions {
         self
     }
 
-    /// Deletes entries of [the log](crate::store::AuditLog) that are older than this; by default it
-    /// is kept for ever.
+    /// Deletes entries of [the log](crate::store::AuditLog) that are older than this. By default all are
+    /// kept.
     ///
-    /// They are deleted within ten minutes, 1000 at a time and a piece a second, so that no change
-    /// waits for it. Every process with this setting does so.
+    /// They are deleted within ten minutes, in pieces of 1000 and at most one piece a second, so that no
+    /// change waits. Every process with this setting does so. The role needs the right to `DELETE` from
+    /// `audit`; without it each attempt is a `tracing` warning.
     pub fn with_audit_retention(mut self, age: Duration) -> Self {
         self.audit_retention = Some(age);
         self

@@ -1,4 +1,4 @@
-//! The log of changes, which the file's triggers write: there is one writer, whoever changes the
+//! The log of changes. The file's triggers write it, so there is one writer, whatever changes the
 //! table.
 
 use std::time::{Duration, SystemTime};
@@ -10,13 +10,14 @@ use crate::{
     account::UserId,
     store::{
         AuditEntry, AuditQuery, ChangeRecord,
+        micros::to_micros,
         stored::{self, AuditRow},
     },
 };
 
 type Result<T> = std::result::Result<T, Cause>;
 
-/// Says who makes the changes of this transaction.
+/// Notes who makes the changes of this transaction.
 pub(super) fn begin(connection: &Connection, change: &ChangeRecord) -> Result<()> {
     let mut statement = connection.prepare_cached(
         "INSERT OR REPLACE INTO current_change (one, actor, channel, note, made_at)
@@ -31,7 +32,7 @@ pub(super) fn begin(connection: &Connection, change: &ChangeRecord) -> Result<()
     Ok(())
 }
 
-/// What comes after is by hand again.
+/// Later changes on this connection are by hand again.
 pub(super) fn end(connection: &Connection) -> Result<()> {
     let mut statement = connection.prepare_cached("DELETE FROM current_change")?;
     statement.execute(())?;
@@ -115,7 +116,7 @@ fn read(row: &SqlRow<'_>) -> rusqlite::Result<AuditRow> {
 /// How many entries are deleted at once, which takes milliseconds: a change waits for no more.
 pub(super) const PIECE: usize = 500;
 
-/// Deletes entries that are older than `retention`, and says how many.
+/// Deletes entries that are older than `retention`. Returns how many.
 pub(super) fn prune(connection: &Connection, retention: Duration) -> Result<usize> {
     let Some(before) = SystemTime::now().checked_sub(retention) else {
         return Ok(0);
@@ -125,7 +126,7 @@ pub(super) fn prune(connection: &Connection, retention: Duration) -> Result<usiz
             SELECT id FROM audit WHERE recorded_at < ?1 ORDER BY recorded_at LIMIT ?2
          )",
     )?;
-    let before = stored::to_micros(before);
+    let before = to_micros(before);
     let piece = i64::try_from(PIECE).unwrap_or(i64::MAX);
     Ok(statement.execute([before, piece])?)
 }

@@ -40,7 +40,7 @@ use crate::{
 /// The calling thread waits for the disk, and for up to 3 seconds while another process writes.
 /// Called from an async task, they hold up one thread of the runtime for that time, as a
 /// synchronous database of the server's own does: wrap them in tokio's `block_in_place` or
-/// `spawn_blocking` where that is too long. On a runtime with a single thread every other task
+/// `spawn_blocking` if that is too long. On a runtime with a single thread every other task
 /// waits, too. They need no runtime and end in any case, because the store has its own threads.
 ///
 /// A callback of [`Changes::listen`](crate::Changes::listen) must not call them: it is called
@@ -56,8 +56,8 @@ impl SqliteStore {
         SqliteOptions::new().blocking_open(path)
     }
 
-    /// Restricts the account of `user`, in place of a restriction of the same kind, and waits until
-    /// it is on disk and announced.
+    /// Restricts the account of `user`, replaces a restriction of the same kind, and waits until that is
+    /// on disk and announced.
     ///
     /// # Errors
     ///

@@ -150,17 +150,17 @@ impl SqliteOptions {
         self
     }
 
-    /// Deletes entries of [the log](AuditLog) that are older than this; by default it is kept for
-    /// ever.
+    /// Deletes entries of [the log](AuditLog) that are older than this. By default all are kept.
     ///
-    /// They are deleted within ten minutes, 500 at a time and a piece a second, so that no change waits
-    /// for more than a few milliseconds. Every process that has the file open with this setting does so.
+    /// They are deleted within ten minutes, in pieces of 500 and at most one piece a second, so that no
+    /// change waits for more than a few milliseconds. Every process that has the file open with this
+    /// setting does so. If entries cannot be deleted, each attempt is a `tracing` warning.
     pub fn with_audit_retention(mut self, age: Duration) -> Self {
         self.audit_retention = Some(age);
         self
     }
 
-    /// Opens the file, which is made where it is missing.
+    /// Opens the file, which is created if it is missing.
     ///
     /// # Errors
     ///
@@ -172,7 +172,7 @@ impl SqliteOptions {
         opened.map_err(|SqliteStoreError(cause)| Cause::Open { path, cause }.into())
     }
 
-    /// Makes a database in memory, which ends with the store: for tests.
+    /// Makes a database in memory, which ends with the store. Tests use it.
     ///
     /// # Errors
     ///
@@ -229,7 +229,7 @@ impl Default for SqliteOptions {
 }
 
 impl SqliteStore {
-    /// Opens the file with the default [options](SqliteOptions), and makes it where it is missing.
+    /// Opens the file with the default [options](SqliteOptions). It is created if it is missing.
     ///
     /// # Errors
     ///
@@ -247,8 +247,8 @@ impl SqliteStore {
         SqliteOptions::new().open_in_memory().await
     }
 
-    /// Opens the file again that is at the path now, whichever it is, and makes it where it is
-    /// missing: after the one that was open has been [replaced](SqliteStore#durability).
+    /// Opens whichever file is at the path now, after the open one has been
+    /// [replaced](SqliteStore#durability). A missing file is created.
     ///
     /// # Errors
     ///

@@ -9,6 +9,7 @@ use crate::{
     account::{AccountState, RestrictionKind, UserId},
     store::{
         RestrictionRecord,
+        micros::to_micros,
         stored::{self, Row},
     },
 };
@@ -159,7 +160,7 @@ pub(super) fn restrict(
 
 /// A time as the table holds it: one shortly after 1970 is stored as 1970, which has passed alike.
 pub(super) fn micros(time: SystemTime) -> i64 {
-    match stored::to_micros(time) {
+    match to_micros(time) {
         1..EARLIEST_MICROS => 0,
         micros => micros,
     }

@@ -66,7 +66,7 @@ pub(super) async fn start<T: 'static>(
                     run(connection);
                 }
             }
-            // Whoever opened the store has gone away.
+            // The caller that opened the store has gone away.
             Err(error) => drop(opened.send(Err(error))),
         })
         .map_err(Cause::Thread)?;
