@@ -9,7 +9,7 @@ use crate::{
     account::{Account, AccountState, UserId},
     credential::{AccessToken, Claim},
     panics::unless_it_panics,
-    request::{endpoint::CountedTokens, few::MAX_PER_REQUEST},
+    request::{class::CountedTokens, few::MAX_PER_REQUEST},
     shared::Shared,
     store::{
         AccountStateStore, Peek, StoreError,

@@ -7,14 +7,19 @@ use super::{
     limits::Failure,
 };
 use crate::{
+    account::Account,
     credential::Claim,
     denial::{Denial, DenialCause},
-    judge::Verdict,
+    judge::{self, Verdict},
     request::{
-        class::Class, credentials::HeadCredentials, endpoint::CountedTokens, few::TooMany,
-        head::Head, naming::Naming,
+        act::Act,
+        class::{Class, CountedTokens},
+        credentials::HeadCredentials,
+        few::TooMany,
+        head::Head,
+        naming::Naming,
     },
-    settings::NamedAccountCheck,
+    settings::{NamedAccountCheck, StoreFailure},
     shared::Shared,
     store::{
         AccountStateStore, Peek,
@@ -229,6 +234,56 @@ impl<S: AccountStateStore> Shared<S> {
             NamedAccountCheck::Off => {}
         }
         false
+    }
+}
+
+/// The judge, as this layer asks it and answers for it.
+impl<S> Shared<S> {
+    /// What the judge says of an account now.
+    ///
+    /// # Errors
+    ///
+    /// If the clock panics.
+    #[inline]
+    pub(super) fn judge<'a>(
+        &self,
+        class: Class,
+        act: Act<'a>,
+        account: &Account,
+    ) -> Result<Verdict<'a>, Failure> {
+        if account.state().is_active() {
+            return Ok(Verdict::Pass);
+        }
+        let now = self.settings.now_for(&account.state);
+        let now = now.map_err(|_| Failure::ClockPanicked)?;
+        Ok(judge::judge(
+            &self.settings.suspension,
+            class,
+            act,
+            account,
+            now,
+        ))
+    }
+
+    /// Refuses what the store gives no answer for, if that is what the settings want.
+    pub(super) fn failed(&self, failure: Failure, found: &mut Findings) -> Result<(), Denial> {
+        found.failure = Some(failure);
+        match self.settings.store_failure {
+            StoreFailure::Refuse => Err(self.denial(DenialCause::StoreFailed)),
+            StoreFailure::LetEveryoneThrough => Ok(()),
+        }
+    }
+
+    /// An answer that is no account's.
+    pub(super) fn denial(&self, cause: DenialCause) -> Denial {
+        Denial::from_cause(cause).with_cors(self.settings.cors_headers)
+    }
+
+    /// The judge's refusal, as this layer answers it.
+    pub(super) fn refuse(&self, account: &Account, refusal: judge::Refusal) -> Denial {
+        refusal
+            .denial(account.clone())
+            .with_cors(self.settings.cors_headers)
     }
 }
 

@@ -26,8 +26,7 @@ use crate::{
     denial::{Denial, DenialCause},
     judge::Verdict,
     request::{
-        class::Class,
-        endpoint::CountedTokens,
+        class::{Class, CountedTokens},
         few::Few,
         head::Head,
         named_account,

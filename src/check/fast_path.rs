@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, Method, Request, Uri, header::AUTHORIZATION};
+use http::{HeaderMap, Method, Request, header::AUTHORIZATION};
 
 use super::Watch;
 use crate::{
@@ -47,6 +47,7 @@ impl<S: AccountStateStore> Shared<S> {
             return FastPath::Unclear;
         }
         // Not `Uri::path` and `Uri::query`, which find the border between the two each time.
+        let is_post = *request.method() == Method::POST;
         if let Some(path_and_query) = request.uri().path_and_query() {
             let path = match path_and_query.query() {
                 None => path_and_query.as_str(),
@@ -59,8 +60,11 @@ impl<S: AccountStateStore> Shared<S> {
                     None => FastPath::MayBeSpecial,
                 };
             }
-        }
-        if *request.method() == Method::POST && self.may_name_accounts(request.uri()) {
+            // Its path may be quite another one than the URI's.
+            if is_post && (self.settings.path.is_another() || naming::may_name_accounts(path)) {
+                return FastPath::MayBeSpecial;
+            }
+        } else if is_post {
             return FastPath::MayBeSpecial;
         }
         match only_token(request.headers()) {
@@ -103,12 +107,6 @@ impl<S: AccountStateStore> Shared<S> {
             Ok(Some(peek)) => seen(token, peek),
             Err(_) => FastPath::Unclear,
         }
-    }
-
-    #[inline(never)]
-    fn may_name_accounts(&self, uri: &Uri) -> bool {
-        // Its path may be quite another one than the URI's.
-        self.settings.path.is_another() || naming::may_name_accounts(uri.path())
     }
 }
 

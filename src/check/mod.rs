@@ -3,15 +3,14 @@
 //! - [`fast_path`]: nearly every request: no credential, or one that the store knows to be an
 //!   unrestricted account's. Nothing is allocated, and nothing else looked at.
 //! - [`at_once`]: whatever else can be decided without waiting.
-//! - [`look_up`]: the store has to be awaited.
-//! - [`plain_look_up`]: the store has to be asked for the only token.
+//! - [`look_up`]: the store has to be awaited, nearly always for the only token.
 //! - [`awaited`]: it has to be asked for more, or a body read.
 //! - [`watch`]: a long poll passes, and its account is restricted while it waits.
 //! - [`logout`]: tells the store that a logout has succeeded.
 //! - [`own_code`]: the server's own code asks, through the guard.
 //! - [`closer`]: a suspension depends on the body, or on who has sent an event.
 //! - [`ask`]: the questions to the store, each in one place.
-//! - [`report`]: reports the outcome.
+//! - [`findings`]: what has been learnt, and who is told of it.
 //!
 //! Whether an account is refused is decided by [`crate::judge`] alone.
 
@@ -26,8 +25,6 @@ mod limits;
 mod logout;
 mod look_up;
 mod own_code;
-mod plain_look_up;
-mod report;
 mod together;
 mod watch;
 

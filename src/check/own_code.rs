@@ -9,7 +9,10 @@ use crate::{
     account::{Account, AccountState, UserId},
     body::Collected,
     denial::{Denial, DenialCause},
-    request::{act::Act, class::Class, endpoint::CountedTokens},
+    request::{
+        act::Act,
+        class::{Class, CountedTokens},
+    },
     shared::Shared,
     store::AccountStateStore,
 };

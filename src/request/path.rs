@@ -9,6 +9,9 @@ use percent_encoding::percent_decode;
 
 use super::blocks;
 
+/// The API that the rules are about.
+pub(super) const CLIENT_API: &str = "/_matrix/client/";
+
 /// Whether every segment of `rest` means just what it says to every router: none is empty, a dot
 /// segment, or holds a backslash or a control character, however often any of it is
 /// percent-encoded. (Some parsers of URLs drop tabs and line ends: `.%09.` is `..` to them.)
