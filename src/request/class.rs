@@ -1,13 +1,15 @@
 //! What a request is, as far as the rules need to know. Each request that could be anything but
 //! ordinary is classified once.
 
+use std::cell::LazyCell;
+
 use http::Method;
 
 use super::{
     act::Act,
     long_poll::{self, LongPoll},
     naming::{self, Naming, NamingEndpoint},
-    path::{CLIENT_API, is_one_plain_segment, is_plain},
+    path::{CLIENT_API, Forgiving, is_one_plain_segment, is_plain},
 };
 use crate::{action::Action, credential::Logout};
 
@@ -47,14 +49,16 @@ impl Class {
                 ..Self::ORDINARY
             };
         }
+        // Nearly no path has to be read so.
+        let forgiving = LazyCell::new(|| Forgiving::read(path));
         Self {
             passes: false,
             tokens: counted_tokens(method, path),
             naming: match *method {
-                Method::POST => naming::naming(path),
+                Method::POST => naming::naming(path, &forgiving),
                 _ => None,
             },
-            long_poll: long_poll::long_poll(method, path),
+            long_poll: long_poll::long_poll(method, path, &forgiving),
             logout: None,
         }
     }

@@ -1,8 +1,13 @@
 //! Which endpoint names an account in its body, as far as a path can tell.
 
+use std::ops::Deref;
+
 use super::{
     blocks,
-    path::{CLIENT_API, Forgiving, has_hidden_structure, segment_is, undisputed_last_segment},
+    path::{
+        CLIENT_API, Forgiving, has_hidden_structure, segment_is, segments_from_the_end,
+        undisputed_last_segment,
+    },
     version::may_be_version,
 };
 
@@ -42,8 +47,13 @@ impl Naming {
 /// Whether the body of a `POST` with this path may name an account, whatever the path's spelling.
 ///
 /// Wider than any router, since what it finds is only looked at.
+///
+/// `forgiving` is the same path, read where it has to be.
 #[inline]
-pub(crate) fn naming(path: &str) -> Option<Naming> {
+pub(crate) fn naming<'p>(
+    path: &str,
+    forgiving: &impl Deref<Target = Forgiving<'p>>,
+) -> Option<Naming> {
     if let Some(endpoint) = naming_exactly(path) {
         return Some(Naming {
             endpoint,
@@ -51,7 +61,7 @@ pub(crate) fn naming(path: &str) -> Option<Naming> {
         });
     }
     match may_name_accounts(path) {
-        true => naming_path(path),
+        true => naming_path(path, forgiving),
         false => None,
     }
 }
@@ -115,14 +125,14 @@ fn is_cut_as_written(byte: u8) -> bool {
     (byte == b';') | (byte == b'\\')
 }
 
-fn naming_path(path: &str) -> Option<Naming> {
+fn naming_path<'p>(path: &str, forgiving: &impl Deref<Target = Forgiving<'p>>) -> Option<Naming> {
     // Wherever a router ends it, none of its segments is one of these.
-    if !has_hidden_structure(path) && !path.split('/').any(is_naming_name) {
+    if !has_hidden_structure(path) && !segments_from_the_end(path).any(is_naming_name) {
         return None;
     }
-    let path = Forgiving::read(path);
+    let path: &Forgiving<'_> = forgiving;
     if path.has_dots {
-        return naming_somewhere(&path);
+        return naming_somewhere(path);
     }
     let mut segments = path.segments_from_the_end();
     let last = segments.next()?;
@@ -199,7 +209,8 @@ fn is_naming_name(segment: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::{
-        NamingEndpoint, is_naming_name, names_nobody_as_written, naming, undisputed_last_segment,
+        Forgiving, NamingEndpoint, is_naming_name, names_nobody_as_written, naming,
+        undisputed_last_segment,
     };
 
     #[test]
@@ -277,7 +288,7 @@ mod tests {
 
     #[test]
     fn rule_10_a_body_that_names_an_account_is_found_in_any_spelling() {
-        let found = |path| naming(path);
+        let found = |path| naming(path, &Box::new(Forgiving::read(path)));
         for path in [
             "/_matrix/client/v3/login",
             "/_matrix/client/r0/login",
