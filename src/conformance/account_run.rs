@@ -25,6 +25,8 @@ pub(super) struct Run<'a, F> {
     pub(super) touched: BTreeSet<UserId>,
     /// Methods that have hung or panicked, and are not called again.
     broken: BTreeSet<&'static str>,
+    /// Methods that have held their thread. Once may be the machine's doing.
+    blocking: BTreeSet<&'static str>,
 }
 
 impl<'a, F: Fixture> Run<'a, F> {
@@ -35,6 +37,7 @@ impl<'a, F: Fixture> Run<'a, F> {
             findings: Findings::default(),
             touched: BTreeSet::new(),
             broken: BTreeSet::new(),
+            blocking: BTreeSet::new(),
         }
     }
 
@@ -84,8 +87,8 @@ impl<'a, F: Fixture> Run<'a, F> {
         true
     }
 
-    /// The answer to a question that has to be answered. One that hangs, panics or blocks is
-    /// reported as such, by the name of its method, and not asked again.
+    /// The answer to a question that has to be answered. One that hangs or panics is reported as
+    /// such, by the name of its method, and not asked again; one that blocks, when it does so again.
     async fn answered<T, Q: Future<Output = Result<T, StoreError>>>(
         &mut self,
         promise: Promise,
@@ -99,8 +102,10 @@ impl<'a, F: Fixture> Run<'a, F> {
         let (promise, detail) = match wait::ask(question).await {
             Asked::Answered(answer) => return Some(answer),
             Asked::Blocked(time, answer) => {
-                let detail = format!("`{method}` of {what} held its thread for {time:?}");
-                self.findings.add(Promise::NothingBlocks, detail);
+                if !self.blocking.insert(method) {
+                    let detail = format!("`{method}` of {what} held its thread for {time:?}");
+                    self.findings.add(Promise::NothingBlocks, detail);
+                }
                 return Some(answer);
             }
             Asked::Failed(error) => (promise, format!("`{method}` of {what} failed: {error}")),
