@@ -1,8 +1,6 @@
 //! Many waiting requests ask at the same moment: one look-up answers many of them.
 
-use std::time::Instant;
-
-use tokio::sync::SemaphorePermit;
+use tokio::{sync::SemaphorePermit, time::Instant};
 
 use super::limits::Failure;
 use crate::{

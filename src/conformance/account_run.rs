@@ -25,6 +25,8 @@ pub(super) struct Run<'a, F> {
     pub(super) touched: BTreeSet<UserId>,
     /// Methods that hung or panicked. They are not called again.
     broken: BTreeSet<&'static str>,
+    /// Methods that held their thread. A busy machine can be the reason for one time.
+    blocking: BTreeSet<&'static str>,
 }
 
 impl<'a, F: Fixture> Run<'a, F> {
@@ -35,6 +37,7 @@ impl<'a, F: Fixture> Run<'a, F> {
             findings: Findings::default(),
             touched: BTreeSet::new(),
             broken: BTreeSet::new(),
+            blocking: BTreeSet::new(),
         }
     }
 
@@ -84,8 +87,8 @@ impl<'a, F: Fixture> Run<'a, F> {
         true
     }
 
-    /// The answer to a question that must be answered. A method that hangs, panics or blocks is
-    /// reported by its name. One that hung or panicked is not called again.
+    /// The answer to a question that must be answered. A method that hangs or panics is reported by
+    /// its name and is not called again. One that blocks is reported if it blocks a second time.
     async fn answered<T, Q: Future<Output = Result<T, StoreError>>>(
         &mut self,
         promise: Promise,
@@ -99,8 +102,10 @@ impl<'a, F: Fixture> Run<'a, F> {
         let (promise, detail) = match wait::ask(question).await {
             Asked::Answered(answer) => return Some(answer),
             Asked::Blocked(time, answer) => {
-                let detail = format!("`{method}` of {what} held its thread for {time:?}");
-                self.findings.add(Promise::NothingBlocks, detail);
+                if !self.blocking.insert(method) {
+                    let detail = format!("`{method}` of {what} held its thread for {time:?}");
+                    self.findings.add(Promise::NothingBlocks, detail);
+                }
                 return Some(answer);
             }
             Asked::Failed(error) => (promise, format!("`{method}` of {what} failed: {error}")),

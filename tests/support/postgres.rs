@@ -194,11 +194,14 @@ impl Cluster {
         keeper.try_wait().unwrap().is_some()
     }
 
-    /// Kills the server, whose other processes end when they notice.
+    /// Kills the server, and returns when its other processes have noticed and ended: until then they
+    /// answer.
     pub fn kill(&self) {
         let pid = self.postmaster().expect("PostgreSQL runs");
+        let others = children(pid);
         signal("-KILL", pid);
         self.until_gone(pid);
+        others.into_iter().for_each(|other| self.until_gone(other));
     }
 
     /// Stops the server in an orderly way that does not wait for clients.
@@ -221,8 +224,7 @@ impl Cluster {
     fn signal_all(&self, name: &str) {
         let pid = self.postmaster().expect("PostgreSQL runs");
         signal(name, pid);
-        let children = format!("/proc/{pid}/task/{pid}/children");
-        for child in fs::read_to_string(children).unwrap().split_whitespace() {
+        for child in children(pid) {
             // One may have ended just now.
             let _ = Command::new("sh")
                 .args(["-c", &format!("kill {name} {child}")])
@@ -372,6 +374,13 @@ pub fn as_server(program: &Path) -> Command {
     };
     command.current_dir("/");
     command
+}
+
+fn children(pid: u32) -> Vec<u32> {
+    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
+    let children = children.unwrap();
+    let pids = children.split_whitespace();
+    pids.map(|child| child.parse().unwrap()).collect()
 }
 
 fn is_running(pid: u32) -> bool {
