@@ -142,7 +142,7 @@ impl<'a> Outcome<'a> {
             };
             let Some(untold) = untold else { return };
             let error = chain(error);
-            tracing::warn!(requester, user, kind, set, method, endpoint, untold, %error, "a moderation request got no answer from the server's own state");
+            tracing::warn!(requester, user, kind, set, method, endpoint, untold, %error, "the directory or the store failed during a moderation request");
             return;
         }
         if let Some(refusal) = self.refusal {
