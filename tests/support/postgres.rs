@@ -5,7 +5,7 @@
 
 use std::{
     fs,
-    net::TcpListener,
+    net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     sync::{
@@ -17,6 +17,7 @@ use std::{
 };
 
 use tempfile::TempDir;
+use tokio::net::TcpSocket;
 use tokio_postgres::{Client, NoTls};
 
 /// How long the server may take to start; recovering after a kill takes longest.
@@ -26,6 +27,7 @@ pub struct Cluster {
     folder: TempDir,
     programs: PathBuf,
     port: u16,
+    _reserved: TcpSocket,
     /// A shell that ends the server when its own input ends: even where this process is killed.
     keeper: Mutex<Option<Child>>,
     databases: AtomicU32,
@@ -65,15 +67,15 @@ impl Cluster {
             "--no-sync",
         ]);
         expect_success(&mut initdb);
-        let port = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let (reserved, port) = reserved_port();
         let cluster = Self {
-            port: port.local_addr().unwrap().port(),
+            port,
+            _reserved: reserved,
             folder,
             programs,
             keeper: Mutex::new(None),
             databases: AtomicU32::new(0),
         };
-        drop(port);
         cluster.launch();
         cluster
     }
@@ -304,6 +306,17 @@ impl Drop for Cluster {
     fn drop(&mut self) {
         self.end();
     }
+}
+
+/// A port that the system gives nobody else as long as the socket lives, though nobody listens there. A
+/// server that reuses addresses, as all do, can.
+pub fn reserved_port() -> (TcpSocket, u16) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_reuseaddr(true).unwrap();
+    let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    socket.bind(any).unwrap();
+    let port = socket.local_addr().unwrap().port();
+    (socket, port)
 }
 
 /// Where PostgreSQL's programs are: on the path, or where Debian has them, the newest first.
