@@ -1,5 +1,4 @@
-//! The words that a suspension is written in: what a request would do, in the terms of the
-//! Client-Server API.
+//! The vocabulary of a suspension policy: what a request would do, in the terms of the Client-Server API.
 
 use std::fmt;
 
@@ -203,7 +202,7 @@ impl fmt::Display for Action {
     }
 }
 
-/// A set of actions, in one word.
+/// A set of actions, in one machine word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ActionSet(u128);
 
@@ -211,7 +210,7 @@ pub(crate) struct ActionSet(u128);
 const _: () = assert!(Action::ALL.len() <= 128);
 
 impl ActionSet {
-    /// What is permitted unless a policy says otherwise.
+    /// The actions that are permitted unless a policy says otherwise.
     pub(crate) const DEFAULT: Self = {
         let (mut bits, mut i) = (0, 0);
         while i < Action::ALL.len() {

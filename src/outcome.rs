@@ -1,4 +1,4 @@
-//! What became of a request, for telemetry and audit logs.
+//! The outcome of a request, which telemetry and audit logs use.
 
 use std::{error::Error, fmt, time::Duration};
 
@@ -23,9 +23,9 @@ pub enum Decision {
     Refused,
     /// It would have been refused, and passed because of report-only.
     WouldRefuse,
-    /// It passed although the store could not say in which state the account is.
+    /// It passed although the store failed to say the account's state.
     PassedUnchecked,
-    /// It had passed, and was ended with a [`Denial`] while it waited.
+    /// It passed, and was ended with a [`Denial`] while it waited.
     Ended,
 }
 
@@ -81,8 +81,8 @@ impl<'a> Outcome<'a> {
         self.decision
     }
 
-    /// The request's method. `None` where the server's own code asked the
-    /// [guard](crate::AccountGuard) about an action or an event.
+    /// The request's method. `None` if the server's own code asked the [guard](crate::AccountGuard) about an
+    /// action or an event.
     #[must_use]
     pub fn method(&self) -> Option<&'a Method> {
         match self.act {
@@ -165,7 +165,7 @@ impl<'a> Outcome<'a> {
     }
 }
 
-/// The area that a path belongs to.
+/// The area to which a path belongs.
 fn area(path: &str) -> &'static str {
     const AREAS: [&str; 9] = [
         "/_matrix/client",
@@ -185,7 +185,7 @@ fn area(path: &str) -> &'static str {
     AREAS.into_iter().find(is_in).unwrap_or("other")
 }
 
-/// What the methods say, and nothing that they do not.
+/// Shows what the methods return, and nothing else.
 impl fmt::Debug for Outcome<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Outcome")

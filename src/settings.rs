@@ -1,4 +1,4 @@
-//! What the user of a layer decides: data, and no rules.
+//! The settings of a layer: data without rules.
 
 use std::{
     fmt,
@@ -20,7 +20,7 @@ use crate::{
     suspension::SuspensionPolicy,
 };
 
-/// Where a body names accounts, each with a [check](NamedAccountCheck) of its own.
+/// The requests whose bodies name accounts. Each has a [check](NamedAccountCheck) of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum NamedIn {
@@ -59,7 +59,7 @@ pub enum NamedAccountCheck {
     Off,
 }
 
-/// What happens to a request if the store cannot say in which state the account is.
+/// What happens to a request if the store fails to say the account's state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StoreFailure {
@@ -76,7 +76,7 @@ pub enum StoreFailure {
 type Observer = Arc<dyn Fn(&Outcome<'_>) + Send + Sync>;
 type Clock = Arc<dyn Fn() -> SystemTime + Send + Sync>;
 
-/// What every layer of this crate has settings for.
+/// The settings that every layer of this crate has.
 #[derive(Clone)]
 pub(crate) struct Common {
     pub(crate) path: RequestPath,
@@ -148,10 +148,10 @@ pub(crate) struct Settings {
     pub(crate) hand_on_account: bool,
     pub(crate) observer: Option<Observer>,
     pub(crate) report_only: bool,
-    /// Whether the fast path cannot tell what there is to do for a request. Follows from the
-    /// others, as does the next.
+    /// Whether the fast path cannot tell what to do with a request. It follows from the other settings, and so
+    /// does the next field.
     pub(crate) always_examines: bool,
-    /// Which of [`USUAL_POLLS`] are watched, whatever else there is to know.
+    /// Which of [`USUAL_POLLS`] are watched.
     watched_polls: [bool; USUAL_POLLS.len()],
 }
 
@@ -186,7 +186,7 @@ impl Settings {
         }
     }
 
-    /// To be called when a setting has changed.
+    /// Must be called when a setting has changed.
     pub(crate) fn settle(&mut self) {
         self.always_examines =
             self.observer.is_some() || self.hand_on_account || self.path.may_end_otherwise();

@@ -63,7 +63,7 @@ pub(crate) fn report(outcome: &Outcome<'_>) {
                         "it is not known whether a restriction was changed: {error}"
                     );
                 }
-                false => log::failure(format_args!("a moderator gets no answer: {error}")),
+                false => log::failure(format_args!("a moderator's request failed: {error}")),
             }
         }
         Decision::Refused => {
@@ -76,7 +76,7 @@ pub(crate) fn report(outcome: &Outcome<'_>) {
                     cause,
                     endpoint,
                     request_id,
-                    "not restricted or lifted"
+                    "a change of a restriction was refused"
                 ),
                 false => tracing::debug!(
                     by,

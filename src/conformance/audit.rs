@@ -103,7 +103,7 @@ async fn texts<R: RestrictionStore + AuditLog>(run: &mut Run<'_, R>) {
         };
         let strays: Vec<_> = entries
             .iter()
-            .map(|entry| entry.user())
+            .map(AuditEntry::user)
             .filter(|user| **user != watched.user)
             .collect();
         let question = format!("other accounts among the entries of {:?}", watched.user);

@@ -1,11 +1,11 @@
 use std::fmt;
 
-/// A token, lent. Its `Debug` output says only that there is one, and there is no `Display`.
+/// A lent token. Its `Debug` output shows only that there is one, and there is no `Display`.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Secret<'a>(&'a [u8]);
 
 impl<'a> Secret<'a> {
-    /// The token's bytes, exactly as they were sent (percent-decoded where they came in a query).
+    /// The token's bytes, exactly as they were sent (percent-decoded if they came in a query).
     #[must_use]
     #[inline]
     pub fn expose(&self) -> &'a [u8] {

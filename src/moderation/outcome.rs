@@ -119,8 +119,8 @@ impl<'a> Outcome<'a> {
         self.refusal
     }
 
-    /// Why the directory or the store gave no answer. Its [sources](Error::source) lead down to what
-    /// its own driver said.
+    /// Why the directory or the store gave no answer. Its [sources](Error::source) lead down to the error of its
+    /// own driver.
     #[must_use]
     pub fn error(&self) -> Option<&'a (dyn Error + 'static)> {
         self.error
@@ -142,7 +142,7 @@ impl<'a> Outcome<'a> {
             };
             let Some(untold) = untold else { return };
             let error = chain(error);
-            tracing::warn!(requester, user, kind, set, method, endpoint, untold, %error, "a moderation request got no answer from the server's own state");
+            tracing::warn!(requester, user, kind, set, method, endpoint, untold, %error, "the directory or the store failed during a moderation request");
             return;
         }
         if let Some(refusal) = self.refusal {
@@ -191,7 +191,7 @@ impl<'a> Outcome<'a> {
     }
 }
 
-/// What the methods say, and nothing that they do not.
+/// Shows what the methods return, and nothing else.
 impl fmt::Debug for Outcome<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Outcome")

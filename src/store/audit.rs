@@ -276,9 +276,9 @@ impl Default for AuditQuery {
 /// - The log has an entry for a change if and only if the change was made: both are in one
 ///   transaction. A change that fails or is rolled back leaves no entry. Lifting a restriction that
 ///   is not there is no change.
-/// - A restriction that is set in place of one of its kind is an entry, even if reason and end are
-///   the same, because somebody else may have set it, or at another time. It is none only if the
-///   restriction stays as it was, who set it and when included.
+/// - A restriction that replaces one of its kind is an entry, even if reason and end are the same, because
+///   somebody else may have set it, or at another time. There is no entry only if the restriction stays as
+///   it was, who set it and when included.
 /// - An entry says whose restriction was set or lifted, with its reason and its end, and who made the
 ///   change, when, why and through what. A lift does not change or delete earlier entries.
 /// - A store in a database logs every change of its table, SQL by hand included.

@@ -2,11 +2,11 @@
 
 use std::time::{Duration, SystemTime};
 
-/// What lies outside the 292,000 years around 1970 is stored as the nearest time inside.
+/// A time outside the 292,000 years around 1970 is stored as the nearest time inside.
 pub(super) fn to_micros(time: SystemTime) -> i64 {
     match time.duration_since(SystemTime::UNIX_EPOCH) {
         Ok(since) => i64::try_from(since.as_micros()).unwrap_or(i64::MAX),
-        // Rounded down, like what lies after 1970.
+        // Rounded down, like times after 1970.
         Err(before) => {
             let nanos = i128::try_from(before.duration().as_nanos()).unwrap_or(i128::MAX);
             i64::try_from((-nanos).div_euclid(1000)).unwrap_or(i64::MIN)
@@ -14,8 +14,8 @@ pub(super) fn to_micros(time: SystemTime) -> i64 {
     }
 }
 
-/// What the platform's clock cannot express is the farthest time that it can: a restriction without
-/// an end in sight, and never one that is over.
+/// A time that the platform's clock cannot express becomes the farthest time that it can. So the end of a
+/// restriction is far away, and never in the past.
 pub(super) fn from_micros(micros: i64) -> SystemTime {
     let distance = Duration::from_micros(micros.unsigned_abs());
     match micros {

@@ -1,4 +1,4 @@
-//! How restrictions are written into a database: what the database stores share.
+//! How restrictions are written into a database. The database stores share it.
 
 use crate::{
     account::{Restriction, RestrictionKind, UserId},
@@ -110,7 +110,7 @@ fn kind_named(name: &str) -> Option<RestrictionKind> {
         .find(|kind| kind.as_str() == name)
 }
 
-/// Puts the rows of a page, which are ordered by user, together into accounts.
+/// Groups the rows of a page, which are ordered by user, into accounts.
 pub(super) fn accounts(
     rows: impl IntoIterator<Item = (UserId, RestrictionRecord)>,
 ) -> Vec<(UserId, Vec<RestrictionRecord>)> {

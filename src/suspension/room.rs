@@ -1,7 +1,7 @@
-//! What a new room is made with.
+//! The content of a new room.
 //!
-//! Whom it invites, which alias it has and whether the directory lists it are acts that have
-//! endpoints of their own, and are judged as those.
+//! Its invitations, its alias and its entry in the directory are acts with endpoints of their own, and are
+//! judged as those.
 
 use super::{
     Judgement, SuspensionPolicy,

@@ -1,7 +1,7 @@
-//! Which endpoint is which action.
+//! The action of each endpoint.
 //!
-//! Parameters are in braces and are one segment each. A path that matches several rows is all of
-//! their actions at once, so that the order says nothing.
+//! Parameters are in braces and are one segment each. A path that matches several rows is all of their
+//! actions at once, so the order does not matter.
 
 use super::path::Root;
 use crate::action::Action::{self, *};
@@ -272,7 +272,7 @@ const MEDIA: &[Row] = &[
     (DELETE, "download/{serverName}/{mediaId}", DeleteMedia),
 ];
 
-/// A content scanner's, which fetches for the client and looks at what it fetched.
+/// A content scanner, which fetches media for the client and scans it.
 #[rustfmt::skip]
 const MEDIA_PROXY: &[Row] = &[
     (GET, "public_key", DownloadMedia),

@@ -1,4 +1,4 @@
-//! Asking the store: how many at once, for how long, and what a panic means.
+//! How the cache asks the store: how many look-ups at once, for how long, and what a panic means.
 
 use std::{
     future::Future,
@@ -47,7 +47,7 @@ impl Lookups {
     }
 
     fn enter(&self, limit: usize) -> Option<Place<'_>> {
-        // Made before the comparison: it gives the place back either way.
+        // Made before the comparison, because it gives the place back either way.
         let place = Place(&self.0);
         (self.0.fetch_add(1, Ordering::Relaxed) < limit).then_some(place)
     }

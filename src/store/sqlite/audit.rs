@@ -44,9 +44,9 @@ const OLDER: &str = "recorded_at < ?1 AND recorded_at >= ?2 ORDER BY recorded_at
 
 /// The newest entries that the query asks for.
 ///
-/// Those of the same time as the last one before them come first. They are a statement of their own,
-/// because SQLite does not look a time and an `id` together up in an index; one statement by
-/// hand may give a million rows the same time.
+/// Entries of the same time as the last one of the page before come first. They have a statement of their
+/// own, because SQLite does not look up a time together with an `id` in an index. One statement by hand
+/// may give a million rows the same time.
 pub(super) fn entries(connection: &Connection, query: &AuditQuery) -> Result<Vec<AuditEntry>> {
     let (since, before) = stored::bounds(query);
     let mut rows = Vec::new();
@@ -113,7 +113,7 @@ fn read(row: &SqlRow<'_>) -> rusqlite::Result<AuditRow> {
     })
 }
 
-/// How many entries are deleted at once, which takes milliseconds: a change waits for no more.
+/// How many entries are deleted at once. That takes milliseconds, and a change waits no longer.
 pub(super) const PIECE: usize = 500;
 
 /// Deletes entries that are older than `retention`. Returns how many.
@@ -136,7 +136,7 @@ mod tests {
     use super::{OF_ONE_TIME, OLDER, sql};
     use crate::store::sqlite::schema::{BUSY_LIMIT, Location, open_writer};
 
-    /// Else a page would cost as much as all before it.
+    /// Otherwise a page would cost as much as all pages before it.
     #[test]
     fn a_page_is_found_by_an_index_and_is_not_sorted() {
         let connection = open_writer(&Location::Memory, BUSY_LIMIT).unwrap();
