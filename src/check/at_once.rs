@@ -1,4 +1,4 @@
-//! Whatever can be decided without waiting.
+//! Everything that can be decided without waiting.
 
 use super::{
     Findings,
@@ -29,16 +29,16 @@ use crate::{
 
 /// What is known of a request without waiting.
 pub(crate) enum AtOnce {
-    /// It passes. The class is known where the request could be any but an ordinary one.
+    /// It passes. The class is known if the request could be anything but ordinary.
     Pass(Option<Class>),
     Refuse(Denial),
-    /// The store has to be awaited, for what its answers leave open if there are any; or the body
-    /// has to be read.
+    /// The store must be awaited, for what its answers leave open if there are any; or the body must be
+    /// read.
     Await(Class, Option<Answers>),
 }
 
 impl<S: AccountStateStore> Shared<S> {
-    /// `seen` is what the fast path has found, which is not found again.
+    /// `seen` is what the fast path has found, so that it is not looked for again.
     pub(crate) fn check_at_once(
         &self,
         head: &Head<'_>,
@@ -88,7 +88,7 @@ impl<S: AccountStateStore> Shared<S> {
             found.forget();
             peeked = Peeked::Active;
         } else if class.may_authenticate_service_itself() {
-            // Before the class was known, others were asked for.
+            // Other accounts were asked for before the class was known.
             found.forget();
             peeked = self.peek_all(head.credentials_for(class), class.tokens, None, found);
         }
@@ -116,7 +116,7 @@ impl<S: AccountStateStore> Shared<S> {
         })
     }
 
-    /// What the store has said of the only token in the head.
+    /// Takes over what the store has said about the only token in the head.
     fn glanced(&self, head: &Head<'_>, peek: Peek, found: &mut Findings) -> Peeked {
         found.has_plain_token = true;
         match peek {
@@ -140,15 +140,15 @@ impl<S: AccountStateStore> Shared<S> {
                     failure: None,
                 }
             }
-            // It may be known in a second place.
+            // A part of it may be known.
             Peek::Unknown => {
                 self.peek_all(head.credentials(), CountedTokens::All, Some(peek), found)
             }
         }
     }
 
-    /// What the store says at once of all the credentials in a head that count. `glanced` is what
-    /// it has said of the first of them.
+    /// What the store says at once about all the credentials in a head that count. `glanced` is what it
+    /// has said about the first of them.
     fn peek_all(
         &self,
         credentials: Result<HeadCredentials<'_>, TooMany>,
@@ -162,7 +162,7 @@ impl<S: AccountStateStore> Shared<S> {
         let (mut is_active, mut has_to_ask, mut failure) = (true, false, None);
         let mut answers = Answers::none();
         found.has_plain_token = matches!(credentials, HeadCredentials::Only(_));
-        // Not a loop: handed over one by one, each kind of credentials is read in its own way.
+        // Not a loop: in `for_each` each kind of credentials is read in its own way.
         credentials.iter().enumerate().for_each(|(turn, access)| {
             let claim = match tokens {
                 CountedTokens::OfServices => Claim::of_service(access),
@@ -195,7 +195,7 @@ impl<S: AccountStateStore> Shared<S> {
         }
     }
 
-    /// Refuses the accounts that have been found, or says whether more has to be known of one.
+    /// Refuses the accounts that were found, or says whether more must be known about one of them.
     pub(super) fn judge_all(
         &self,
         class: Class,
@@ -218,8 +218,8 @@ impl<S: AccountStateStore> Shared<S> {
         Ok(has_to_wait)
     }
 
-    /// Whether the accounts that the body names are to be asked for before the handler runs. Where
-    /// the handler is to check them, it is handed the guard.
+    /// Whether the accounts that the body names are looked up before the handler runs. If the handler
+    /// checks them, it is handed the guard.
     #[inline]
     pub(super) fn asks_for_named(
         &self,
@@ -239,7 +239,7 @@ impl<S: AccountStateStore> Shared<S> {
 
 /// The judge, as this layer asks it and answers for it.
 impl<S> Shared<S> {
-    /// What the judge says of an account now.
+    /// The judge's verdict on an account now.
     ///
     /// # Errors
     ///
@@ -265,7 +265,7 @@ impl<S> Shared<S> {
         ))
     }
 
-    /// Refuses what the store gives no answer for, if that is what the settings want.
+    /// Refuses a request that the store gives no answer for, if the settings want that.
     pub(super) fn failed(&self, failure: Failure, found: &mut Findings) -> Result<(), Denial> {
         found.failure = Some(failure);
         match self.settings.store_failure {
@@ -274,12 +274,12 @@ impl<S> Shared<S> {
         }
     }
 
-    /// An answer that is no account's.
+    /// A denial without an account.
     pub(super) fn denial(&self, cause: DenialCause) -> Denial {
         Denial::from_cause(cause).with_cors(self.settings.cors_headers)
     }
 
-    /// The judge's refusal, as this layer answers it.
+    /// The denial for a refusal of the judge.
     pub(super) fn refuse(&self, account: &Account, refusal: judge::Refusal) -> Denial {
         refusal
             .denial(account.clone())
@@ -287,16 +287,16 @@ impl<S> Shared<S> {
     }
 }
 
-/// What the store says at once of the credentials in a head.
+/// What the store says at once about the credentials in a head.
 enum Peeked {
-    /// Every one of them is an active account's, or no account's.
+    /// All of them belong to active accounts or to nobody.
     Active,
     /// There are more than are looked up.
     TooMany,
     Other {
-        /// What it has said, where it has to be asked for more.
+        /// What it has said, if it must be asked for more.
         answers: Option<Answers>,
-        /// Why it gave no answer for one of them, the last.
+        /// Why it gave no answer for one of them. The last one counts.
         failure: Option<Failure>,
     },
 }

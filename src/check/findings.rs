@@ -15,14 +15,14 @@ use crate::{
 /// What is known of a request that passes or is refused.
 #[derive(Debug)]
 pub(crate) struct Findings {
-    /// Whose states were checked.
+    /// The accounts whose states were checked.
     pub(crate) accounts: Few<Account>,
-    /// Whether the one credential is the [only token of a plain header][only], which is then not looked
-    /// for again.
+    /// Whether the one credential is the [only token of a plain header][only]. It is then not looked for
+    /// again.
     ///
     /// [only]: crate::request::credentials::HeadCredentials::Only
     pub(crate) has_plain_token: bool,
-    /// Whether the handler has been left to ask the guard.
+    /// Whether it is left to the handler to ask the guard.
     pub(crate) hands_on_guard: bool,
     /// How long the store was awaited.
     pub(crate) lookup_time: Option<Duration>,
@@ -45,14 +45,14 @@ impl Findings {
         !self.accounts.is_empty() || self.failure.is_some() || self.hands_on_guard
     }
 
-    /// Nobody's state counts that has been found.
+    /// Forgets the accounts that were found, because their states do not count.
     pub(super) fn forget(&mut self) {
         let has_plain_token = self.has_plain_token;
         *self = Self::new();
         self.has_plain_token = has_plain_token;
     }
 
-    /// Adds to the time that the store took, where it was [measured](Shared::reads_time).
+    /// Adds to the time that the store took, if it was [measured](Shared::reads_time).
     pub(super) fn waited(&mut self, time: Option<Duration>) {
         if let Some(time) = time {
             *self.lookup_time.get_or_insert_default() += time;
@@ -61,7 +61,7 @@ impl Findings {
 }
 
 impl<S> Shared<S> {
-    /// Whether anybody learns how long the store took.
+    /// Whether anyone is told how long the store took.
     pub(super) fn reads_time(&self) -> bool {
         self.settings.observer.is_some()
     }
@@ -95,7 +95,7 @@ impl<S> Shared<S> {
         Ok(())
     }
 
-    /// Tells that the request is refused, and that the denial is what it is answered with.
+    /// Tells that the request is refused with this denial, even by a layer that only reports.
     pub(super) fn answered(&self, denial: Denial, found: &Findings, act: Act<'_>) -> Denial {
         // Is there anyone to tell?
         if !cfg!(feature = "tracing") && self.settings.observer.is_none() {
@@ -107,7 +107,7 @@ impl<S> Shared<S> {
         denial
     }
 
-    /// Tells that a request which waited has been ended.
+    /// Tells that a waiting request is ended.
     pub(super) fn ended(&self, denial: &Denial, act: Act<'_>) {
         let mut outcome = Outcome::new(Decision::Ended, act);
         outcome.denial = Some(denial);

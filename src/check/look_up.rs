@@ -1,7 +1,7 @@
-//! The store has to be awaited.
+//! The store must be awaited.
 //!
-//! Nearly always it is asked for the only token of a plain header. That look-up is here, because the
-//! request can stay in one place until it is handed on.
+//! Nearly always it is asked for the only token of a plain header. That look-up is here. The request
+//! stays in one place until it is handed on.
 
 use std::{
     future::Future,
@@ -50,14 +50,14 @@ pin_project! {
         started: Option<Instant>,
         #[pin]
         answer: A,
-        // Where the answer is not all that has to be known.
+        // Set if more than the answer must be known.
         closer: Option<Pin<Box<dyn Check<M::Body>>>>,
         bodies: PhantomData<fn() -> M>,
     }
 }
 
-/// Whose the token is, and in which state that account is, within the time limit. Of its own, so
-/// that the request need not be lent to it.
+/// The token's owner and its state, within the time limit. It owns what it needs, so that the request
+/// need not be lent to it.
 #[inline(always)] // it would be moved once more
 fn answer<S: AccountStateStore>(
     shared: &Shared<S>,
@@ -73,7 +73,7 @@ fn answer<S: AccountStateStore>(
     })
 }
 
-/// Finds out whether a request passes, which `hand_on` then changes.
+/// Finds out whether a request passes. `hand_on` changes one that does.
 pub(crate) fn look_up<S, B, M>(
     shared: Arc<Shared<S>>,
     request: Request<B>,

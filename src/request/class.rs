@@ -1,5 +1,5 @@
-//! What a request is, as far as the rules need to know. Each request that could be anything but
-//! ordinary is classified once.
+//! What a request is, as far as the rules need to know. Each request that may be anything but ordinary is
+//! classified once.
 
 use std::cell::LazyCell;
 
@@ -33,7 +33,7 @@ impl Class {
         match act {
             Act::Request { method, path } => Self::of_request(method, path, exemptions),
             Act::Event(_) => Self::ORDINARY,
-            // Whoever is restricted may still log out.
+            // A restricted account may still log out.
             Act::Action(action) => Self {
                 passes: action == Action::LogOut,
                 ..Self::ORDINARY
@@ -49,7 +49,7 @@ impl Class {
                 ..Self::ORDINARY
             };
         }
-        // Nearly no path has to be read so.
+        // Few paths must be read in this way.
         let forgiving = LazyCell::new(|| Forgiving::read(path));
         Self {
             passes: false,
@@ -63,7 +63,7 @@ impl Class {
         }
     }
 
-    /// Whether an application service may be here as itself, whomever it asserts to act for.
+    /// Whether an application service may act as itself here, even if it asserts a user.
     pub(crate) fn may_authenticate_service_itself(&self) -> bool {
         self.naming.is_some_and(|naming| {
             use NamingEndpoint::{GuestUpgrade, Login, Unclear};
@@ -71,13 +71,13 @@ impl Class {
         })
     }
 
-    /// Whether a client signs out when this fails, whatever it is told.
+    /// Whether a client signs out when this fails, whatever the answer says.
     pub(crate) fn is_refresh(&self) -> bool {
         self.naming
             .is_some_and(|naming| naming.endpoint == NamingEndpoint::Refresh)
     }
 
-    /// Nearly every request: its tokens say whose it is, and nothing else does.
+    /// Nearly every request: only its tokens say whose it is.
     const ORDINARY: Self = Self {
         passes: false,
         tokens: CountedTokens::All,
@@ -86,8 +86,8 @@ impl Class {
         logout: None,
     };
 
-    /// Whether the path leaves it open that the request is anything but ordinary to an account
-    /// that is active. `false` is a promise.
+    /// Whether the request may be anything but ordinary for an active account, by its path. `false` is a
+    /// promise.
     #[inline]
     pub(crate) fn may_be_special(method: &Method, path: &str) -> bool {
         long_poll::may_be_long_poll(path)
@@ -95,7 +95,8 @@ impl Class {
     }
 }
 
-/// What the user lets pass whatever the state of the account is, beside what passes anyway.
+/// The requests that the settings let pass whatever the state of the account, beside those that always
+/// pass.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Exemptions {
     pub(crate) endpoints: Vec<(Method, Box<str>)>,
@@ -118,10 +119,10 @@ impl Exemptions {
     }
 }
 
-/// `POST /logout` and `POST /logout/all`: what a locked account may still do
+/// `POST /logout` and `POST /logout/all`, which a locked account may still send
 /// ([account locking](https://spec.matrix.org/latest/client-server-api/#account-locking)).
 ///
-/// The raw path and nothing else: a looser match than the router's would be a way past the lock.
+/// Only the raw path counts, because a looser match than the router's would be a way past the lock.
 fn logout(method: &Method, path: &str) -> Option<Logout> {
     if method != Method::POST {
         return None;
@@ -143,13 +144,13 @@ fn is_versions(method: &Method, path: &str) -> bool {
 /// Whether the path is below `/.well-known/`, where a locked client finds its server's support
 /// contact.
 ///
-/// The other Matrix APIs are judged as the Client-Server API is. The specification has no access
-/// token there, so that nobody who keeps to it is refused; and some servers take one all the same.
+/// The other Matrix APIs are judged as the Client-Server API is. The specification has no access tokens
+/// there, so that no client that follows it is refused, but some servers accept one.
 fn is_well_known(path: &str) -> bool {
     path.strip_prefix("/.well-known/").is_some_and(is_plain)
 }
 
-/// Whether `path` lies at or below `prefix`, whichever way a router reads it.
+/// Whether `path` is at or below `prefix`, however a router reads it.
 fn is_below(prefix: &str, path: &str) -> bool {
     let Some(rest) = path.strip_prefix(prefix) else {
         return false;
@@ -160,8 +161,8 @@ fn is_below(prefix: &str, path: &str) -> bool {
     rest.strip_prefix('/').is_some_and(is_plain)
 }
 
-/// Whether the specification authenticates nobody by access token here: a token in the head of
-/// such a request is a left-over of the account that the client had before.
+/// Whether the specification authenticates no one by access token here. A token in the head of such a
+/// request is left over from the client's previous account.
 fn ignores_access_token(method: &Method, path: &str) -> bool {
     let Some(path) = path.strip_prefix(CLIENT_API) else {
         return false;
@@ -212,8 +213,8 @@ fn ignores_access_token(method: &Method, path: &str) -> bool {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum CountedTokens {
     All,
-    /// Those of application services, which authenticate them where nobody else is authenticated:
-    /// in logging in and registering as one.
+    /// Those of application services. They authenticate a login or a registration as a service, and no
+    /// one else there.
     OfServices,
     None,
 }

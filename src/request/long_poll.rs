@@ -1,5 +1,4 @@
-//! Requests that wait for new events, and how to tell at a cost that every request can bear that one is
-//! none.
+//! Requests that wait for new events, and a test that is cheap enough for every request.
 
 use std::ops::Deref;
 
@@ -23,7 +22,7 @@ pub enum LongPoll {
     SlidingSync,
 }
 
-/// A long poll as nearly every client spells it.
+/// A long poll as nearly every client writes it.
 #[derive(Debug)]
 pub(crate) struct UsualPoll {
     pub(crate) method: Method,
@@ -46,7 +45,7 @@ pub(crate) static USUAL_POLLS: [UsualPoll; 3] = [
 ];
 
 impl UsualPoll {
-    /// The one that this request is, if it is one: which of [`USUAL_POLLS`].
+    /// Which of [`USUAL_POLLS`] this request is, if it is one.
     #[inline]
     pub(crate) fn find(method: &Method, path: &str) -> Option<usize> {
         USUAL_POLLS
@@ -62,8 +61,7 @@ impl UsualPoll {
     }
 }
 
-/// Which kind of long poll the request is, whatever its path's spelling. `forgiving` is the same path,
-/// read where it has to be.
+/// Which kind of long poll the request is, however its path is spelled. `forgiving` is the same path.
 pub(crate) fn long_poll<'p>(
     method: &Method,
     path: &str,

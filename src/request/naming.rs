@@ -48,7 +48,7 @@ impl Naming {
 ///
 /// Wider than any router, since what it finds is only looked at.
 ///
-/// `forgiving` is the same path, read where it has to be.
+/// `forgiving` is the same path.
 #[inline]
 pub(crate) fn naming<'p>(
     path: &str,
@@ -74,10 +74,10 @@ pub(crate) fn may_name_accounts(path: &str) -> bool {
     !names_nobody_as_written(path) && undisputed_last_segment(path).is_none_or(is_naming_name)
 }
 
-/// Whether the path ends otherwise than every path that names accounts, and is written in such a
-/// way that this is its end to every server. `false` promises nothing.
+/// Whether the path ends differently from every path that names accounts, and is written so that every
+/// server finds this end. `false` promises nothing.
 ///
-/// Few instructions: every `POST` comes by here.
+/// It takes few instructions, because every `POST` comes here.
 #[inline]
 fn names_nobody_as_written(path: &str) -> bool {
     let path = path.as_bytes();
@@ -112,8 +112,8 @@ const NAMING_ENDINGS: [u32; 5] = [
     u32::from_be_bytes(*b"vate"),
 ];
 
-/// Whether some server may end a segment or the path there. Many room and event IDs are encoded, as
-/// `%21`, `%24`, `%3A` and `%40`; what these and some letters become ends nothing.
+/// Whether some server may end a segment or the path there. Many room and event IDs have `%21`, `%24`,
+/// `%3A` or `%40`. These, and some encoded letters, end nothing.
 fn may_end_segment(byte: u8, high: u8, low: u8) -> bool {
     let is_mark_or_letter =
         (high.wrapping_sub(b'2') <= 5) & ((low == b'1') | (low == b'4') | (low | 0x20 == b'a'));
