@@ -24,9 +24,9 @@ use crate::{
 pub(crate) enum FastPath {
     /// It passes, and there is nothing else to do for it.
     Passes,
-    /// Its method and its path make it one of the [usual long polls](USUAL_POLLS).
+    /// Its method and its path make it one of the [usual long polls](long_poll::USUAL_POLLS).
     UsualPoll(usize),
-    /// Its path may make it anything but ordinary ([`Class::may_be_special`]).
+    /// Its path may make it anything but ordinary (see `Class::may_be_special`).
     MayBeSpecial,
     /// Nothing for certain.
     Unclear,

@@ -1,4 +1,4 @@
-//! Who restricted an account of the [`MemoryStore`], and when. It is apart from the table that answers
+//! Who restricted an account of the `MemoryStore`, and when. It is apart from the table that answers
 //! requests, because requests need neither.
 
 use std::{
