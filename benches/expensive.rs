@@ -133,7 +133,7 @@ async fn reads<B: Body>(request: Request<B>) -> Result<Response<Full<Bytes>>, In
     Ok(Response::new(Full::from("{}")))
 }
 
-/// One that makes of it what a server in Rust does: a value of any kind, and of that its own type.
+/// One that makes a value of it, as a server in Rust does before it makes its own type.
 async fn parses<B: Body>(request: Request<B>) -> Result<Response<Full<Bytes>>, Infallible> {
     if let Ok(body) = request.into_body().collect().await {
         let value = serde_json::from_slice::<serde_json::Value>(&body.to_bytes());

@@ -106,10 +106,10 @@ async fn rule_7_one_request_causes_at_most_four_look_ups_by_its_head_and_four_by
             .collect();
         format!("{{{}}}", all.join(","))
     };
-    let identifiers = format!(
-        "{{{}}}",
-        vec![r#""identifier":{"user":"a"}"#; 2_000].join(",")
-    );
+    let identifiers = |count: usize| {
+        let all = vec![r#""identifier":{"user":"a"}"#; count].join(",");
+        format!("{{{all}}}")
+    };
     for (what, request, most, expected) in [
         ("one token", get("", many(1)), 1, StatusCode::OK),
         ("four tokens", get("", many(4)), 4, StatusCode::OK),
@@ -166,10 +166,28 @@ async fn rule_7_one_request_causes_at_most_four_look_ups_by_its_head_and_four_by
             StatusCode::BAD_REQUEST,
         ),
         (
-            "the same name two thousand times",
-            login(identifiers),
+            "the same name twenty times",
+            login(identifiers(20)),
             1,
             StatusCode::OK,
+        ),
+        (
+            "the same name two thousand times",
+            login(identifiers(2_000)),
+            0,
+            StatusCode::BAD_REQUEST,
+        ),
+        (
+            "the same token in a query twenty times",
+            get(&format!("?{}", "access_token=%74&".repeat(20)), []),
+            1,
+            StatusCode::OK,
+        ),
+        (
+            "the same token in a query a thousand times",
+            get(&format!("?{}", "access_token=%74&".repeat(1_000)), []),
+            0,
+            StatusCode::BAD_REQUEST,
         ),
     ] {
         let store = Arc::new(Counts::default());
@@ -180,6 +198,61 @@ async fn rule_7_one_request_causes_at_most_four_look_ups_by_its_head_and_four_by
         assert_eq!(awaited, most, "{what}");
         // The shortcut, the look at once, and once more before it is awaited.
         assert!(at_once <= 1 + 2 * 4, "{what}: {at_once}");
+    }
+}
+
+/// What is made of 60 KB does not grow with the number of pieces of which they consist: nothing is
+/// kept of what is only looked at, and what is decoded is bounded.
+#[test]
+fn rules_7_and_10_what_is_allocated_for_a_request_is_bounded() {
+    const LARGE: usize = 60_000;
+    let full = |piece: &str| piece.repeat(LARGE / piece.len());
+    let entries = |piece: &str| format!("{{{}\"x\":0}}", full(&format!("{piece},")));
+    let queries = [
+        "access_token=%61&",
+        "access_token=+&",
+        "%61ccess_token=&",
+        "%61ccess_tokex=1&",
+        "user_id=%40&",
+        "a=%&",
+        ";",
+    ];
+    let queries = queries.map(|piece| get(&format!("?{}", full(piece)), []));
+    let headers = [
+        "Bearer a,",
+        "Bearer \"",
+        "Basic bearer ",
+        "X-Matrix ,bearer a",
+    ];
+    let headers = headers.map(|piece| get("", [full(piece)]));
+    let logins = [
+        r#""a":1"#,
+        r#""a":"b""#,
+        r#""\u0061":"\u0061""#,
+        r#""a":{"b":[]}"#,
+        r#""user":"a""#,
+        r#""user":"\u0061""#,
+        r#""identifier":{}"#,
+        r#""identifier":{"user":"\u0061"}"#,
+        r#""\u0075ser":"a""#,
+    ];
+    let logins = logins.map(|entry| login(entries(entry)));
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    let layer = AccountStatusLayer::new(MemoryStore::new());
+    for request in queries.into_iter().chain(headers).chain(logins) {
+        let what = format!(
+            "{:.60?}",
+            (request.uri(), request.headers(), request.body())
+        );
+        let counted = allocation_counter::measure(|| {
+            runtime.block_on(status(&layer, request));
+        });
+        // Three for each reading that is decoded, or two for each name.
+        assert!(counted.count_total <= 160, "{what}: {counted:?}");
+        assert!(counted.bytes_max <= 40_000, "{what}: {counted:?}");
     }
 }
 
