@@ -31,8 +31,8 @@ pub(crate) fn any_triple(bytes: &[u8], are: impl Fn(u8, u8, u8) -> bool) -> bool
 /// How many bytes are looked at before the place is looked for among them.
 const CHUNK: usize = 256;
 
-/// Where the first byte of this kind is. A function of its own, whose loop the compiler can make
-/// one over many bytes at a time.
+/// Where the first byte of this kind is. A function of its own, and a sum of bytes, so that the
+/// compiler makes its loop one over many bytes at a time.
 #[inline(never)]
 pub(crate) fn position(bytes: &[u8], is: impl Fn(u8) -> bool) -> Option<usize> {
     if is(*bytes.first()?) {
@@ -41,7 +41,8 @@ pub(crate) fn position(bytes: &[u8], is: impl Fn(u8) -> bool) -> Option<usize> {
     let mut rest = bytes;
     while !rest.is_empty() {
         let (chunk, after) = rest.split_at(rest.len().min(CHUNK));
-        if chunk.iter().fold(false, |found, &byte| found | is(byte)) {
+        let any = chunk.iter().fold(0, |any, &byte| any | u8::from(is(byte)));
+        if any != 0 {
             let at = chunk.iter().position(|&byte| is(byte))?;
             return Some(bytes.len() - rest.len() + at);
         }
@@ -61,7 +62,7 @@ pub(crate) fn find<const LEN: usize>(
     while rest.len() >= LEN {
         let chunk = &rest[..rest.len().min(CHUNK + LEN - 1)];
         let mut runs = chunk.windows(LEN);
-        if runs.clone().fold(false, |found, run| found | is(run)) {
+        if runs.clone().fold(0, |any, run| any | u8::from(is(run))) != 0 {
             let at = runs.position(is)?;
             return Some(bytes.len() - rest.len() + at);
         }

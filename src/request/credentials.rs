@@ -156,12 +156,12 @@ impl<'a> Collected<'a> {
     /// repeated headers), quotation marks or anything else that tokens do not have, each piece counts too.
     fn push_header_token(&mut self, token: &'a [u8]) -> Result<(), TooMany> {
         self.tokens.push(Cow::Borrowed(token))?;
-        if is_in_one_piece(token) {
-            return Ok(());
-        }
         let mut rest = token;
-        for _ in 0..=header::MAX_MARKS {
+        for marks in 0..=header::MAX_MARKS {
             let end = blocks::position(rest, is_separator);
+            if (marks, end) == (0, None) {
+                return Ok(());
+            }
             let piece = &rest[..end.unwrap_or(rest.len())];
             if !piece.is_empty() {
                 self.tokens.push(Cow::Borrowed(piece))?;
