@@ -134,7 +134,7 @@ async fn main() {
     let url = cluster.database().await;
     let alone = PostgresStore::connect(&url).await.unwrap();
     let behind = Combined::new(Names, PostgresStore::connect(&url).await.unwrap());
-    // It forgets an account long before the same one comes again.
+    // It forgets nearly every account before the same one comes again.
     let cached = CachedStore::new(behind).with_capacity(ACCOUNTS / 100);
     let handle = cached.handle();
     let ways = [
@@ -169,7 +169,7 @@ async fn main() {
             let at = |percent: usize| figures.times[(figures.times.len() - 1) * percent / 100];
             let a_second = sorted(figures.a_second.clone());
             println!(
-                "| {clients} | {way} | {:.0?} | {:.0?} | {:.0} | {:.2} | {:.2} | {:.2} |",
+                "| {clients} | {way} | {:.1?} | {:.1?} | {:.0} | {:.2} | {:.2} | {:.2} |",
                 at(50),
                 at(99),
                 a_second[a_second.len() / 2],
@@ -180,7 +180,10 @@ async fn main() {
         }
     }
     let stats = handle.stats();
-    assert_eq!(stats.hits, 0, "every look-up missed: {stats:?}");
+    assert!(
+        stats.hits * 100 < stats.misses,
+        "nearly all missed: {stats:?}"
+    );
 }
 
 async fn measure(
