@@ -199,7 +199,7 @@ fn rule_7_a_header_full_of_marks_is_refused() {
     }
 }
 
-/// Where it stands in a long value makes no difference.
+/// Whatever the length of the value in which it is.
 #[test]
 fn rule_7_a_token_is_found_behind_much_that_is_none() {
     for len in [0, 1, 15, 16, 255, 256, 257, 1000] {

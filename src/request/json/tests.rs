@@ -214,7 +214,7 @@ proptest! {
     }
 }
 
-/// Wherever an escape stands among plain letters, and whatever follows it.
+/// Whatever an escape follows, and whatever follows it.
 #[test]
 fn a_long_text_is_what_it_says() {
     for len in 0..40 {
