@@ -71,7 +71,8 @@ fn name_of(segment: &[u8]) -> &[u8] {
 }
 
 fn is_cut(byte: u8) -> bool {
-    matches!(byte, b';' | b'?' | b'#' | 0)
+    // Without branches many bytes are compared at a time.
+    (byte == b';') | (byte == b'?') | (byte == b'#') | (byte == 0)
 }
 
 /// Percent-decodes until there is nothing left to decode, in one go: whoever nests thousands of
@@ -111,19 +112,14 @@ pub(crate) fn has_hidden_structure(path: &str) -> bool {
     let is_structure = |at: usize| match bytes[at] {
         b'/' => matches!(bytes.get(at + 1), Some(b'/' | b'.')),
         b'%' => decodes_to_structure(bytes, at),
-        _ => true,
+        byte => byte == b'\\',
     };
-    // A table, since nearly every byte is none of these.
-    (0..bytes.len()).any(|at| MAY_BE_STRUCTURE[usize::from(bytes[at])] && is_structure(at))
+    // Nearly every path has none of these.
+    let may_be = blocks::any_pair(bytes, |byte, next| {
+        (byte == b'%') | (byte == b'\\') | ((byte == b'/') & ((next == b'/') | (next == b'.')))
+    });
+    (may_be || matches!(bytes.last(), Some(b'%' | b'\\'))) && (0..bytes.len()).any(is_structure)
 }
-
-static MAY_BE_STRUCTURE: [bool; 256] = {
-    let mut table = [false; 256];
-    table[b'/' as usize] = true;
-    table[b'%' as usize] = true;
-    table[b'\\' as usize] = true;
-    table
-};
 
 /// Whether the percent sign there begins an encoding of what separates segments or is itself
 /// encoding.
@@ -152,10 +148,7 @@ fn begins_overlong(byte: u8) -> bool {
 fn lenient_text(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
     let mut rest = bytes;
-    while let Some(at) = rest
-        .iter()
-        .position(|&byte| byte == b'%' || begins_overlong(byte))
-    {
+    while let Some(at) = blocks::position(rest, |byte| (byte == b'%') | begins_overlong(byte)) {
         let (before, odd) = rest.split_at(at);
         let letter = overlong_letter(odd).or_else(|| letter_of_four_digits(odd));
         // Where it is none of these it is what it is to everyone else.
@@ -243,12 +236,18 @@ fn decodes_to_end_of_path(path: &[u8], at: usize) -> bool {
         .is_none_or(|byte| matches!(byte, b'?' | b'#' | 0 | b'%') || begins_overlong(byte))
 }
 
+/// A longer last segment is looked at in another way.
+const MAX_LAST_SEGMENT: usize = 512;
+
 /// The last segment, where every router that reads the path to its end sees the same one.
 fn own_last_segment(path: &str) -> Option<&str> {
     let bytes = path.as_bytes();
     let mut start = bytes.len();
     while start > 0 && bytes[start - 1] != b'/' {
         start -= 1;
+        if bytes.len() - start > MAX_LAST_SEGMENT {
+            return None;
+        }
         match bytes[start] {
             b'\\' | b';' => return None,
             b'%' if decodes_to_structure(bytes, start) || decodes_to_cut(bytes, start) => {
@@ -273,20 +272,22 @@ pub(crate) struct Forgiving<'p> {
 impl<'p> Forgiving<'p> {
     pub(crate) fn read(path: &'p str) -> Self {
         let bytes = path.as_bytes();
-        let has_cut = (0..bytes.len()).any(|at| bytes[at] == b'%' && decodes_to_cut(bytes, at));
+        let is_encoded = blocks::any(bytes, |byte| byte == b'%');
+        let has_cut =
+            is_encoded && (0..bytes.len()).any(|at| bytes[at] == b'%' && decodes_to_cut(bytes, at));
         if !has_cut && !has_hidden_structure(path) {
             return Self {
                 path: Cow::Borrowed(path),
                 has_dots: false,
             };
         }
-        let decoded = lenient_text(&decode_fully(path.as_bytes())).replace('\\', "/");
+        let decoded = lenient_text(&decode_fully(bytes));
         // Where a path is cut, any segment may be the last as well; and where a segment is, before
         // it is decoded, a slash in what is cut off borders none.
-        let has_dots = has_dot_segment(&decoded) || decoded.bytes().any(is_cut);
+        let has_dots = has_dot_segment(&decoded) || blocks::any(decoded.as_bytes(), is_cut);
         Self {
             has_dots,
-            path: Cow::Owned(decoded),
+            path: Cow::Owned(without_empty_segments(&decoded)),
         }
     }
 
@@ -299,6 +300,25 @@ impl<'p> Forgiving<'p> {
     pub(crate) fn segments_from_the_end(&self) -> impl Iterator<Item = &str> {
         segments_from_the_end(&self.path).filter(|segment| has_name(segment.as_bytes()))
     }
+}
+
+/// The path with slashes in the place of backslashes, and without empty segments and dot segments
+/// that are followed by another. Their number is not bounded, and none of them is an endpoint's.
+fn without_empty_segments(path: &str) -> String {
+    let mut kept = Vec::with_capacity(path.len());
+    let mut start = 0;
+    for byte in path.bytes() {
+        if !matches!(byte, b'/' | b'\\') {
+            kept.push(byte);
+        } else if matches!(kept[start..], [] | [b'.'] | [b'.', b'.']) {
+            kept.truncate(start);
+        } else {
+            kept.push(b'/');
+            start = kept.len();
+        }
+    }
+    // Whole characters have been left out.
+    String::from_utf8(kept).unwrap_or_default()
 }
 
 /// Byte by byte, because a path may have a segment for each of its bytes, and whatever looks for
@@ -331,8 +351,9 @@ fn has_name(segment: &[u8]) -> bool {
 /// Whether one of the segments is a dot segment, to a server that cuts something off or to another.
 fn has_dot_segment(path: &str) -> bool {
     let bytes = path.as_bytes();
+    let is_slash = |byte| matches!(byte, b'/' | b'\\');
     let is_dots = |start: usize| {
-        let segment = bytes[start..].split(|byte| *byte == b'/').next();
+        let segment = bytes[start..].split(|byte| is_slash(*byte)).next();
         matches!(segment.map(name_of), Some(b"." | b".."))
     };
     // Few segments begin with a dot.
@@ -347,16 +368,11 @@ pub(crate) fn segment_is(segment: &str, literal: &str) -> bool {
         // No literal has anything that is cut off.
         return segment.eq_ignore_ascii_case(literal);
     }
-    let name = name_of(segment.as_bytes());
-    if name.len() <= literal.len() {
-        // An encoded one is longer.
-        return name.eq_ignore_ascii_case(literal.as_bytes());
-    }
-    name.contains(&b'%')
-        && percent_decode(name)
-            .take_while(|byte| !is_cut(*byte) && *byte > b' ')
-            .map(|byte| byte.to_ascii_lowercase())
-            .eq(literal.bytes())
+    // Nearly always over at the first letter.
+    percent_decode(segment.as_bytes())
+        .take_while(|byte| !is_cut(*byte) && *byte > b' ')
+        .map(|byte| byte.to_ascii_lowercase())
+        .eq(literal.bytes())
 }
 
 #[cfg(test)]
