@@ -1,5 +1,4 @@
-//! The words that a suspension is written in: what a request would do, in the terms of the
-//! Client-Server API.
+//! The vocabulary of a suspension policy: what a request would do, in the terms of the Client-Server API.
 
 use std::fmt;
 
@@ -103,7 +102,7 @@ actions! {
     DeleteKeyBackup = "delete_key_backup", permitted: "one's own security: a backup is replaced by deleting the old one.";
     /// Sends to-device messages.
     SendToDevice = "send_to_device", permitted: "verification and key sharing travel in them, encrypted, so that they can only be permitted as a whole.";
-    /// Writes account data, for the account or for a room.
+    /// Writes account data of the account or of a room.
     SetAccountData = "set_account_data", permitted: "only the person sees it, and secret storage and cross-signing keep their state in it.";
 
     /// Receives what is new.
@@ -203,7 +202,7 @@ impl fmt::Display for Action {
     }
 }
 
-/// A set of actions, in one word.
+/// A set of actions, in one machine word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ActionSet(u128);
 
@@ -211,7 +210,7 @@ pub(crate) struct ActionSet(u128);
 const _: () = assert!(Action::ALL.len() <= 128);
 
 impl ActionSet {
-    /// What is permitted unless a policy says otherwise.
+    /// The actions that are permitted unless a policy says otherwise.
     pub(crate) const DEFAULT: Self = {
         let (mut bits, mut i) = (0, 0);
         while i < Action::ALL.len() {

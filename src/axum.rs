@@ -1,4 +1,4 @@
-//! For servers on axum: a [`Denial`] is a response, and handlers extract what the layer hands on.
+//! Servers on axum: a [`Denial`] is a response, and handlers extract the guard and the checked accounts.
 //!
 //! The layer itself works with axum without this feature. The feature depends on `axum-core` 0.5,
 //! which axum 0.8 uses as well.
@@ -16,7 +16,7 @@
 //! # use serde_json::{Value, json};
 //!
 //! async fn log_in(guard: AccountGuard, Json(login): Json<Value>) -> Result<Json<Value>, Denial> {
-//!     // … the password is right, and no device has been made yet:
+//!     // when the password is right, and before a device is made:
 //!     let name = login["identifier"]["user"].as_str().unwrap_or_default();
 //!     guard.check(&UserId::local(name, "example.org")).await?;
 //!     Ok(Json(json!({ "access_token": "…" })))
@@ -34,8 +34,8 @@
 //!
 //! # The checked accounts
 //!
-//! Under [`with_checked_accounts`] each request has [`CheckedAccounts`]. They are empty where no
-//! account was checked: the request has no token, an unknown one, or passes unchecked.
+//! With [`with_checked_accounts`] each request has [`CheckedAccounts`]. They are empty if no account
+//! was checked: the request has no token, has an unknown one, or passes unchecked.
 //!
 //! ```
 //! use tower_account_status::CheckedAccounts;
@@ -50,8 +50,8 @@
 //!
 //! # When the layer is missing
 //!
-//! A handler that extracts one of the two answers 500 where the layer or its setting was
-//! forgotten ([`MissingLayer`]). There is no extractor for an `Option` of either, because `None`
+//! A handler that extracts one of the two answers 500 if the layer or its setting was forgotten
+//! ([`MissingLayer`]). There is no extractor for an `Option` of either, because `None`
 //! would let everyone pass in silence:
 //!
 //! ```compile_fail
@@ -85,11 +85,11 @@ impl IntoResponse for Denial {
     }
 }
 
-/// Extracts the guard that the layer hands on where
-/// [the handler checks](crate::NamedAccountCheck::ByHandler), or one that the server added to its
-/// requests as an extension.
+/// Extracts the guard that the layer hands on if
+/// [the handler checks](crate::NamedAccountCheck::ByHandler), or one that the server added to its requests
+/// as an extension.
 ///
-/// Rejects with [`MissingLayer`] where there is none.
+/// Rejects with [`MissingLayer`] if the request has none.
 impl<S: Sync> FromRequestParts<S> for AccountGuard {
     type Rejection = MissingLayer;
 
@@ -101,7 +101,7 @@ impl<S: Sync> FromRequestParts<S> for AccountGuard {
 /// Extracts the accounts that were checked for the request, under
 /// [the setting](crate::AccountStatusLayer::with_checked_accounts) that hands them on.
 ///
-/// Rejects with [`MissingLayer`] where there are none. A request without an account has an empty
+/// Rejects with [`MissingLayer`] if the request has none. A request without an account has an empty
 /// list.
 impl<S: Sync> FromRequestParts<S> for CheckedAccounts {
     type Rejection = MissingLayer;
@@ -123,8 +123,8 @@ fn extract<T: Clone + Send + Sync + 'static>(
     })
 }
 
-/// A handler extracts what no layer has handed on: a mistake in the server, which is answered 500
-/// `M_UNKNOWN`.
+/// A handler extracts something that no layer has handed on. This is a mistake in the server, and is answered
+/// 500 `M_UNKNOWN`.
 ///
 /// Its text says which layer or setting is missing. It is in the answer and, under the feature
 /// `tracing`, in the log as an error.

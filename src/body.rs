@@ -1,9 +1,9 @@
 //! The bodies that pass through the layer, kept as they are or wrapped.
 //!
-//! Two bodies have to be made by the layer itself: the response body of a refusal, and the
-//! request body of a login that it has read and hands on. A body type that can be made from
-//! [`Bytes`], as axum's and `Full` can, is kept, which costs nothing. Others are wrapped in the
-//! types below. Which it is, is chosen for requests and responses separately.
+//! The layer makes two bodies itself: the response body of a refusal, and the request body of a login
+//! that it has read and hands on. A body type that can be made from [`Bytes`], such as axum's and `Full`,
+//! is kept, which costs nothing. Others are wrapped in the types below. Requests and responses are chosen
+//! separately.
 
 #[cfg(feature = "axum")]
 mod axum_bodies;
@@ -25,11 +25,11 @@ use tower_service::Service;
 #[cfg(feature = "axum")]
 pub use axum_bodies::AxumBodies;
 
-/// Body types stay what they are; they have to be made from [`Bytes`]. The default.
+/// Body types are kept. They must be made from [`Bytes`]. This is the default.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct KeptBodies(());
 
-/// Bodies are wrapped in [`RequestBody`] or [`ResponseBody`], and may be anything.
+/// Bodies are wrapped in [`RequestBody`] or [`ResponseBody`], and may be of any type.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct WrappedBodies(());
 
@@ -47,15 +47,15 @@ mod sealed {
     note = "around an axum router, `.with_axum_bodies()` (feature `axum`) is right at every place; bodies then have to be `Send` as well, and their errors a `std::error::Error`"
 )]
 pub trait RequestBodies<B>: sealed::Sealed {
-    /// What the inner service receives.
+    /// The body that the inner service receives.
     type Body;
 
     /// The body as it came.
     #[doc(hidden)]
     fn keep(body: B) -> Self::Body;
 
-    /// Calls the inner service with the request, its body as it came. Where the body stays what
-    /// it is nothing is copied, as it would be by a `map` that does nothing.
+    /// Calls the inner service with the request and its body as it came. If the body type is kept, nothing is
+    /// copied. A `map` that does nothing would copy the head.
     #[doc(hidden)]
     #[inline]
     fn call<S: Service<Request<Self::Body>>>(service: &mut S, request: Request<B>) -> S::Future {
@@ -127,15 +127,14 @@ impl<B: Body<Data = Bytes>> RequestBodies<B> for WrappedBodies {
     note = "around an axum router, `.with_axum_bodies()` (feature `axum`) is right at every place; bodies then have to be `Send` as well, and their errors a `std::error::Error`"
 )]
 pub trait ResponseBodies<B>: sealed::Sealed {
-    /// What the client receives.
+    /// The body that the client receives.
     type Body;
 
     /// The body of the inner service's response.
     #[doc(hidden)]
     fn keep(body: B) -> Self::Body;
 
-    /// The inner service's response. Not `map`, which copies the head where the body stays what
-    /// it is.
+    /// The inner service's response. `map` would copy the head even if the body type is kept.
     #[doc(hidden)]
     #[inline]
     fn keep_response<E>(
@@ -191,8 +190,8 @@ impl<B: Body<Data = Bytes>> ResponseBodies<B> for WrappedBodies {
     }
 }
 
-/// Bytes that are at hand, and the trailers that follow them: boxed, for nearly no body has any, and
-/// there is room for them in every one.
+/// Bytes that are at hand, and the trailers after them. The trailers are boxed, because hardly any body has
+/// trailers and every body has room for them.
 #[derive(Default)]
 struct Replay {
     data: Bytes,
@@ -286,15 +285,15 @@ macro_rules! wrapper {
 }
 
 wrapper! {
-    /// A request body on its way to the inner service: the client's own, or, where the layer has
-    /// read it, the same bytes and trailers again.
+    /// A request body on its way to the inner service: the client's own or, if the layer has read it, the same
+    /// bytes and trailers again.
     ///
     /// Frames, trailers, size hints and the error type are those of `B`.
     RequestBody, RequestState, RequestProjection, Replayed, "An empty body."
 }
 
 wrapper! {
-    /// A response body on its way to the client: the inner service's, or that of a refusal.
+    /// A response body on its way to the client: the inner service's or a refusal's.
     ///
     /// Frames, trailers, size hints and the error type are those of `B`.
     ResponseBody, ResponseState, ResponseProjection, Refusal, "An empty body."
@@ -317,12 +316,11 @@ pub(crate) enum ReadError {
 /// More trailers than any client sends.
 const MAX_TRAILERS: usize = 256;
 
-/// After how many frames others get a turn: a body may always have an empty one at hand, and the
-/// time limit has to be looked at meanwhile.
+/// After so many frames other tasks get a turn. A body may always have an empty frame at hand, and the time
+/// limit must be checked meanwhile.
 const FRAMES_AT_ONCE: u32 = 64;
 
-/// Whether the head says that the body is not what it will be once it is decoded. What it says
-/// before that is another body's text, or none.
+/// Whether the head says that the body is encoded. Its bytes are then not the text that the server reads.
 pub(crate) fn is_encoded(headers: &HeaderMap) -> bool {
     let all = headers.get_all(CONTENT_ENCODING).into_iter();
     let mut codings = all.flat_map(|value| value.as_bytes().split(|&byte| byte == b','));
@@ -387,7 +385,7 @@ async fn collect<B: Body>(body: B, limit: usize) -> Result<Collected, ReadError>
     })
 }
 
-/// Chunks of a body in one piece; not copied when there is only one, as there nearly always is.
+/// The chunks of a body in one piece. A single chunk, the usual case, is not copied.
 struct Gathered {
     first: Bytes,
     all: Vec<u8>,

@@ -1,4 +1,4 @@
-//! Announcements that an account's state may have changed, for the requests that wait.
+//! Announcements to waiting requests that an account's state may have changed.
 
 use std::{
     fmt,
@@ -24,27 +24,27 @@ mod tests;
 /// Announces to the requests that wait that an account's state may have changed.
 ///
 /// It is a hub with a fixed number of buckets over which accounts are spread. It keeps nothing for
-/// each account, so anyone may announce anything. The price: a subscriber is woken now and then by
-/// another account's change and asks in vain. A clone is the same hub.
+/// each account, so anyone may announce anything. The price is that another account's change sometimes
+/// wakes a subscriber, which then asks in vain. A clone is the same hub.
 ///
 /// Announce a change only when every look-up that begins afterwards sees it.
 ///
 /// # What is believed
 ///
-/// What is held in memory and updated by announcements is right only as long as they arrive. A hub
+/// State in memory that announcements update is right only as long as announcements arrive. A hub
 /// whose announcements come from its own process ([`new`](Self::new)) needs no proof of that. A hub
 /// that hears of changes from a network or another process
-/// ([`needing_proof`](Self::needing_proof)) is [believed](Self::is_believed) only until the time
-/// that the last proof of life has set. No task has to run to end that.
+/// ([`needing_proof`](Self::needing_proof)) is [believed](Self::is_believed) only until the time that the
+/// last proof of life has set. No task has to run for belief to end.
 #[derive(Clone)]
 pub struct Changes(Arc<Hub>);
 
-/// Whose state may have changed, as [`Changes::listen`] tells it.
+/// The account whose state may have changed, as [`Changes::listen`] tells it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Announcement<'a> {
     /// The account of this user.
     Account(&'a str),
-    /// Any account, or all of them: what was announced before it may be incomplete.
+    /// Any account, or all of them. Earlier announcements may be incomplete.
     AllAccounts,
 }
 
@@ -82,7 +82,7 @@ impl Changes {
     #[cfg(shuttle)]
     const BUCKETS: usize = 2;
 
-    /// A hub that nobody listens to yet, for announcements made within this process.
+    /// A hub without listeners, whose announcements are made within this process.
     #[must_use]
     pub fn new() -> Self {
         Self(Arc::new(Hub::new(Proof::NotNeeded)))
@@ -95,7 +95,7 @@ impl Changes {
         Self(Arc::new(Hub::new(Proof::absent())))
     }
 
-    /// A hub that announces what each of `sources` announces, for a store that wraps others. It is
+    /// A hub that announces what each of `sources` announces. A store that wraps others uses it. It is
     /// believed as long as all of them are.
     ///
     /// When a source's [`announce`](Self::announce) returns, this hub's listeners have been
@@ -123,35 +123,34 @@ impl Changes {
         self.0.announce(Announcement::Account(user));
     }
 
-    /// The state of any account may have changed, as after a time in which announcements were lost.
+    /// The state of any account may have changed: announcements were lost, for example.
     pub fn announce_all(&self) {
         self.0.announce(Announcement::AllAccounts);
     }
 
-    /// Says that announcements arrived a moment ago, so that what rests on them is believed until
-    /// `end`. Nothing happens to a hub that needs no proof.
+    /// Says that announcements arrived a moment ago. State that rests on them is believed until `end`. It does
+    /// nothing to a hub that needs no proof.
     ///
     /// Set `end` by the time at which the proof was *sent*, not by the time at which it arrived.
     pub fn believe_until(&self, end: Instant) {
         self.0.proof.extend(end);
     }
 
-    /// Says that announcements may be lost from now on. Nothing happens to a hub that needs no
-    /// proof.
+    /// Says that announcements may be lost from now on. It does nothing to a hub that needs no proof.
     pub fn distrust(&self) {
         self.0.proof.withdraw();
     }
 
-    /// Whether what rests on these announcements may be believed now. Reads the clock where the
-    /// hub needs a proof, and does nothing else.
+    /// Whether state that rests on these announcements may be believed now. It reads the clock if the hub
+    /// needs a proof, and does nothing else.
     #[inline]
     #[must_use]
     pub fn is_believed(&self) -> bool {
         self.0.is_believed()
     }
 
-    /// Until when [`is_believed`](Self::is_believed) says so, unless another proof comes; `None`
-    /// is for ever.
+    /// The time until which [`is_believed`](Self::is_believed) is true, unless another proof comes. `None`
+    /// means for ever.
     #[must_use]
     pub fn believed_until(&self) -> Option<Instant> {
         self.0.believed_until()
@@ -159,21 +158,21 @@ impl Changes {
 
     /// How many announcements there have been.
     ///
-    /// Whoever reads it, looks a state up, subscribes, and finds the same number again, has
-    /// missed nothing in between and need not look the state up a second time.
+    /// A caller that reads it, looks a state up, subscribes, and finds the same number again has missed
+    /// nothing and need not look the state up a second time.
     pub(crate) fn announcements(&self) -> u64 {
         self.0.announcements.load(Ordering::SeqCst)
     }
 
     /// Calls `listener` with every announcement, as long as the returned [`ChangeListener`] lives.
     ///
-    /// The call is made by [`announce`](Self::announce) itself, in its thread, and before any
-    /// subscriber hears of the change. So this is the place for what has to be done by then: a
-    /// cache drops its entry here. When `announce` returns, all of that is done, through any number
-    /// of wrappers. A store that wraps others has [`relaying`](Self::relaying).
+    /// [`announce`](Self::announce) itself makes the call, on its thread, before any subscriber hears of the
+    /// change. Do here what must be done by then: a cache drops its entry. When `announce` returns, all of
+    /// that is done, through any number of wrappers. A store that wraps others has
+    /// [`relaying`](Self::relaying).
     ///
-    /// The listener must not block, and it must not own this hub, or neither would ever be freed.
-    /// A panic of it is caught and logged under the feature `tracing`; the other listeners and the
+    /// The listener must not block. It must not own this hub, because then neither would ever be freed. If it
+    /// panics, the panic is caught, and logged with the feature `tracing`. The other listeners and the
     /// subscribers still hear of the change.
     pub fn listen(
         &self,
@@ -191,7 +190,7 @@ impl Changes {
 
     /// Listens for changes of `user` from now on.
     ///
-    /// Subscribe first and look the state up then: a change in between is not missed.
+    /// Subscribe first and then look the state up, so that no change in between is missed.
     #[must_use]
     pub fn subscribe(&self, user: &str) -> Subscription {
         let bucket = self.0.bucket_of(user);
@@ -312,7 +311,7 @@ impl fmt::Debug for ChangeListener {
     }
 }
 
-/// Hears of the changes of one account; made by [`Changes::subscribe`].
+/// Hears of the changes of one account. [`Changes::subscribe`] makes it.
 pub struct Subscription {
     hub: Arc<Hub>,
     bucket: usize,

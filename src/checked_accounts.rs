@@ -1,17 +1,16 @@
-//! What a handler may learn of the check.
+//! The accounts of the check, which a handler may read.
 
 use std::sync::Arc;
 
 use crate::{account::Account, request::few::Few};
 
-/// The accounts whose states were checked for a request, in its extensions where
-/// [the setting](crate::AccountStatusLayer::with_checked_accounts) asks for it.
+/// The accounts whose states were checked for a request. They are in its extensions if
+/// [the setting](crate::AccountStatusLayer::with_checked_accounts) asks for that.
 ///
-/// Empty where none was: the request has no credential, an unknown one, or passes whatever the
-/// state.
+/// Empty if none was checked: the request has no credential, has an unknown one, or passes in every state.
 ///
-/// **It proves no authentication.** It says whose state was looked up: the token may have expired,
-/// or have been revoked while a cache still knew its owner. It is for logs and rate limits.
+/// **It proves no authentication.** It says whose state was looked up. The token may have expired, or may have
+/// been revoked while a cache still knew its owner. Use it in logs and rate limits.
 #[derive(Clone, Debug)]
 pub struct CheckedAccounts(Arc<[Account]>);
 
@@ -20,13 +19,13 @@ impl CheckedAccounts {
         Self(accounts.into_iter().collect())
     }
 
-    /// The account of the first credential that is known: headers come before the query.
+    /// The account of the first known credential. Headers come before the query.
     #[must_use]
     pub fn first(&self) -> Option<&Account> {
         self.0.first()
     }
 
-    /// All of them; nearly always one.
+    /// All accounts, nearly always one.
     pub fn iter(&self) -> impl Iterator<Item = &Account> {
         self.0.iter()
     }

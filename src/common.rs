@@ -1,6 +1,6 @@
 //! Settings and accessors that both layers have, written once.
 
-/// The settings of [`Common`](crate::settings::Common), for a layer with a method
+/// The settings of [`Common`](crate::settings::Common). The layer has a method
 /// `with(self, change: impl FnOnce(&mut Settings)) -> Self`.
 macro_rules! common_settings {
     ([$($generics:ident),*], $layer:ident, body: $body:literal, store: $store:literal) => {
@@ -61,7 +61,7 @@ macro_rules! common_settings {
     };
 }
 
-/// The three ways to wrap bodies, for a layer with a field `shared` and a function `from_shared`.
+/// The three ways to wrap bodies. The layer has a field `shared` and a function `from_shared`.
 macro_rules! wrapped_bodies {
     ([$($generics:ident),*], $layer:ident) => {
         /// # Bodies
@@ -112,7 +112,7 @@ macro_rules! wrapped_bodies {
     };
 }
 
-/// The way to the inner service, for a service with a field `inner`.
+/// Accessors of the inner service. The service has a field `inner`.
 macro_rules! inner_service {
     ([$($generics:ident),*], $service:ident) => {
         impl<$($generics,)* Req, Res> $service<$($generics,)* Req, Res> {

@@ -1,4 +1,4 @@
-//! What the layer answers in place of the inner service.
+//! What the layer answers instead of the inner service.
 
 mod answer;
 mod cause;
@@ -45,14 +45,14 @@ pub struct Denial {
     user: Option<UserId>,
     state: AccountState,
     action: Option<Action>,
-    /// When it was decided, which a `Retry-After` counts from; any time where nothing ends. `None`
-    /// if neither reason nor end is revealed.
+    /// The time of the decision, from which a `Retry-After` counts. Any time if nothing ends. `None` if
+    /// neither reason nor end is revealed.
     at: Option<SystemTime>,
     cors: bool,
 }
 
 impl Denial {
-    /// Refuses because of the restriction of this kind, with all that may be told of it.
+    /// Refuses because of the restriction of this kind, and reveals its reason and end.
     pub(crate) fn restricted(
         account: Account,
         kind: RestrictionKind,
@@ -80,7 +80,7 @@ impl Denial {
         }
     }
 
-    /// Reveals neither reason nor end, because nobody has proved yet to be the account's owner.
+    /// Reveals neither reason nor end, because nobody has proved to be the account's owner yet.
     pub(crate) fn without_details(mut self) -> Self {
         self.at = None;
         self
@@ -91,20 +91,19 @@ impl Denial {
         self
     }
 
-    /// Why.
+    /// The cause.
     #[must_use]
     pub fn cause(&self) -> DenialCause {
         self.cause
     }
 
-    /// The restricted account, if one is the cause.
+    /// The restricted account, if a restriction is the cause.
     #[must_use]
     pub fn user(&self) -> Option<&UserId> {
         self.user.as_ref()
     }
 
-    /// The restriction that decided, with its reason and its end, whether or not the answer tells
-    /// them.
+    /// The restriction that decided, with its reason and its end, even if the answer does not reveal them.
     #[must_use]
     pub fn restriction(&self) -> Option<&Restriction> {
         match self.cause {
@@ -113,7 +112,7 @@ impl Denial {
         }
     }
 
-    /// The action that a suspended account was refused.
+    /// The refused action, if the account is suspended.
     #[must_use]
     pub fn action(&self) -> Option<Action> {
         self.action
@@ -131,8 +130,7 @@ impl Denial {
         self.cause.answer().errcode
     }
 
-    /// The answer. `B` is made from its bytes; any body of the ecosystem will do, as
-    /// `axum::body::Body`.
+    /// The answer. `B` is made from its bytes. Most body types can be, such as `axum::body::Body`.
     ///
     /// The denial moves into the response's extensions.
     #[must_use]
@@ -140,8 +138,8 @@ impl Denial {
         self.respond(AnswerForm::default(), B::from)
     }
 
-    /// Like [`into_response`](Self::into_response), in the form that the request wants. The
-    /// public form does not know the request, and is always a Matrix error.
+    /// Like [`into_response`](Self::into_response), in the form that the request wants. The public method does
+    /// not know the request, so its answer is always a Matrix error.
     pub(crate) fn respond<B>(
         self,
         form: AnswerForm,
@@ -188,18 +186,18 @@ impl Denial {
 
 const PLAIN_TEXT: &str = "text/plain; charset=utf-8";
 
-/// What a request wants of an answer to it.
+/// The form of answer that a request wants.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct AnswerForm {
-    /// HEAD: the headers alone.
+    /// The headers alone, for HEAD.
     is_head: bool,
-    /// The request may be for a new access token. What refuses no account is plain text there:
-    /// matrix-js-sdk takes any error in the form of a Matrix error for the end of the session.
+    /// The request may be for a new access token. An answer that refuses no account is plain text there,
+    /// because matrix-js-sdk takes any Matrix error for the end of the session.
     is_refresh: bool,
 }
 
 impl AnswerForm {
-    /// That of a request, by its path as far as the layer knows it.
+    /// The form that a request wants, by its path as far as the layer knows it.
     pub(crate) fn of(method: &Method, path: &str) -> Self {
         Self {
             is_head: method == Method::HEAD,
@@ -208,7 +206,7 @@ impl AnswerForm {
     }
 }
 
-/// The largest border between characters that is not beyond `limit`.
+/// The last border between characters that is not beyond `limit`.
 fn char_boundary(text: &str, limit: usize) -> usize {
     (0..=limit.min(text.len()))
         .rev()

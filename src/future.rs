@@ -19,7 +19,7 @@ use crate::{
 };
 
 pin_project! {
-    /// The future that [`AccountStatus`](crate::AccountStatus) answers with.
+    /// The future of [`AccountStatus`](crate::AccountStatus)'s response.
     ///
     /// Dropping it at any point loses nothing and blocks no one.
     ///
@@ -42,10 +42,10 @@ pin_project! {
     enum State<S, F, ReqB> {
         /// The inner service is at work.
         Pass { #[pin] inner: F },
-        /// The same, and its account's restriction ends it.
+        /// The same, but a restriction of its account ends it.
         Watched { #[pin] inner: F, watch: Watch },
-        /// Nearly no request comes here. A type of its own, so that what there is to do for the
-        /// others, when the future is polled and when it is dropped, stays small.
+        /// Few requests come here. It is a type of its own, so that polling and dropping the future of
+        /// the others stays cheap.
         Detour { detour: Detour<S, F, ReqB> },
     }
 }
@@ -57,19 +57,18 @@ impl<S, F, ReqB> State<S, F, ReqB> {
 }
 
 enum Detour<S, F, ReqB> {
-    /// The refusal is made when it is asked for.
+    /// The response is made when the future is polled.
     Deny {
         denial: Denial,
         form: AnswerForm,
     },
-    /// The store is asked. The inner service waits beside it, ready, and is not kept any longer
-    /// than that.
+    /// The store is asked. The inner service is ready and waits for the answer.
     Lookup {
         check: Pin<Box<dyn Check<ReqB>>>,
         service: Option<S>,
         form: AnswerForm,
     },
-    /// Sessions are ended, and the store learns it if that succeeds. Boxed, because it is rare.
+    /// A logout. The store is told if it succeeds. Boxed, because it is rare.
     LogOut {
         logging_out: Pin<Box<LoggingOut<F>>>,
     },
@@ -77,7 +76,7 @@ enum Detour<S, F, ReqB> {
 }
 
 pin_project! {
-    /// A logout, and what the store hears once the inner service has answered with success.
+    /// A logout, and what the store is told once the inner service has answered with success.
     struct LoggingOut<F> {
         #[pin]
         inner: F,
@@ -149,7 +148,7 @@ impl<S, ReqB, Res> ResponseFuture<S, ReqB, Res>
 where
     S: Service<Request<ReqB>>,
 {
-    /// Out of line, so that what nearly every request does stays small enough to be inlined.
+    /// Out of line, so that the path of nearly every request is small enough to be inlined.
     #[inline(never)]
     fn poll_otherwise<ResB>(
         self: Pin<&mut Self>,
@@ -164,7 +163,7 @@ where
             let (denial, form) = match state.as_mut().project() {
                 Projection::Pass { inner } => return Res::keep_response(inner.poll(context)),
                 Projection::Watched { mut inner, watch } => {
-                    // The restriction first: what became ready at the same time is not delivered.
+                    // The restriction first: a response that became ready at the same time is dropped.
                     let denial = match watch.poll(context) {
                         Poll::Ready(denial) => denial,
                         Poll::Pending => {

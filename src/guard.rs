@@ -39,8 +39,8 @@ use crate::{
 /// layer, or a service that the layer made, lives. After that it refuses everything with
 /// [`DenialCause::LayerGone`].
 ///
-/// Where a check is left to the handler ([`NamedAccountCheck::ByHandler`]), a guard is in the
-/// request's extensions. It works as long as it lives.
+/// If a check is left to the handler ([`NamedAccountCheck::ByHandler`]), a guard is in the request's
+/// extensions. It works as long as it lives.
 ///
 /// A clone is the same guard.
 ///
@@ -58,10 +58,10 @@ use crate::{
 /// an `auth`, because neither has one in the specification. On endpoints that have an `auth`, a
 /// handler that merges bodies has to check the merged body:
 ///
-/// - [`check`](Self::check) the account that it is about to act for, unless that is the owner of
-///   the request's access token, before it makes a device, changes a password or deactivates;
-/// - [`check_action`](Self::check_action) what the merged body makes of the request, where a
-///   suspended account may do one thing by that endpoint and not another.
+/// - [`check`](Self::check) the account for which it acts, unless that is the owner of the request's access
+///   token, before it makes a device, changes a password or deactivates;
+/// - [`check_action`](Self::check_action) the action of the merged body, if a suspended account may do one
+///   thing by that endpoint and not another.
 ///
 /// The same holds for a handler that accepts a session as proof of an earlier step, such as an
 /// e-mail, because then no body names the account.
@@ -80,7 +80,7 @@ enum Held {
 }
 
 impl AccountGuard {
-    /// A guard that the server may keep: were it strong, a store that holds it would never be
+    /// A guard that the server may keep. It is weak, because a store that holds a strong one would never be
     /// freed.
     pub(crate) fn weak<S: AccountStateStore>(shared: &Arc<Shared<S>>) -> Self {
         let weak = Arc::downgrade(shared);
@@ -92,23 +92,23 @@ impl AccountGuard {
         Self(Held::Strong(shared))
     }
 
-    /// Whether `user` may log in and use the server at all: not while locked or deactivated.
+    /// Whether `user` may log in and use the server: not while locked or deactivated.
     ///
     /// # Errors
     ///
-    /// The denial that turns into the same response that the layer gives, with the reason and the
-    /// end where the store knows them: ask only after the person has proved who they are. Also,
-    /// unless [the settings](#settings-of-the-layer) say otherwise, if the store fails or does not
-    /// answer within the layer's time limit.
+    /// A denial that turns into the response of the layer. It has the reason and the end if the store knows
+    /// them, so ask only after the person has proved who they are. Unless
+    /// [the settings](#settings-of-the-layer) say otherwise, also if the store fails or does not answer
+    /// within the layer's time limit.
     pub async fn check(&self, user: &UserId) -> Result<(), Denial> {
         self.check_action(user, Action::LogIn).await
     }
 
-    /// Whether `user` may do something: not while locked or deactivated, unless it is to log out,
-    /// nor while suspended if the [policy](crate::SuspensionPolicy) refuses it.
+    /// Whether `user` may do something. A locked or deactivated user may only log out. A suspended user may
+    /// do what the [policy](crate::SuspensionPolicy) permits.
     ///
-    /// For what a request's head and body do not show, such as the redaction of an event that
-    /// turns out to be somebody else's ([`Action::RedactEvent`]).
+    /// Use it for an action that the request's head and body do not show, such as the redaction of an event
+    /// that turns out to be somebody else's ([`Action::RedactEvent`]).
     ///
     /// # Errors
     ///
@@ -118,13 +118,13 @@ impl AccountGuard {
         self.checks()?.check(user, act, Bytes::new()).await
     }
 
-    /// Whether `user` may send an event to `room`: as a state event where there is a `state_key`,
-    /// else as a message event.
+    /// Whether `user` may send an event to `room`: a state event if there is a `state_key`, else a message
+    /// event.
     ///
-    /// The answer is that to the request `PUT /_matrix/client/v3/rooms/{room}/send/…` or
-    /// `…/state/…`: rooms for appeals, memberships and redactions count as there. Made for what
-    /// sends events without such a request: a websocket, a scheduler, a bridge. `content` is the
-    /// JSON of the event's content; that of a redaction has the event's id in `redacts`.
+    /// The answer is the one to the request `PUT /_matrix/client/v3/rooms/{room}/send/…` or `…/state/…`:
+    /// rooms for appeals, memberships and redactions count as there. Use it in code that sends events
+    /// without such a request: a websocket, a scheduler, a bridge. `content` is the JSON of the event's
+    /// content. In a redaction's content, `redacts` has the event's id.
     ///
     /// # Errors
     ///
@@ -146,11 +146,10 @@ impl AccountGuard {
         self.checks()?.check(user, act, Bytes::new()).await
     }
 
-    /// Whether the layer would let a request of `user` pass: by its method, its path as the client
-    /// would send it and without the query, and its body, which is looked at only where a
-    /// suspension depends on it.
+    /// Whether the layer would let a request of `user` pass. `path` is the path as the client would send it,
+    /// without the query. The body is read only if a suspension depends on it.
     ///
-    /// What passes the layer whatever the state passes here, too.
+    /// A request that passes the layer in every state passes here, too.
     ///
     /// # Errors
     ///

@@ -1,7 +1,7 @@
 //! The one place that refuses an account.
 //!
-//! Whoever asks (the check at once, the awaited one, a long poll that waits, the guard) asks
-//! [`judge`], which knows nothing but what it is given.
+//! The check at once, the awaited check, a waiting long poll and the guard all ask [`judge`]. It knows
+//! only its arguments.
 
 use std::time::SystemTime;
 
@@ -19,12 +19,12 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict<'a> {
     Pass,
-    /// It passes, and the handler has to look closer, with the guard's help.
+    /// It passes, and the handler must look closer, with the guard's help.
     LeaveToHandler,
     Refuse(Refusal),
     /// The body decides: [`judge_body`].
     NeedsBody(BodyQuestion<'a>),
-    /// Whose event it is decides: [`judge_sender`].
+    /// The sender of an event decides: [`judge_sender`].
     NeedsSender(Redaction<'a>),
 }
 
@@ -32,7 +32,7 @@ pub(crate) enum Verdict<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Refusal {
     kind: RestrictionKind,
-    /// What it would do, where that decided.
+    /// The action, if that decided.
     action: Option<Action>,
     now: SystemTime,
 }
@@ -52,7 +52,7 @@ pub(crate) fn judge<'a>(
         return Verdict::Pass;
     };
     if kind != RestrictionKind::Suspended {
-        // It may do nothing but what passes whatever the state.
+        // Only requests that pass whatever the state are left to it.
         let action = None;
         return Verdict::Refuse(Refusal { kind, action, now });
     }
@@ -66,7 +66,7 @@ pub(crate) fn judge<'a>(
     Verdict::of_suspended(judgement, now)
 }
 
-/// Judges a suspended account at `now`, whose request has this body.
+/// Judges a suspended account at `now` by the body of its request.
 pub(crate) fn judge_body<'a>(
     policy: &SuspensionPolicy,
     question: BodyQuestion<'a>,
@@ -78,7 +78,8 @@ pub(crate) fn judge_body<'a>(
     Verdict::of_suspended(judgement, now)
 }
 
-/// Judges a suspended account at `now`, which redacts an event: its own, if that is known.
+/// Judges a suspended account at `now` that redacts an event. `own` says whether the event is its own, if
+/// that is known.
 pub(crate) fn judge_sender(
     policy: &SuspensionPolicy,
     own: Option<bool>,
@@ -87,9 +88,9 @@ pub(crate) fn judge_sender(
     Verdict::of_suspended(suspension::judge_redaction(policy, own), now)
 }
 
-/// The method that a suspension is judged by: over HTTP/2 a `CONNECT` with a path
-/// ([RFC 8441](https://www.rfc-editor.org/rfc/rfc8441)) has the place of the `GET` that asks
-/// for an upgrade.
+/// The method that a suspension is judged by. Over HTTP/2 a `CONNECT` with a path
+/// ([RFC 8441](https://www.rfc-editor.org/rfc/rfc8441)) takes the place of the `GET` that asks for an
+/// upgrade.
 fn suspended_as<'a>(method: &'a Method, path: &str) -> &'a Method {
     match method == Method::CONNECT && path.starts_with('/') {
         true => &Method::GET,

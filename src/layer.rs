@@ -196,8 +196,8 @@ impl<S, Req, Res> AccountStatusLayer<S, Req, Res> {
         self.with(|settings| settings.store_failure = failure)
     }
 
-    /// Where changes of accounts are announced. A server whose store does not announce them calls
-    /// it.
+    /// The hub where changes of accounts are announced. A server whose store does not announce them announces
+    /// here.
     #[must_use]
     pub fn changes(&self) -> Changes {
         self.shared.changes.clone()
@@ -219,7 +219,7 @@ impl<S, Req, Res> AccountStatusLayer<S, Req, Res> {
 
 /// # Observing, and passing on what was checked
 impl<S, Req, Res> AccountStatusLayer<S, Req, Res> {
-    /// Calls `hear` with the outcome of each request, for telemetry and audit logs.
+    /// Calls `hear` with the outcome of each request. Telemetry and audit logs use it.
     ///
     /// It is called on the task that serves the request, before the inner service is called or
     /// with the refusal, and should be quick. If it panics, the panic is caught and the request is
@@ -238,10 +238,9 @@ impl<S, Req, Res> AccountStatusLayer<S, Req, Res> {
         self.with(|settings| settings.observer = Some(Arc::new(hear)))
     }
 
-    /// Refuses nothing; nor does the [guard](AccountGuard). The
-    /// [observer](Self::with_observer) and the log hear of what would be refused as
-    /// [`Decision::WouldRefuse`](crate::Decision::WouldRefuse), and it passes. Use it for the first
-    /// roll-out.
+    /// Refuses nothing, and neither does the [guard](AccountGuard). A request that would be refused passes. The
+    /// [observer](Self::with_observer) and the log hear of it as
+    /// [`Decision::WouldRefuse`](crate::Decision::WouldRefuse). Use it for the first roll-out.
     ///
     /// Waiting requests are not ended. A body that names accounts is read only if its length is
     /// known and within the limit. A body that fails, or does not arrive in time, is still answered
@@ -251,7 +250,7 @@ impl<S, Req, Res> AccountStatusLayer<S, Req, Res> {
     }
 
     /// Puts the [`CheckedAccounts`](crate::CheckedAccounts) into the extensions of every request
-    /// that passes, for logs and rate limits. They are empty where no account was checked.
+    /// that passes. Logs and rate limits can use them. They are empty if no account was checked.
     pub fn with_checked_accounts(self) -> Self {
         self.with(|settings| settings.hand_on_account = true)
     }
@@ -264,8 +263,8 @@ common_settings!(
 );
 
 impl<S: AccountStateStore, Req, Res> AccountStatusLayer<S, Req, Res> {
-    /// The handle by which the server's own code asks the same judge. It has the layer's present
-    /// settings and works as long as this layer, a clone of it, or a service of either lives.
+    /// The handle with which the server's own code asks the same judge. It has the layer's present settings,
+    /// and works as long as this layer, a clone of it, or a service of either lives.
     #[must_use]
     pub fn guard(&self) -> AccountGuard {
         AccountGuard::weak(&self.shared)

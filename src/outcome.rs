@@ -1,4 +1,4 @@
-//! What became of a request, for telemetry and audit logs.
+//! The outcome of a request, which telemetry and audit logs use.
 
 use std::{error::Error, fmt, time::Duration};
 
@@ -23,9 +23,9 @@ pub enum Decision {
     Refused,
     /// It would have been refused, and passed because of report-only.
     WouldRefuse,
-    /// It passed although the store could not say in which state the account is.
+    /// It passed although the store failed to say the account's state.
     PassedUnchecked,
-    /// It had passed, and was ended with a [`Denial`] while it waited.
+    /// It passed, and was ended with a [`Denial`] while it waited.
     Ended,
 }
 
@@ -81,8 +81,8 @@ impl<'a> Outcome<'a> {
         self.decision
     }
 
-    /// The request's method. `None` where the server's own code asked the
-    /// [guard](crate::AccountGuard) about an action or an event.
+    /// The request's method. `None` if the server's own code asked the [guard](crate::AccountGuard) about an
+    /// action or an event.
     #[must_use]
     pub fn method(&self) -> Option<&'a Method> {
         match self.act {
@@ -91,13 +91,13 @@ impl<'a> Outcome<'a> {
         }
     }
 
-    /// Which endpoint it was, for a metric's label: one of a few hundred names.
+    /// The endpoint as a metric's label: one of a few hundred names.
     ///
-    /// Where the endpoint is known, its template as in the
+    /// A known endpoint has its template in the
     /// [policy's table](crate::SuspensionPolicy#endpoint-by-endpoint), such as
-    /// `rooms/{roomId}/leave`. Else the area: `/_matrix/client`, `/_matrix/media` and so on, or
-    /// `other`. Where the server's own code asked the [guard](crate::AccountGuard) about an
-    /// action, the [action's name](crate::Action::as_str).
+    /// `rooms/{roomId}/leave`. Any other endpoint has its area: `/_matrix/client`, `/_matrix/media` and
+    /// so on, or `other`. If the server's own code asked the [guard](crate::AccountGuard) about an
+    /// action, this is the [action's name](crate::Action::as_str).
     #[must_use]
     pub fn endpoint(&self) -> &'static str {
         match self.act {
@@ -110,34 +110,34 @@ impl<'a> Outcome<'a> {
         }
     }
 
-    /// Whose request it is: the account that is restricted, or else that of the first credential.
-    /// `None` where no credential has an owner.
+    /// The account of the request: the restricted one, or else the owner of the first credential.
+    /// `None` if no credential has an owner.
     #[must_use]
     pub fn account(&self) -> Option<&'a UserId> {
         self.denial.and_then(Denial::user).or(self.account)
     }
 
-    /// The refusal, where there is one, or would have been.
+    /// The answer to a refusal. In report-only mode, the answer that would have been given.
     #[must_use]
     pub fn denial(&self) -> Option<&'a Denial> {
         self.denial
     }
 
-    /// Why the store gave no answer, where it gave none. Its [sources](Error::source) lead down to
-    /// what the store's own driver said.
+    /// Why the store gave no answer. `None` if it answered. Its [sources](Error::source) lead down to
+    /// the error of the store's own driver.
     #[must_use]
     pub fn store_error(&self) -> Option<&'a (dyn Error + 'static)> {
         self.store_error
     }
 
-    /// How long the store took. `None` where it was not awaited.
+    /// How long the store took. `None` if it was not awaited.
     #[must_use]
     pub fn lookup_time(&self) -> Option<Duration> {
         self.lookup_time
     }
 
-    /// Tells the log. A refusal is no news to an operator, and a locked client that polls makes
-    /// many of them; a store that fails is, the first time.
+    /// Writes to the log. A refusal is at `debug`, because a locked client that polls causes many. The
+    /// first failure of a store is a warning.
     #[cfg(feature = "tracing")]
     pub(crate) fn trace(&self, failures: &Failures) {
         let account = self.account().map(UserId::as_str);
@@ -165,7 +165,7 @@ impl<'a> Outcome<'a> {
     }
 }
 
-/// The area that a path belongs to.
+/// The area to which a path belongs.
 fn area(path: &str) -> &'static str {
     const AREAS: [&str; 9] = [
         "/_matrix/client",
@@ -185,7 +185,7 @@ fn area(path: &str) -> &'static str {
     AREAS.into_iter().find(is_in).unwrap_or("other")
 }
 
-/// What the methods say, and nothing that they do not.
+/// Shows what the methods return, and nothing else.
 impl fmt::Debug for Outcome<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Outcome")

@@ -1,5 +1,5 @@
-//! Code of others may panic: a store, an observer, a clock. A panic there is a failure like any
-//! other, and is caught where that code is called.
+//! A store, an observer or a clock may panic. Such a panic is a failure like any other. It is caught where
+//! that code is called.
 
 use std::{
     future::Future,

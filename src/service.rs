@@ -26,10 +26,10 @@ use crate::{
     store::AccountStateStore,
 };
 
-/// Refuses what restricted accounts may not do, and hands everything else to the inner service
-/// `S`; made by [`AccountStatusLayer`](crate::AccountStatusLayer).
+/// Refuses what restricted accounts may not do, and hands every other request to the inner service
+/// `S`. [`AccountStatusLayer`](crate::AccountStatusLayer) makes it.
 ///
-/// `Store` says whose a request is; `Req` and `Res` say whether bodies are kept or wrapped.
+/// `Store` is the account store. `Req` and `Res` say whether bodies are kept or wrapped.
 pub struct AccountStatus<S, Store, Req = KeptBodies, Res = KeptBodies> {
     inner: S,
     shared: Arc<Shared<Store>>,
@@ -45,8 +45,8 @@ impl<S, Store, Req, Res> AccountStatus<S, Store, Req, Res> {
         }
     }
 
-    /// A make-service that answers every connection with a clone of this one: what `axum::serve`
-    /// takes where the layer is around a whole router.
+    /// A make-service that answers every connection with a clone of this one. `axum::serve` takes it
+    /// when the layer is around a whole router.
     ///
     /// It hands on no address of the client. If handlers extract axum's `ConnectInfo`, use axum's own
     /// `ServiceExt::<Request>::into_make_service_with_connect_info::<SocketAddr>(service)`.
@@ -76,12 +76,12 @@ where
         self.inner.poll_ready(context)
     }
 
-    // No `#[inline]`: it is generic, so it is inlined anyway where that pays, but late, when the
+    // No `#[inline]`: a generic function is inlined anyway where that pays, but later, when the
     // request need not be copied into a variable of its own.
     fn call(&mut self, request: Request<B>) -> Self::Future {
         match self.shared.fast_path(&request) {
             FastPath::Passes => ResponseFuture::pass(Req::call(&mut self.inner, request)),
-            // One by one: handed on as it is, it would have the request copied in some stacks.
+            // One arm for each, because one arm for all copies the request in some stacks.
             FastPath::UsualPoll(usual) => self.wait(request, usual),
             FastPath::Unclear => self.examine(request, FastPath::Unclear, None),
             FastPath::MayBeSpecial => self.examine(request, FastPath::MayBeSpecial, None),
@@ -91,7 +91,7 @@ where
 }
 
 impl<S: Clone, Store: AccountStateStore, Req, Res> AccountStatus<S, Store, Req, Res> {
-    /// Hands a usual long poll on that passes.
+    /// Hands on a usual long poll that passes.
     #[inline(never)]
     fn wait<B, ResB>(
         &mut self,
@@ -104,7 +104,7 @@ impl<S: Clone, Store: AccountStateStore, Req, Res> AccountStatus<S, Store, Req, 
         Req::Body: Send + 'static,
         B: Body + Send + 'static,
     {
-        // Before the store is asked: what is announced from then on ends the request.
+        // Counted before the store is asked, so that a later announcement ends the request.
         let announcements = self.shared.changes.announcements();
         let headers = request.headers();
         match self.shared.watch_usual_poll(usual, headers, announcements) {
@@ -113,8 +113,8 @@ impl<S: Clone, Store: AccountStateStore, Req, Res> AccountStatus<S, Store, Req, 
         }
     }
 
-    /// Checks a request for which the fast path has `seen` this. `announcements` were counted before
-    /// the fast path asked the store, where the request may have to wait.
+    /// Checks a request that the fast path has `seen` so. `announcements` were counted before the fast
+    /// path asked the store, if the request may have to wait.
     #[inline(never)]
     fn examine<B, ResB>(
         &mut self,
@@ -139,7 +139,7 @@ impl<S: Clone, Store: AccountStateStore, Req, Res> AccountStatus<S, Store, Req, 
             AtOnce::Refuse(denial) => match self.shared.refused(denial, &found, head.act()) {
                 Ok(()) => None,
                 Err(denial) => {
-                    // Whatever the inner service reserved in becoming ready, it gives back.
+                    // The inner service gives back what it reserved when it became ready.
                     drop(self.take_ready());
                     let form = AnswerForm::of(head.method, &head.path);
                     return ResponseFuture::deny(denial, form);
@@ -178,7 +178,7 @@ impl<S: Clone, Store: AccountStateStore, Req, Res> AccountStatus<S, Store, Req, 
         }
     }
 
-    /// The service that is ready; a clone of it, which is not, stays behind.
+    /// The service that is ready. A clone that is not ready takes its place.
     fn take_ready(&mut self) -> S {
         let clone = self.inner.clone();
         std::mem::replace(&mut self.inner, clone)
@@ -214,8 +214,7 @@ impl<S: fmt::Debug, Store, Req, Res> fmt::Debug for AccountStatus<S, Store, Req,
     }
 }
 
-/// Answers every connection with a clone of one service; made by
-/// [`AccountStatus::into_make_service`].
+/// Answers every connection with a clone of one service. [`AccountStatus::into_make_service`] makes it.
 #[derive(Clone, Debug)]
 pub struct IntoMakeService<S>(S);
 

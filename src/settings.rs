@@ -1,4 +1,4 @@
-//! What the user of a layer decides: data, and no rules.
+//! The settings of a layer: data without rules.
 
 use std::{
     fmt,
@@ -20,7 +20,7 @@ use crate::{
     suspension::SuspensionPolicy,
 };
 
-/// Where a body names accounts, each with a [check](NamedAccountCheck) of its own.
+/// The requests whose bodies name accounts. Each has a [check](NamedAccountCheck) of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum NamedIn {
@@ -28,11 +28,11 @@ pub enum NamedIn {
     Login,
     /// `POST /refresh`: the owner of the refresh token.
     Refresh,
-    /// `POST /account/password` and `POST /account/deactivate`, where no access token says whose
-    /// the request is: the account in `auth`.
+    /// `POST /account/password` and `POST /account/deactivate`: the account in `auth`, if no access
+    /// token of the request has an owner.
     ///
-    /// Not covered: an `auth` that names nobody but a session, as when a password is reset by
-    /// e-mail. Only the handler knows whose that is, and can ask the
+    /// An `auth` that names only a session is not covered: a password reset by e-mail, for example. Only
+    /// the handler knows whose session it is, and can ask the
     /// [guard](crate::AccountGuard).
     Reauthentication,
     /// `POST /register`: the guest whose account is upgraded, the owner of `guest_access_token`.
@@ -59,7 +59,7 @@ pub enum NamedAccountCheck {
     Off,
 }
 
-/// What happens to a request if the store cannot say in which state the account is.
+/// What happens to a request if the store fails to say the account's state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StoreFailure {
@@ -76,7 +76,7 @@ pub enum StoreFailure {
 type Observer = Arc<dyn Fn(&Outcome<'_>) + Send + Sync>;
 type Clock = Arc<dyn Fn() -> SystemTime + Send + Sync>;
 
-/// What every layer of this crate has settings for.
+/// The settings that every layer of this crate has.
 #[derive(Clone)]
 pub(crate) struct Common {
     pub(crate) path: RequestPath,
@@ -109,8 +109,8 @@ impl Common {
         }
     }
 
-    /// The time to judge `state` at: any, where no restriction has an end. The clock is not read
-    /// then, which may be a call of the operating system.
+    /// The time at which `state` is judged. If no restriction has an end, any time will do, and the clock
+    /// is not read, because reading it may be a call of the operating system.
     pub(crate) fn now_for(&self, state: &AccountState) -> Result<SystemTime, Panicked> {
         match state.has_end() {
             true => self.now(),
@@ -148,10 +148,10 @@ pub(crate) struct Settings {
     pub(crate) hand_on_account: bool,
     pub(crate) observer: Option<Observer>,
     pub(crate) report_only: bool,
-    /// Whether the fast path cannot tell what there is to do for a request. Follows from the
-    /// others, as does the next.
+    /// Whether the fast path cannot tell what to do with a request. It follows from the other settings, and so
+    /// does the next field.
     pub(crate) always_examines: bool,
-    /// Which of [`USUAL_POLLS`] are watched, whatever else there is to know.
+    /// Which of [`USUAL_POLLS`] are watched.
     watched_polls: [bool; USUAL_POLLS.len()],
 }
 
@@ -186,7 +186,7 @@ impl Settings {
         }
     }
 
-    /// To be called when a setting has changed.
+    /// Must be called when a setting has changed.
     pub(crate) fn settle(&mut self) {
         self.always_examines =
             self.observer.is_some() || self.hand_on_account || self.path.may_end_otherwise();
@@ -319,8 +319,8 @@ mod tests {
         SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
     }
 
-    /// Rule 2: the time that a state is judged at decides as the present does, and is asked for
-    /// only where it matters.
+    /// Rule 2: the time at which a state is judged decides as the present does. The clock is read only
+    /// if it matters.
     #[test]
     fn rule_2_the_clock_is_read_where_a_restriction_ends_and_decides_the_same_everywhere() {
         const NOW: u64 = 1_000;

@@ -1,4 +1,4 @@
-//! What the layer, its services, their futures and the guards have in common.
+//! The state that the layer, its services, their futures and the guards share.
 
 mod together;
 
@@ -9,7 +9,7 @@ pub(crate) use self::together::{Answer, Next, Together, Unanswered};
 use crate::outcome::Failures;
 use crate::{changes::Changes, settings::Settings, store::AccountStateStore};
 
-/// Made once, by the layer's constructor: axum makes a service per route, and one per request.
+/// The layer's constructor makes it once, because axum makes a service per route, and one per request.
 pub(crate) struct Shared<S> {
     pub(crate) store: Arc<S>,
     pub(crate) settings: Settings,
@@ -18,8 +18,8 @@ pub(crate) struct Shared<S> {
     pub(crate) together: Arc<Together>,
     #[cfg(feature = "tracing")]
     pub(crate) failures: Arc<Failures>,
-    /// What this was made of by changing a setting, where a guard holds that weakly: the guard
-    /// works as long as this lives.
+    /// The state from which this was made by changing a setting, if a guard holds that weakly. The guard works
+    /// as long as this lives.
     _before: Option<Arc<Self>>,
 }
 
@@ -38,7 +38,7 @@ impl<S: AccountStateStore> Shared<S> {
 }
 
 impl<S> Shared<S> {
-    /// The settings of `shared` alone. Whoever else has them keeps them as they are.
+    /// The settings of `shared` alone. Other owners keep theirs as they are.
     pub(crate) fn settings_mut(shared: &mut Arc<Self>) -> &mut Settings {
         // `Arc::make_mut` would take the state away from weak pointers.
         if Arc::get_mut(shared).is_none() {

@@ -201,8 +201,14 @@ async fn cost<S: AccountStateStore>(
     best
 }
 
-/// What costs more than its length allows is an attack. The limits are those of an unoptimised
-/// build on a busy machine; each attack that they are for took seconds.
+/// How long a request may take: an unoptimised build needs a tenth of it, and each attack that this is
+/// for took seconds.
+const LIMIT: Duration = Duration::from_millis(500);
+
+/// How often what takes long is tried, because the machine may do something else meanwhile.
+const TRIES: usize = 10;
+
+/// What costs more than its length allows is an attack.
 #[tokio::test]
 async fn what_a_request_costs_is_bounded_by_its_length() {
     let store = MemoryStore::new();
@@ -267,11 +273,19 @@ async fn what_a_request_costs_is_bounded_by_its_length() {
         ),
     ];
     for (what, request) in cases {
-        let started = Instant::now();
-        let answered = status(&layer, request).await;
-        let took = started.elapsed();
-        println!("{what}: {answered} in {took:?}");
-        assert!(took < Duration::from_millis(500), "{what} took {took:?}");
+        let mut tries = Vec::new();
+        // Something else may take the processor away, but not each time.
+        while tries.len() < TRIES && tries.iter().all(|took| *took >= LIMIT) {
+            let request = request.clone();
+            let started = Instant::now();
+            let answered = status(&layer, request).await;
+            tries.push(started.elapsed());
+            println!("{what}: {answered} in {:?}", tries.last());
+        }
+        assert!(
+            tries.iter().any(|took| *took < LIMIT),
+            "{what} took {tries:?}"
+        );
     }
 }
 
@@ -280,31 +294,36 @@ async fn a_flood_costs_no_more_per_request_than_its_first_thousand() {
     let store = MemoryStore::new();
     (0..10_000).for_each(|n| store.insert_access_token(format!("t{n}"), format!("@{n}:x")));
     let layer = AccountStatusLayer::new(store);
-    let usual = cost(&layer, 5_000, |n| {
-        get("", [format!("Bearer t{}", n % 10_000)])
-    })
-    .await;
-    let random = cost(&layer, 5_000, |n| {
-        get("", [format!("Bearer {}", n.wrapping_mul(2_654_435_761))])
-    })
-    .await;
-    let several = cost(&layer, 5_000, |n| {
-        get(
-            &format!("?access_token=a{n}"),
-            (0..3).map(|m| format!("Bearer {m}x{n}")),
-        )
-    })
-    .await;
-    let logins = cost(&layer, 2_000, |n| login(format!("{{\"user\":\"{n}\"}}"))).await;
-    println!(
-        "a known token {usual:?}, a random one {random:?}, four of them {several:?}, a login {logins:?}"
-    );
-    // A hundred times the usual cost would be an attack; twenty is far above what is seen.
-    let most = usual.max(Duration::from_micros(5)) * 20;
-    assert!(
-        random < most && several < most && logins < most * 5,
-        "{usual:?} {random:?} {several:?} {logins:?}"
-    );
+    let mut tries = Vec::new();
+    // Something else may take the processor away from one of them, but not each time.
+    while tries.len() < TRIES {
+        let usual = cost(&layer, 5_000, |n| {
+            get("", [format!("Bearer t{}", n % 10_000)])
+        })
+        .await;
+        let random = cost(&layer, 5_000, |n| {
+            get("", [format!("Bearer {}", n.wrapping_mul(2_654_435_761))])
+        })
+        .await;
+        let several = cost(&layer, 5_000, |n| {
+            get(
+                &format!("?access_token=a{n}"),
+                (0..3).map(|m| format!("Bearer {m}x{n}")),
+            )
+        })
+        .await;
+        let logins = cost(&layer, 2_000, |n| login(format!("{{\"user\":\"{n}\"}}"))).await;
+        println!(
+            "a known token {usual:?}, a random one {random:?}, four of them {several:?}, a login {logins:?}"
+        );
+        // A hundred times the usual cost would be an attack; twenty is far above what is seen.
+        let most = usual.max(Duration::from_micros(5)) * 20;
+        if random < most && several < most && logins < most * 5 {
+            return;
+        }
+        tries.push((usual, random, several, logins));
+    }
+    panic!("{tries:?}");
 }
 
 /// A waiting request holds its own memory, and nothing is left of it.

@@ -9,6 +9,7 @@ mod postgres;
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use tower_account_status::{
@@ -19,7 +20,7 @@ use tower_account_status::{
 };
 use tower_account_status::{
     AccountStateStore,
-    store::{Answer, ChangeRecord, Channel, StoreError},
+    store::{Answer, AuditLog, ChangeRecord, Channel, StoreError},
     without,
 };
 
@@ -113,6 +114,12 @@ impl<R: RestrictionStore> Fixture for WithTokens<R> {
     }
 }
 
+/// A database store, which keeps a log.
+async fn check_all(restrictions: impl RestrictionStore + AuditLog) {
+    conformance::check_audit_log(&restrictions).await.unwrap();
+    check_both(restrictions).await;
+}
+
 async fn check_both(restrictions: impl RestrictionStore) {
     conformance::check_restrictions(&restrictions)
         .await
@@ -132,14 +139,14 @@ async fn memory_store() {
 
 #[tokio::test]
 async fn sqlite_store_in_memory() {
-    check_both(SqliteStore::open_in_memory().await.unwrap()).await;
+    check_all(SqliteStore::open_in_memory().await.unwrap()).await;
 }
 
 #[tokio::test]
 async fn sqlite_store_in_a_file() {
     let folder = tempfile::tempdir().unwrap();
     let store = SqliteStore::open(folder.path().join("restrictions.db")).await;
-    check_both(store.unwrap()).await;
+    check_all(store.unwrap()).await;
 }
 
 #[tokio::test]
@@ -147,14 +154,14 @@ async fn sqlite_store_with_the_set_in_memory() {
     let folder = tempfile::tempdir().unwrap();
     let options = SqliteOptions::new().with_restricted_set_in_memory();
     let store = options.open(folder.path().join("restrictions.db")).await;
-    check_both(store.unwrap()).await;
+    check_all(store.unwrap()).await;
 }
 
 #[tokio::test]
 async fn postgres_store() {
     let cluster = postgres::Cluster::shared();
     let store = PostgresStore::connect(&cluster.database().await).await;
-    check_both(store.unwrap()).await;
+    check_all(store.unwrap()).await;
 }
 
 #[tokio::test]
@@ -162,5 +169,31 @@ async fn postgres_store_with_the_set_in_memory() {
     let cluster = postgres::Cluster::shared();
     let options = PostgresOptions::new(&cluster.database().await).unwrap();
     let store = options.with_restricted_set_in_memory().connect().await;
-    check_both(store.unwrap()).await;
+    check_all(store.unwrap()).await;
+}
+
+/// How long the stores below keep entries. They look for older ones once a second.
+const RETENTION: Duration = Duration::from_secs(1);
+
+/// Far longer than it takes: a machine may be busy.
+const WITHIN: Duration = Duration::from_secs(60);
+
+#[tokio::test]
+async fn sqlite_store_with_a_retention_of_its_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = SqliteOptions::new().with_audit_retention(RETENTION);
+    let store = options.open(folder.path().join("restrictions.db")).await;
+    conformance::check_audit_retention(&store.unwrap(), RETENTION, WITHIN)
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn postgres_store_with_a_retention_of_its_log() {
+    let cluster = postgres::Cluster::shared();
+    let options = PostgresOptions::new(&cluster.database().await).unwrap();
+    let store = options.with_audit_retention(RETENTION).connect().await;
+    conformance::check_audit_retention(&store.unwrap(), RETENTION, WITHIN)
+        .await
+        .unwrap();
 }

@@ -11,7 +11,7 @@ use std::{
 const DOCS_RS: &str = "https://docs.rs/tower-account-status/latest/tower_account_status/";
 
 /// Phrases that a reader stumbles over, and what to write instead.
-const PHRASES: [(&str, &str); 14] = [
+const PHRASES: [(&str, &str); 23] = [
     ("stands in", "is in, is returned in"),
     ("stand in", "are in, are returned in"),
     ("the news", "announcements, changes, notifications"),
@@ -26,6 +26,15 @@ const PHRASES: [(&str, &str); 14] = [
     ("for nobody has", "because nobody has"),
     ("the hook", "the observer"),
     ("is come by", "is found"),
+    ("there are news", "something was announced"),
+    ("news come", "announcements arrive"),
+    ("for who", "because who"),
+    ("in place of", "instead of, replaces"),
+    ("made anew", "made again"),
+    ("where there is none", "if there is none"),
+    ("where there are none", "if there are none"),
+    ("where it is not", "if it is not"),
+    ("where that is not", "if that is not"),
 ];
 
 fn root() -> &'static Path {

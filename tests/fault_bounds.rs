@@ -50,6 +50,21 @@ async fn changes_as_ever(store: &PostgresStore) {
     );
 }
 
+/// A store with the set in memory whose settings bound how late it hears of a change.
+async fn connect(url: &str, heartbeat: Duration, reread_interval: Duration) -> PostgresStore {
+    let options = set_options(url)
+        .with_heartbeat(heartbeat)
+        .with_reread_interval(reread_interval);
+    options.connect().await.unwrap()
+}
+
+/// The store no longer says that Alice is active, at the latest this long from now.
+async fn doubted_within(store: &PostgresStore, limit: Duration) {
+    let since = Instant::now();
+    until_not_active(store, &alice()).await;
+    within(limit, since);
+}
+
 #[tokio::test]
 async fn rule_19_a_silent_listening_connection_is_believed_for_the_trust_limit() {
     let trust = Duration::from_secs(1);
@@ -65,9 +80,7 @@ async fn rule_19_a_silent_listening_connection_is_believed_for_the_trust_limit()
     let other = PostgresStore::connect(&url).await.unwrap();
     proxy.keep_news(true);
     lock(&other, &alice()).await;
-    let since = Instant::now();
-    until_not_active(&store, &alice()).await;
-    within(trust, since);
+    doubted_within(&store, trust).await;
     assert_eq!(store.state_of(&alice()).await.unwrap(), Locked.into());
     changes_as_ever(&store).await;
     proxy.keep_news(false);
@@ -85,9 +98,7 @@ async fn rule_19_beside_a_runtime_that_stands_still_requests_and_changes_go_on()
         .with_trust_limit(trust);
     let (store, runtime) = on_a_runtime_that_stands_still(options, async |store| store).await;
     lock(&other, &alice()).await;
-    let since = Instant::now();
-    until_not_active(&store, &alice()).await;
-    within(trust, since);
+    doubted_within(&store, trust).await;
     // The pool's connections stand still with it: one of them is waited for, and no more.
     let since = Instant::now();
     assert_eq!(store.state_of(&alice()).await.unwrap(), Locked.into());
@@ -141,9 +152,7 @@ async fn rule_19_while_its_triggers_are_disabled_a_lock_is_late_by_the_trust_lim
     let disable = "ALTER TABLE account_status.restrictions DISABLE TRIGGER notify_change";
     client.batch_execute(disable).await.unwrap();
     lock(&other, &alice()).await;
-    let since = Instant::now();
-    until_not_active(&store, &alice()).await;
-    within(trust, since);
+    doubted_within(&store, trust).await;
     assert_eq!(store.state_of(&alice()).await.unwrap(), Locked.into());
     changes_as_ever(&store).await;
 }
@@ -153,17 +162,10 @@ async fn rule_19_a_lock_that_no_trigger_told_of_is_late_by_the_reread_interval()
     let interval = Duration::from_millis(500);
     let cluster = Cluster::shared();
     let url = cluster.database().await;
-    let store = set_options(&url)
-        .with_heartbeat(HOUR)
-        .with_reread_interval(interval)
-        .connect()
-        .await
-        .unwrap();
+    let store = connect(&url, HOUR, interval).await;
     let client = cluster.client(&url).await;
     client.batch_execute(&lock_silently()).await.unwrap();
-    let since = Instant::now();
-    until_not_active(&store, &alice()).await;
-    within(interval, since);
+    doubted_within(&store, interval).await;
     changes_as_ever(&store).await;
 }
 
@@ -172,12 +174,7 @@ async fn rule_19_a_table_under_the_same_name_is_read_with_the_next_proof() {
     let heartbeat = Duration::from_millis(500);
     let cluster = Cluster::shared();
     let url = cluster.database().await;
-    let store = set_options(&url)
-        .with_heartbeat(heartbeat)
-        .with_reread_interval(HOUR)
-        .connect()
-        .await
-        .unwrap();
+    let store = connect(&url, heartbeat, HOUR).await;
     let client = cluster.client(&url).await;
     // As a restored table comes: its rows first, and then its triggers.
     let definitions = "SELECT string_agg(pg_get_triggerdef(oid), ';') FROM pg_trigger \
@@ -192,9 +189,7 @@ async fn rule_19_a_table_under_the_same_name_is_read_with_the_next_proof() {
          ENABLE ALWAYS TRIGGER notify_truncate; DROP TABLE account_status.before; COMMIT"
     );
     client.batch_execute(&replaced).await.unwrap();
-    let since = Instant::now();
-    until_not_active(&store, &alice()).await;
-    within(heartbeat, since);
+    doubted_within(&store, heartbeat).await;
     until_peeked(&store, &alice(), &Locked.into()).await;
     changes_as_ever(&store).await;
 }
@@ -240,9 +235,7 @@ async fn rule_20_connections_that_are_closed_make_no_lock_late() {
                 INSERT INTO account_status.restrictions (user_id, kind) \
                 VALUES ('@alice:example.org', 'locked')";
     client.batch_execute(both).await.unwrap();
-    let since = Instant::now();
-    until_not_active(&store, &alice()).await;
-    within(Duration::ZERO, since);
+    doubted_within(&store, Duration::ZERO).await;
     assert_eq!(store.state_of(&alice()).await.unwrap(), Locked.into());
     changes_as_ever(&store).await;
     timeout(RECONNECTION + BUSY, store.until_listening(true))

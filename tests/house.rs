@@ -347,3 +347,35 @@ fn the_table_of_the_house_is_what_is_there() {
         .collect();
     assert_eq!(listed, there);
 }
+
+#[test]
+fn the_ways_of_four_requests_are_as_they_are_described() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let text = fs::read_to_string(root.join("CONTRIBUTING.md")).expect("a text");
+    let section = text
+        .split_once("## The way of four requests")
+        .expect("it is there")
+        .1;
+    let section = section.split("\n## ").next().unwrap_or_default();
+    let ways: Vec<&str> = section.split("\n### ").skip(1).collect();
+    assert_eq!(ways.len(), 4);
+    for way in ways {
+        let (heading, steps) = way.split_once('\n').expect("a heading");
+        let (mut calls, mut files) = (0, BTreeSet::new());
+        for step in steps.lines().filter(|line| line.starts_with("- ")) {
+            let mut names = step.split('`').skip(1).step_by(2);
+            let file = names.next().expect("a file");
+            let code = fs::read_to_string(root.join("src").join(file)).expect(file);
+            for name in names {
+                let is_there = [format!("fn {name}("), format!("fn {name}<")]
+                    .iter()
+                    .any(|start| code.contains(start));
+                assert!(is_there, "{file} has no function {name}");
+                calls += 1;
+            }
+            files.insert(file);
+        }
+        let counted = format!(": {calls} calls in {} files", files.len());
+        assert!(heading.ends_with(&counted), "{heading}, and not{counted}");
+    }
+}

@@ -69,17 +69,15 @@ async fn what_a_person_changes_with_psql_is_heard_too() {
     )
     .await;
     let mut news = store.restriction_changes().unwrap().subscribe(&bob);
-    timeout(SOON, async {
-        while store
-            .peek_state_of(&bob)
-            .is_none_or(|state| state.is_active())
-        {
-            news.changed().await;
+    let state = timeout(SOON, async {
+        loop {
+            match store.peek_state_of(&bob) {
+                Some(state) if !state.is_active() => return state,
+                _ => drop(timeout(Duration::from_millis(100), news.changed()).await),
+            }
         }
-    })
-    .await
-    .expect("the insertion is heard");
-    let state = store.peek_state_of(&bob).unwrap();
+    });
+    let state = state.await.expect("the insertion is heard");
     let deciding = state.in_force(std::time::SystemTime::now()).unwrap();
     assert_eq!(deciding.kind(), Locked);
 

@@ -29,11 +29,17 @@ async fn rule_19_a_runtime_that_stands_still_is_not_believed() {
     let cluster = Cluster::shared();
     let url = cluster.database().await;
     let other = PostgresStore::connect(&url).await.unwrap();
+    let trust_limit = Duration::from_secs(2);
     let options = set_options(&url)
         .with_heartbeat(Duration::from_millis(50))
-        .with_trust_limit(Duration::from_secs(2));
+        .with_trust_limit(trust_limit);
+    let since = Instant::now();
     let (store, runtime) = on_a_runtime_that_stands_still(options, async |store| store).await;
-    assert_eq!(store.peek_state_of(&alice()), Some(AccountState::ACTIVE));
+    let peeked = store.peek_state_of(&alice());
+    // A machine may be so busy that the time is up already.
+    if since.elapsed() < trust_limit {
+        assert_eq!(peeked, Some(AccountState::ACTIVE));
+    }
     other
         .set_restriction(&alice(), Locked.into())
         .await

@@ -30,6 +30,9 @@ use tower_layer::Layer as _;
 /// Of each kind of connection.
 const CLIENTS: usize = 8;
 
+/// Longer than anything here takes on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(120);
+
 #[derive(Debug, Default)]
 struct Counts {
     requests: AtomicUsize,
@@ -47,7 +50,7 @@ async fn serve(store: Arc<MemoryStore>) -> (std::net::SocketAddr, JoinSet<()>) {
     let inner = tower::service_fn(
         |request: Request<tower_account_status::RequestBody<hyper::body::Incoming>>| async move {
             if request.uri().path().ends_with("/sync") {
-                tokio::time::sleep(Duration::from_secs(30)).await;
+                std::future::pending::<()>().await;
             }
             Ok::<_, Infallible>(Response::new(Full::<Bytes>::from("{}")))
         },
@@ -150,14 +153,9 @@ async fn flap(
                     tokio::time::sleep(Duration::from_millis(2)).await;
                     locks.restrict(user(client), Locked);
                 });
-                let before = Instant::now();
-                let status = sender.get("/_matrix/client/v3/sync", client).await;
-                assert_eq!(status, StatusCode::UNAUTHORIZED, "the poll was ended");
-                assert!(
-                    before.elapsed() < Duration::from_secs(5),
-                    "{:?}",
-                    before.elapsed()
-                );
+                let poll = sender.get("/_matrix/client/v3/sync", client);
+                let status = tokio::time::timeout(PATIENCE, poll).await;
+                assert_eq!(status, Ok(StatusCode::UNAUTHORIZED), "the poll was ended");
                 counts.ended_polls.fetch_add(1, SeqCst);
                 locker.await.expect("locked");
             }
@@ -230,18 +228,24 @@ async fn rules_12_to_17_flapping_states_over_both_versions_of_http() {
         ));
     }
     let started = Instant::now();
-    // What is allocated once has been allocated after a third of the time.
+    let has_done = |requests, ended_polls| {
+        let (all, ended) = (&counts.requests, &counts.ended_polls);
+        all.load(SeqCst) > requests && ended.load(SeqCst) > ended_polls
+    };
+    // What is allocated once has been allocated after a third of the time. On a slow machine all of it
+    // takes longer.
     let mut settled = None;
-    while started.elapsed() < time {
+    while started.elapsed() < time || settled.is_none() || !has_done(1_000, 50) {
         tokio::time::sleep(Duration::from_millis(50)).await;
-        if settled.is_none() && started.elapsed() > time / 3 {
+        if settled.is_none() && started.elapsed() > time / 3 && has_done(300, 15) {
             settled = Some(held());
         }
         while let Some(done) = clients.try_join_next() {
             done.expect("no answer was wrong");
         }
+        assert!(started.elapsed() < time + PATIENCE, "{counts:?}");
     }
-    let (_, pages_then) = settled.expect("a third of the time went by");
+    let (_, pages_then) = settled.expect("the loop went on until then");
     let (_, pages_now) = held();
     ends.store(true, SeqCst);
     while let Some(done) = clients.join_next().await {
@@ -249,20 +253,18 @@ async fn rules_12_to_17_flapping_states_over_both_versions_of_http() {
     }
     server.shutdown().await;
     println!("{counts:?}; pages in memory: {pages_then}, then {pages_now}");
-    assert!(counts.requests.load(SeqCst) > 1_000, "{counts:?}");
-    assert!(counts.ended_polls.load(SeqCst) > 50, "{counts:?}");
     assert!(
         pages_now < pages_then + pages_then / 4 + 512,
         "{pages_then} pages, then {pages_now}"
     );
     // The runtime closes what was cut in its own time.
     let waits = Instant::now();
-    while held().0 > sockets && waits.elapsed() < Duration::from_secs(10) {
+    while held().0 > sockets && waits.elapsed() < PATIENCE {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     assert_eq!(held().0, sockets, "a socket is still open");
     let waits = Instant::now();
-    while Arc::strong_count(&store) > 1 && waits.elapsed() < Duration::from_secs(10) {
+    while Arc::strong_count(&store) > 1 && waits.elapsed() < PATIENCE {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     assert_eq!(

@@ -41,7 +41,10 @@ fn without_a_runtime_everything_is_done_when_it_returns() {
     store.blocking_restrict(ALICE, lock.clone()).unwrap();
     store.blocking_set(ALICE, Deactivated, true).unwrap();
     // Another process would find it.
-    let again = SqliteOptions::new().with_restricted_set_in_memory();
+    let again = SqliteOptions::new()
+        .with_restricted_set_in_memory()
+        // What is in memory is believed for as long as the test may take.
+        .with_poll_interval(Duration::MAX);
     let again = again.blocking_open(&path).unwrap();
     let state = again.blocking_state(ALICE).unwrap();
     assert_eq!(state.restriction(Locked), Some(&lock));

@@ -22,9 +22,7 @@ async fn a_postgresql_that_cannot_be_used_says_why() {
     let role = format!("nobody_{}", url.rsplit_once('_').unwrap().1);
     let create = format!("CREATE ROLE {role} LOGIN");
     client.batch_execute(&create).await.unwrap();
-    let unused = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let closed = unused.local_addr().unwrap().port();
-    drop(unused);
+    let (_nobody, closed) = postgres::reserved_port();
     let port = format!("port={}", cluster.port());
     let cases = [
         (

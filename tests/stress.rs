@@ -27,6 +27,9 @@ use tower_layer::Layer as _;
 
 const ACCOUNTS: usize = 16;
 
+/// Longer than anything here takes on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(120);
+
 fn user(account: usize) -> String {
     format!("@{account}:example.org")
 }
@@ -139,8 +142,11 @@ async fn stress(store: impl Moderated, time: Duration) -> Arc<Counts> {
         });
     }
     let started = Instant::now();
-    while started.elapsed() < time {
+    // On a slow machine it takes longer until enough has been tried.
+    let has_done = |count: &AtomicUsize| count.load(SeqCst) > 1_000;
+    while started.elapsed() < time || !has_done(&counts.unambiguous) || !has_done(&counts.changes) {
         tokio::time::sleep(Duration::from_millis(20)).await;
+        assert!(started.elapsed() < time + PATIENCE, "{counts:?}");
     }
     ends.store(true, SeqCst);
     while let Some(done) = tasks.join_next().await {
@@ -159,8 +165,6 @@ fn nothing_is_stale(counts: &Counts) {
     println!("{counts:?}");
     assert_eq!(counts.stale.load(SeqCst), 0, "{counts:?}");
     assert_eq!(counts.spurious.load(SeqCst), 0, "{counts:?}");
-    assert!(counts.unambiguous.load(SeqCst) > 1_000, "{counts:?}");
-    assert!(counts.changes.load(SeqCst) > 1_000, "{counts:?}");
 }
 
 macro_rules! stress {

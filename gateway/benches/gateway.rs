@@ -156,7 +156,8 @@ async fn gateways(args: &args::Args) -> (String, String) {
     let limits = args.proxy_limits();
     let bare = proxy::Proxy::new(args.upstream.clone(), limits);
     let restrictions =
-        restrictions::Restrictions::open(&args.database, restrictions::Options::default()).await;
+        restrictions::Restrictions::open(&args.database.name, restrictions::Options::default())
+            .await;
     let restrictions = Arc::new(restrictions.unwrap());
     let upstream = Arc::new(upstream::Upstream::new(args.upstream.clone()));
     let server_name = args.server_name().unwrap();

@@ -69,19 +69,27 @@ where
     };
     let moderation = AccountModerationLayer::new(directory, restrictions)
         .with_wrapped_bodies()
-        .with_observer(moderated::report);
+        .with_observer({
+            let is_counted = args.monitor.is_some();
+            move |outcome| {
+                if is_counted {
+                    metrics::moderation(outcome);
+                }
+                moderated::report(outcome);
+            }
+        });
     let mut status = AccountStatusLayer::new(store)
         .with_wrapped_bodies()
         .with_named_account_check(NamedIn::Login, NamedAccountCheck::BeforeHandler)
-        // Only the homeserver knows whose a refresh token is. The new access token is refused.
+        // Only the homeserver knows the owner of a refresh token. The new access token is refused.
         .with_named_account_check(NamedIn::Refresh, NamedAccountCheck::Off)
-        // Who sent an event the homeserver shows to whoever may see it; nobody redacts the others.
+        // The homeserver shows who sent an event to everybody who may see it. Nobody redacts others.
         .with_suspension_policy(
             SuspensionPolicy::default()
                 .with_unattributed_redactions(UnattributedRedactions::Refuse),
         )
         .with_observer({
-            // To find a request's endpoint costs nearly half of what the layers do.
+            // Finding a request's endpoint costs nearly half as much as the layers.
             let is_counted = args.monitor.is_some();
             let log_refusals = args.log_refusals;
             move |outcome| {
@@ -109,7 +117,7 @@ where
         async move {
             if let Some(problem) = checks::problem(&request, max_body) {
                 let path = request.uri().path();
-                // What is refused only because a token may be hidden in it.
+                // Forms are refused only because a token may be hidden in them.
                 if !(report_only && matches!(problem, Problem::Form | Problem::MediaType)) {
                     return Ok(problem.response(path));
                 }
@@ -166,7 +174,7 @@ fn store(
         .with_lookup_timeout(upstream::TIMEOUT)
 }
 
-/// Refusals and failures go to the log: who and why, and never with what.
+/// Writes refusals and failures to the log: who and why, but never the credential.
 fn report(outcome: &Outcome<'_>, log_refusals: bool) {
     if let Some(error) = outcome.store_error() {
         log::failure(format_args!(

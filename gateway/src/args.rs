@@ -18,18 +18,18 @@ use crate::{
     log, proxy, server,
 };
 
-/// Locks and suspends accounts in front of a Matrix homeserver, whatever it is written in.
+/// Locks and suspends accounts in front of a Matrix homeserver written in any language.
 ///
 /// Requests go to the homeserver unchanged, except those of accounts that are locked or suspended
-/// here. The administrators named with --admin lock and suspend with the endpoints of
-/// the Matrix specification: PUT /_matrix/client/v1/admin/lock/USER with {"locked":true}, and
-/// .../admin/suspend/USER with {"suspended":true}. It listens without TLS. Put it between the
-/// homeserver and the server that ends TLS.
+/// here, which are refused. The administrators named with --admin lock and suspend with the
+/// endpoints of the Matrix specification: PUT /_matrix/client/v1/admin/lock/USER with
+/// {"locked":true}, and .../admin/suspend/USER with {"suspended":true}. The gateway listens without
+/// TLS. Put it between the homeserver and the server that ends TLS.
 ///
 /// The other commands change and show restrictions in the database of a gateway, or of any server
-/// that uses the same stores, while it runs. They end with 0 if everything is as it was asked for, 1
-/// if something failed, 2 if the command line cannot be read, and 3 if a user had nothing to lift
-/// or no user had anything to show.
+/// that uses the same stores, while it runs. Their exit codes are 0 if everything was done, 1 if
+/// something failed, 2 if the command line is wrong, and 3 if a user had no such restriction to
+/// lift or if no user had a restriction to show.
 #[derive(Parser)]
 #[command(name = "account-status-gateway", version)]
 pub(crate) struct Cli {
@@ -41,11 +41,11 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Runs the gateway until it is told to stop
     Serve(Box<Args>),
-    /// Locks accounts, in place of a lock that they have
+    /// Locks accounts; replaces locks that they have
     Lock(SetArgs),
     /// Lifts locks
     Unlock(LiftArgs),
-    /// Suspends accounts, in place of a suspension that they have
+    /// Suspends accounts; replaces suspensions that they have
     Suspend(SetArgs),
     /// Lifts suspensions
     Unsuspend(LiftArgs),
@@ -57,7 +57,23 @@ pub(crate) enum Command {
     Log(LogArgs),
 }
 
-// Each is taken from the environment where it is not given. Lists have spaces there, because user ids
+/// Where restrictions are kept.
+#[derive(clap::Args)]
+pub(crate) struct Database {
+    /// Where restrictions are kept: a SQLite file, or the URL of a PostgreSQL database
+    /// (postgres://...), which several gateways or servers may share. Only `serve` creates a file
+    /// that does not exist
+    #[arg(
+        long = "database",
+        value_name = "FILE|URL",
+        default_value = "gateway.sqlite",
+        env = "ACCOUNT_STATUS_DATABASE",
+        hide_env_values = true
+    )]
+    pub(crate) name: String,
+}
+
+// An option that is not given is taken from the environment. Lists have spaces there, because user ids
 // and paths may have commas.
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -78,29 +94,21 @@ pub(crate) struct Args {
     #[arg(long, value_name = "USER", value_parser = user_id, env = "ACCOUNT_STATUS_ADMIN", value_delimiter = ' ')]
     pub(crate) admin: Vec<UserId>,
 
-    /// The server name in the homeserver's user ids, by which a login's localpart is completed; by
-    /// default that of the administrators
+    /// The server name in the homeserver's user ids, which completes the localpart of a login; by
+    /// default the administrators' server name
     #[arg(long, value_name = "NAME", env = "ACCOUNT_STATUS_SERVER_NAME")]
     server_name: Option<String>,
 
-    /// Where restrictions are kept: a SQLite file, created if it does not exist, or the URL of a
-    /// PostgreSQL database (postgres://...), for several gateways
-    #[arg(
-        long,
-        value_name = "FILE|URL",
-        default_value = "gateway.sqlite",
-        env = "ACCOUNT_STATUS_DATABASE",
-        hide_env_values = true
-    )]
-    pub(crate) database: String,
+    #[command(flatten)]
+    pub(crate) database: Database,
 
-    /// For how many days the log of changes is kept; for ever by default
+    /// For how many days to keep the log of changes; for ever by default
     #[arg(long, value_name = "DAYS", env = "ACCOUNT_STATUS_AUDIT_RETENTION", value_parser = days)]
     pub(crate) audit_retention: Option<Duration>,
 
-    /// The address, or the network as in 10.0.0.0/8, of a server in front whose X-Forwarded headers
-    /// are believed and added to; can be given several times. Those of everybody else are replaced,
-    /// because anyone can write them
+    /// The address or network (as in 10.0.0.0/8) of a server in front; can be given several times.
+    /// The gateway believes its X-Forwarded headers and adds to them. It replaces those of everybody
+    /// else, because anyone can write them
     #[arg(
         long,
         value_name = "ADDRESS|NETWORK",
@@ -114,12 +122,12 @@ pub(crate) struct Args {
     #[arg(long, env = "ACCOUNT_STATUS_REPORT_ONLY", value_parser = FalseyValueParser::new())]
     pub(crate) report_only: bool,
 
-    /// Where GET /health and GET /metrics are answered; nowhere by default. Clients should not
+    /// The address that answers GET /health and GET /metrics; none by default. Clients should not
     /// reach it
     #[arg(long, value_name = "ADDRESS", env = "ACCOUNT_STATUS_MONITOR")]
     pub(crate) monitor: Option<SocketAddr>,
 
-    /// The form of the log, which goes to the standard error output
+    /// The format of the log, which goes to the standard error output
     #[arg(
         long,
         value_name = "FORMAT",
@@ -128,7 +136,7 @@ pub(crate) struct Args {
     )]
     pub(crate) log_format: log::Format,
 
-    /// The lowest level that is logged: error, warn, info or debug; off for none
+    /// The lowest level to log: error, warn, info or debug; off logs nothing
     #[arg(
         long,
         value_name = "LEVEL",
@@ -150,7 +158,7 @@ pub(crate) struct Args {
     #[arg(long, env = "ACCOUNT_STATUS_EXEMPT_VERSIONS", value_parser = FalseyValueParser::new())]
     pub(crate) exempt_versions: bool,
 
-    /// The longest request body
+    /// The largest request body; a larger one is answered 413
     #[arg(
         long,
         value_name = "MIB",
@@ -159,9 +167,9 @@ pub(crate) struct Args {
     )]
     max_body: u32,
 
-    /// How much of a body is read and discarded, within ten seconds, after its request was refused on
+    /// How much of a body to read and discard, within ten seconds, after its request was refused on
     /// its head. Otherwise a client that goes on sending gets a reset connection and no answer. 0
-    /// discards nothing. A body that is longer than this is not read
+    /// discards nothing. A body that is larger than this is not read
     #[arg(
         long,
         value_name = "MIB",
@@ -174,7 +182,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = seconds, env = "ACCOUNT_STATUS_BODY_TIMEOUT")]
     body_timeout: Duration,
 
-    /// How many clients may be connected at once; others wait
+    /// How many connections of clients to accept at once; others wait
     #[arg(
         long,
         value_name = "CONNECTIONS",
@@ -187,7 +195,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "SECONDS", default_value = "600", value_parser = seconds, env = "ACCOUNT_STATUS_RESPONSE_TIMEOUT")]
     response_timeout: Duration,
 
-    /// How long running requests have to end when the gateway stops
+    /// How long requests may go on when the gateway stops
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds, env = "ACCOUNT_STATUS_GRACE")]
     grace: Duration,
 }

@@ -52,7 +52,7 @@ fn takes_access_tokens(path: &str) -> bool {
         || (mentions(b"_synapse") && mentions(b"admin"))
 }
 
-/// Whether this is a page below `/_matrix` that a person fills in, and where no access token
+/// Whether this is a page below `/_matrix` that a person fills in and on which no access token
 /// counts: Synapse's consent and SAML pages, and the
 /// [fallback](https://spec.matrix.org/latest/client-server-api/#fallback) of user-interactive
 /// authentication. The raw path and nothing else.

@@ -27,7 +27,7 @@ pub(crate) fn body_type(headers: &HeaderMap) -> BodyType {
         .iter()
         .any(|value| mentions_form(value.as_bytes()));
     match (first, second) {
-        // One that is mentioned is enough, wherever it stands.
+        // One mention is enough, at any place.
         _ if mentions_form => BodyType::Form,
         (None, _) => BodyType::NoForm,
         (Some(value), None) if is_media_type(value.as_bytes()) => BodyType::NoForm,

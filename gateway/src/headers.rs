@@ -82,7 +82,7 @@ pub(crate) fn rebuild(parts: &mut Parts, peer: Option<Peer>) {
     let headers = &mut parts.headers;
     take_off_hop_by_hop(headers);
     take_off_ambiguous(headers);
-    // The length is said anew by whoever writes the body; `100 Continue` was this process's to
+    // The writer of the body sets the length again. `100 Continue` was this process's to
     // say; and a trailer that nobody announces is left out, because some servers take trailers for
     // headers.
     for name in [header::CONTENT_LENGTH, header::EXPECT, header::TRAILER] {

@@ -1,7 +1,7 @@
-//! A reverse proxy that sets account locking and suspension in front of any Matrix homeserver.
+//! A reverse proxy that adds account locking and suspension to any Matrix homeserver.
 //!
-//! The homeserver behind it may be written in any language and need not be changed: it is asked
-//! whose a token is (`whoami.rs`), and this process knows who is restricted. `README.md` has a
+//! The homeserver behind it may be written in any language and need not be changed. The gateway asks it
+//! for the owner of a token (`whoami.rs`), and knows itself who is restricted. `README.md` has a
 //! walk-through.
 
 mod accounts;
@@ -76,7 +76,7 @@ async fn run(args: Args) -> Result<(), Box<dyn Error + Send + Sync>> {
         audit_retention: args.audit_retention,
         ..restrictions::Options::default()
     };
-    let restrictions = Arc::new(Restrictions::open(&args.database, options).await?);
+    let restrictions = Arc::new(Restrictions::open(&args.database.name, options).await?);
     let upstream = Arc::new(Upstream::new(args.upstream.clone()));
     let (store, tokens) = app::remembered(&server_name, &upstream, &restrictions);
 
@@ -102,7 +102,7 @@ async fn run(args: Args) -> Result<(), Box<dyn Error + Send + Sync>> {
     let (version, report_only) = (env!("CARGO_PKG_VERSION"), args.report_only);
     tracing::info!(version, %address, report_only, "started");
     println!("Listening on http://{address}");
-    // It may come up later, and whoever waits for this process does not wait for it.
+    // The homeserver may start later, and nobody who waits for this process waits for it.
     tokio::spawn(async move {
         if let Err(error) = upstream.answers().await {
             tracing::warn!("the upstream does not answer yet: {error}");

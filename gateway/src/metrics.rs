@@ -1,9 +1,12 @@
 //! What is counted and measured, for Prometheus. No label holds a token, a user id or a path.
 
-use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use metrics::{
+    Counter, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
+};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tower_account_status::{
     Action, CacheHandle, Changes, Denial, DenialCause, Outcome, RestrictionKind,
+    moderation::{self, Refusal},
 };
 
 use crate::{
@@ -12,6 +15,7 @@ use crate::{
 };
 
 const DECISIONS: &str = "account_status_decisions_total";
+const MODERATION: &str = "account_status_moderation_total";
 const LOOKUP_TIME: &str = "account_status_lookup_seconds";
 const FAILURES: &str = "account_status_failures_total";
 const CONNECTIONS: &str = "account_status_connections";
@@ -56,6 +60,11 @@ const FAILURE_CAUSES: [(&str, &[&str]); 3] = [
     ),
 ];
 
+/// The endpoints of moderators, and what is asked of them. A failure of each is there from the
+/// start, too.
+const MODERATED: [&str; 2] = ["admin/lock/{userId}", "admin/suspend/{userId}"];
+const WANTED: [&str; 3] = ["set", "lift", "none"];
+
 /// Renders what has been recorded since it was installed.
 pub(crate) struct Metrics {
     recorder: PrometheusHandle,
@@ -72,6 +81,7 @@ impl Metrics {
             ])?
             .install_recorder()?;
         describe_counter!(DECISIONS, "What was decided on a request");
+        describe_counter!(MODERATION, "What became of a moderator's request");
         describe_histogram!(LOOKUP_TIME, "How long an awaited look-up took");
         describe_counter!(FAILURES, "What failed, and why");
         describe_gauge!(CONNECTIONS, "Connections of clients");
@@ -97,6 +107,13 @@ impl Metrics {
         for (of, causes) in FAILURE_CAUSES {
             for &cause in causes {
                 counter!(FAILURES, "of" => of, "cause" => cause).increment(0);
+            }
+        }
+        for endpoint in MODERATED {
+            for wanted in WANTED {
+                let decision = moderation::Decision::Failed.as_str();
+                let cause = Refusal::Unavailable.as_str();
+                moderation_counter(decision, cause, wanted, endpoint).increment(0);
             }
         }
         Ok(Self {
@@ -157,6 +174,33 @@ pub(crate) fn decision(outcome: &Outcome<'_>) {
         };
         histogram!(LOOKUP_TIME, "answered" => answered).record(time);
     }
+}
+
+/// What became of a moderator's request.
+pub(crate) fn moderation(outcome: &moderation::Outcome<'_>) {
+    let cause = outcome.refusal().map_or("none", Refusal::as_str);
+    let wanted = match outcome.wanted() {
+        Some(true) => "set",
+        Some(false) => "lift",
+        None => "none",
+    };
+    let decision = outcome.decision().as_str();
+    moderation_counter(decision, cause, wanted, outcome.endpoint()).increment(1);
+}
+
+fn moderation_counter(
+    decision: &'static str,
+    cause: &'static str,
+    wanted: &'static str,
+    endpoint: &'static str,
+) -> Counter {
+    counter!(
+        MODERATION,
+        "decision" => decision,
+        "cause" => cause,
+        "wanted" => wanted,
+        "endpoint" => endpoint,
+    )
 }
 
 /// The homeserver gave no answer to a question of the gateway's own.

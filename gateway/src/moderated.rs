@@ -1,4 +1,4 @@
-//! What administrators changed, were refused and could not do, in the log.
+//! Writes the changes, refusals and failures of administrators to the log.
 
 use hyper::{Method, Request, header::HeaderName};
 use tower_account_status::{
@@ -14,7 +14,7 @@ const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 #[derive(Clone)]
 struct RequestId(String);
 
-/// Keeps the request's id for the log, where it has one that is fit to be written there.
+/// Keeps the request's id for the log, if it has one that is fit for it.
 pub(crate) fn keep_request_id<B>(request: &mut Request<B>) {
     let id = request.headers().get(&X_REQUEST_ID);
     let id = id.and_then(|id| id.to_str().ok());
@@ -25,8 +25,8 @@ pub(crate) fn keep_request_id<B>(request: &mut Request<B>) {
     }
 }
 
-/// Writes a line for a change, and for a refusal or a failure. What anybody may cause is written at
-/// `debug`, or once a second at most.
+/// Writes a line for a change, a refusal or a failure. Lines that anybody can cause are written at `debug`,
+/// or at most once a second.
 pub(crate) fn report(outcome: &Outcome<'_>) {
     let by = outcome.requester().map(UserId::as_str);
     let user = outcome.user().map(UserId::as_str);
@@ -63,7 +63,7 @@ pub(crate) fn report(outcome: &Outcome<'_>) {
                         "it is not known whether a restriction was changed: {error}"
                     );
                 }
-                false => log::failure(format_args!("a moderator gets no answer: {error}")),
+                false => log::failure(format_args!("a moderator's request failed: {error}")),
             }
         }
         Decision::Refused => {
@@ -76,7 +76,7 @@ pub(crate) fn report(outcome: &Outcome<'_>) {
                     cause,
                     endpoint,
                     request_id,
-                    "not restricted or lifted"
+                    "a change of a restriction was refused"
                 ),
                 false => tracing::debug!(
                     by,

@@ -44,7 +44,7 @@ pub(crate) struct Limits {
     pub(crate) response_timeout: Duration,
 }
 
-/// The service in place of the homeserver. It answers every request, with a [`Problem`] if
+/// The service that forwards to the homeserver. It answers every request, with a [`Problem`] if
 /// need be.
 #[derive(Clone)]
 pub(crate) struct Proxy(Arc<Shared>);
@@ -170,7 +170,7 @@ impl Shared {
     }
 }
 
-/// Says how long the body is, where that is known: there are homeservers that want to know, and
+/// Sets the length of the body if it is known: some homeservers want to know it, and
 /// the body that limits it does not tell. Without a length it is sent in chunks, whatever the
 /// method.
 fn announce_body<B: HttpBody>(head: &mut Parts, body: &B) {

@@ -23,9 +23,9 @@ pub(crate) enum Restrictions {
 /// How the database is opened.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Options<'a> {
-    /// The schema of the tables in PostgreSQL, where it is not the usual.
+    /// The schema of the tables in PostgreSQL, if it is not the default.
     pub(crate) schema: Option<&'a str>,
-    /// How long the log of changes is kept, where it is not for ever.
+    /// How long the log of changes is kept, if not for ever.
     pub(crate) audit_retention: Option<Duration>,
 }
 

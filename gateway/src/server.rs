@@ -159,6 +159,6 @@ async fn connection<S>(
     let connection = server
         .serve_connection(TokioIo::new(stream), service)
         .into_owned();
-    // A connection that breaks is no news: clients go away all the time.
+    // A connection that breaks is not logged, because clients go away all the time.
     let _ = watcher.watch(connection).await;
 }

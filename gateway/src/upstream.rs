@@ -106,7 +106,7 @@ impl Upstream {
 /// What the homeserver answers.
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
-    /// `null` where it is not JSON.
+    /// `null` if it is not JSON.
     pub(crate) body: Value,
 }
 

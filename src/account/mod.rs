@@ -1,4 +1,4 @@
-//! What is known of an account: who it is, and what it may do.
+//! Accounts: their names, and what they may do.
 
 mod restriction;
 mod state;
@@ -8,8 +8,8 @@ pub use restriction::{Restriction, RestrictionKind};
 pub use state::{AccountState, Flags};
 pub use user_id::UserId;
 
-/// An account and the state that it is in: the answer to both of the
-/// [store](crate::AccountStateStore)'s questions.
+/// An account with its state: the answer to both questions of the
+/// [store](crate::AccountStateStore).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Account {
     pub(crate) user: UserId,
@@ -17,25 +17,25 @@ pub struct Account {
 }
 
 impl Account {
-    /// Puts the two answers together.
+    /// Joins the two answers.
     #[must_use]
     pub fn new(user: UserId, state: AccountState) -> Self {
         Self { user, state }
     }
 
-    /// Whose account it is.
+    /// The user id of the account.
     #[must_use]
     pub fn user(&self) -> &UserId {
         &self.user
     }
 
-    /// What it may do.
+    /// The state of the account.
     #[must_use]
     pub fn state(&self) -> &AccountState {
         &self.state
     }
 
-    /// Both, as the caller's own.
+    /// Both, owned.
     #[must_use]
     pub fn into_parts(self) -> (UserId, AccountState) {
         (self.user, self.state)

@@ -1,10 +1,10 @@
 use std::{fmt, sync::Arc, time::SystemTime};
 
-/// What is restricted.
+/// The kind of a restriction.
 ///
-/// The order is the order of precedence: of several restrictions in force at once, the smallest
-/// is the one that is answered. The specification is silent here; deactivation cannot be undone,
-/// and a lock is a MUST on every endpoint where a suspension is not.
+/// The order is the order of precedence: if several restrictions are in force at once, the smallest one is
+/// answered. The specification does not say which. A deactivation cannot be undone, and a lock is a MUST
+/// on every endpoint, which a suspension is not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum RestrictionKind {
@@ -15,7 +15,7 @@ pub enum RestrictionKind {
     /// `soft_logout: true`
     /// ([account locking](https://spec.matrix.org/latest/client-server-api/#account-locking)).
     Locked,
-    /// The account may read, and look after itself, but not act on others: 403
+    /// The account may read and keep itself secure, but not act on others: 403
     /// `M_USER_SUSPENDED`
     /// ([account suspension](https://spec.matrix.org/latest/client-server-api/#account-suspension)).
     Suspended,
@@ -25,7 +25,7 @@ impl RestrictionKind {
     /// Every kind, in the order of precedence.
     pub const ALL: &'static [Self] = &[Self::Deactivated, Self::Locked, Self::Suspended];
 
-    /// How many there are.
+    /// The number of kinds.
     pub(crate) const COUNT: usize = Self::ALL.len();
 
     /// The kind in lower case: `deactivated`, `locked` or `suspended`.
@@ -71,12 +71,11 @@ impl Restriction {
         }
     }
 
-    /// Gives the text that the account's owner reads in the `error` field of a refusal, in place
-    /// of the default. At most [`MAX_REASON_LEN`](Self::MAX_REASON_LEN) bytes of it are sent; an
-    /// empty or blank one counts as none.
+    /// Sets the text that the account's owner reads in the `error` field of a refusal instead of the default.
+    /// At most [`MAX_REASON_LEN`](Self::MAX_REASON_LEN) bytes of it are sent. An empty or blank reason counts
+    /// as none.
     ///
-    /// Everyone who holds a token of the account can read it: it is no place for a moderator's
-    /// notes.
+    /// Everyone who has a token of the account can read it. Do not put a moderator's notes there.
     #[must_use]
     pub fn with_reason(mut self, reason: impl Into<Arc<str>>) -> Self {
         let reason = reason.into();
@@ -84,16 +83,16 @@ impl Restriction {
         self
     }
 
-    /// Ends the restriction by itself: at `until` and from then on it is not in force, and until
-    /// then a refusal's `Retry-After` says how long that is.
+    /// Lets the restriction end by itself. From `until` on it is not in force. Before that, a refusal's
+    /// `Retry-After` says how long it lasts.
     ///
-    /// Nothing has to run for that: each request compares the end with
-    /// [the layer's clock](crate::AccountStatusLayer::with_clock), so that it holds to the second in
-    /// every store and through every cache.
+    /// No task has to run for that. Each request compares the end with
+    /// [the layer's clock](crate::AccountStatusLayer::with_clock), so the end is exact to the second in every
+    /// store and through every cache.
     ///
     /// # A time-out
     ///
-    /// What a moderator gives somebody who should stop writing for a while and go on reading:
+    /// A moderator's time-out: the account cannot write for a while, and can still read.
     ///
     /// ```
     /// use std::time::{Duration, SystemTime};
@@ -108,16 +107,16 @@ impl Restriction {
     ///
     /// # Not for failed logins
     ///
-    /// A lock that follows some number of wrong passwords gives every stranger the power to take
-    /// anyone offline, on all their devices, by name and as often as they like. Limit the rate of
-    /// logins instead, and leave the sessions that there are alone.
+    /// Do not lock an account after some number of wrong passwords: any stranger who knows its name could
+    /// then take it offline on all its devices, again and again. Limit the rate of logins instead, and leave
+    /// existing sessions alone.
     #[must_use]
     pub fn with_until(mut self, until: SystemTime) -> Self {
         self.until = Some(until);
         self
     }
 
-    /// What is restricted.
+    /// The restriction's kind.
     #[must_use]
     pub fn kind(&self) -> RestrictionKind {
         self.kind
@@ -135,7 +134,7 @@ impl Restriction {
         self.until
     }
 
-    /// Whether it ends later than `other`, or never while `other` does.
+    /// Whether this restriction ends later than `other`, or never while `other` ends.
     pub(crate) fn ends_after(&self, other: &Self) -> bool {
         match (self.until, other.until) {
             (_, None) => false,

@@ -4,9 +4,9 @@ use super::{Restriction, RestrictionKind};
 
 /// What an account may do: everything, unless restrictions say otherwise.
 ///
-/// At most one restriction of each [kind](RestrictionKind), each independent of the others:
-/// lifting a lock leaves a suspension standing. The state of an unrestricted account is a null
-/// pointer, and a clone of any other shares it.
+/// It has at most one restriction of each [kind](RestrictionKind). They are independent: lifting a lock
+/// leaves a suspension as it is. The state of an unrestricted account is a null pointer, and a clone of
+/// any other state shares it.
 ///
 /// ```
 /// use tower_account_status::{AccountState, Restriction, RestrictionKind};
@@ -25,7 +25,7 @@ impl AccountState {
     /// The state of an account without restrictions.
     pub const ACTIVE: Self = Self(None);
 
-    /// The same state with `restriction` in place of what stood there of its kind.
+    /// The same state with `restriction`, which replaces one of its kind.
     #[must_use]
     pub fn with(self, restriction: impl Into<Restriction>) -> Self {
         let restriction = restriction.into();
@@ -75,16 +75,15 @@ impl AccountState {
             .filter_map(Option::as_ref)
     }
 
-    /// The restriction that decides at `now`: of those in force the one that comes first in the
-    /// order of precedence.
+    /// The restriction that decides at `now`: the first in the order of precedence that is in force.
     #[must_use]
     pub fn in_force(&self, now: SystemTime) -> Option<&Restriction> {
         self.restrictions()
             .find(|restriction| restriction.is_in_force(now))
     }
 
-    /// Every restriction of both states. Of two of the same kind the stricter one counts: the one
-    /// that ends later, or not at all; of two that end together, this state's.
+    /// Every restriction of both states. Of two of the same kind the stricter one counts, which ends later or
+    /// not at all. If both end together, this state's counts.
     ///
     /// ```
     /// use tower_account_status::{AccountState, RestrictionKind::{Deactivated, Locked}};
@@ -121,9 +120,9 @@ impl From<RestrictionKind> for AccountState {
     }
 }
 
-/// What a server's own table says of an account: one flag for each kind of restriction.
+/// An account's flags in a server's own table, one for each kind of restriction.
 ///
-/// Written out with all its fields, so that the compiler finds the one that was forgotten:
+/// Write it with all its fields, so that the compiler finds a forgotten one:
 ///
 /// ```
 /// use tower_account_status::{AccountState, Flags, RestrictionKind};

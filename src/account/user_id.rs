@@ -2,9 +2,9 @@ use std::{borrow::Borrow, fmt, ops::Deref, sync::Arc};
 
 /// The name of an account, such as `@alice:example.org`.
 ///
-/// Made from any string without a check, since servers differ in what they accept (the
-/// specification's [historical grammar] alone allows nearly everything), and compared byte by
-/// byte. A clone shares the string.
+/// Any string can be made a `UserId`. Nothing is checked, because servers differ in what they accept: the
+/// specification's [historical grammar] alone allows nearly everything. Two are compared byte by byte. A
+/// clone shares the string.
 ///
 /// [historical grammar]: https://spec.matrix.org/latest/appendices/#historical-user-ids
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -17,8 +17,8 @@ impl UserId {
         Self(user.into())
     }
 
-    /// Takes a name that begins with `@` as it is, and any other as the localpart of an account of
-    /// `server_name`: what most servers make of the name at a login. Nothing is folded.
+    /// Takes a name that begins with `@` as it is, and any other name as the localpart of an account of
+    /// `server_name`, as most servers do at a login. Nothing is folded.
     ///
     /// ```
     /// use tower_account_status::UserId;
@@ -67,10 +67,10 @@ impl Borrow<str> for UserId {
     }
 }
 
-/// From whatever can be read as text: `&str`, `String`, the ids of ruma.
+/// From any type that can be read as text: `&str`, `String`, the ids of ruma.
 ///
-/// So a `UserId` itself is no `AsRef<str>`, but it dereferences to `str`. What is behind an
-/// `Arc<str>` is copied here, and shared by [`UserId::new`].
+/// So a `UserId` itself is no `AsRef<str>`, but it dereferences to `str`. This copies the text of an
+/// `Arc<str>`; [`UserId::new`] shares it.
 impl<U: AsRef<str>> From<U> for UserId {
     fn from(user: U) -> Self {
         Self(user.as_ref().into())

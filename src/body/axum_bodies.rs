@@ -1,4 +1,4 @@
-//! axum's body on both sides of the layer, whatever the neighbours make of it.
+//! axum's body on both sides of the layer, whatever body types its neighbours have.
 
 use axum_core::{BoxError, body::Body as AxumBody};
 use bytes::Bytes;
@@ -7,7 +7,7 @@ use http_body::Body;
 
 use super::{Replay, RequestBodies, RequestBody, RequestState, ResponseBodies, sealed};
 
-/// Bodies are made axum's, and may be anything.
+/// Bodies of any type are made axum's.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct AxumBodies(());
 
@@ -21,7 +21,7 @@ where
 {
     type Body = AxumBody;
 
-    /// One that is axum's already is not boxed again.
+    /// A body that is axum's already is not boxed again.
     #[inline]
     fn keep(body: B) -> AxumBody {
         AxumBody::new(body)

@@ -1,4 +1,4 @@
-//! How long announcements that come from outside this process are believed.
+//! How long announcements from outside this process are believed.
 
 use std::{
     sync::{
@@ -11,9 +11,9 @@ use std::{
 /// Times are counted from here, so that one fits into an atomic number.
 static ORIGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
 
-/// Until when announcements are believed to arrive.
+/// The time until which announcements are believed to arrive.
 ///
-/// Whoever reads it compares it with the clock, so that nothing has to run for belief to end.
+/// Each reader compares it with the clock. So belief ends without a task that has to run.
 #[derive(Debug)]
 pub(super) enum Proof {
     /// Announcements never leave the process.

@@ -1,6 +1,6 @@
-//! Every question that the layer and the guard put to the store.
+//! Every question that the layer and the guard ask the store.
 //!
-//! A store that panics, hangs or fails gives no answer, whichever question it is.
+//! A store that panics, hangs or fails gives no answer, to any question.
 
 use std::future::Future;
 
@@ -9,7 +9,7 @@ use crate::{
     account::{Account, AccountState, UserId},
     credential::{AccessToken, Claim},
     panics::unless_it_panics,
-    request::{endpoint::CountedTokens, few::MAX_PER_REQUEST},
+    request::{class::CountedTokens, few::MAX_PER_REQUEST},
     shared::Shared,
     store::{
         AccountStateStore, Peek, StoreError,
@@ -17,18 +17,18 @@ use crate::{
     },
 };
 
-/// What the store has said at once of the credentials in a head, in their order. It is carried to
-/// where the store is awaited, so that nothing is asked twice.
+/// What the store has said at once about the credentials in a head, in their order. It is kept until the
+/// store is awaited, so that nothing is asked twice.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Answers([Option<Said>; MAX_PER_REQUEST]);
 
-/// What the store has said at once of one credential. Small, because it is carried.
+/// What the store has said at once about one credential. Small, because it is kept.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Said {
-    /// It is this one of the accounts that have been found at once.
+    /// Its owner is this one of the accounts that were found at once.
     Account(u8),
     Unknown,
-    /// It has to be awaited.
+    /// The store must be awaited.
     Await(Rest),
 }
 
@@ -56,8 +56,8 @@ impl<S: AccountStateStore> Shared<S> {
             .map_err(|_| Failure::Panicked)
     }
 
-    /// Whose the claim is, and in which state that account is, before `deadline`. `rest` is what
-    /// the store has left open when it was asked at once, if it was.
+    /// The account that the claim names, and its state, before `deadline`. `rest` is what the store left
+    /// open when it was asked at once, if it was.
     pub(super) fn account_before(
         &self,
         deadline: &mut Deadline,
@@ -95,7 +95,7 @@ impl<S: AccountStateStore> Shared<S> {
         })
     }
 
-    /// Who has sent the event, if the store knows.
+    /// The sender of the event, if the store knows.
     pub(super) fn sender_of(
         &self,
         room: &str,
@@ -107,7 +107,7 @@ impl<S: AccountStateStore> Shared<S> {
     }
 }
 
-/// What a token in the head claims, where these count.
+/// What a token in the head claims, if such tokens count.
 pub(super) fn counted(tokens: CountedTokens, access: AccessToken<'_>) -> Claim<'_> {
     match tokens {
         CountedTokens::OfServices => Claim::of_service(access),

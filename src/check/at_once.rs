@@ -1,4 +1,4 @@
-//! Whatever can be decided without waiting.
+//! Everything that can be decided without waiting.
 
 use super::{
     Findings,
@@ -7,14 +7,19 @@ use super::{
     limits::Failure,
 };
 use crate::{
+    account::Account,
     credential::Claim,
     denial::{Denial, DenialCause},
-    judge::Verdict,
+    judge::{self, Verdict},
     request::{
-        class::Class, credentials::HeadCredentials, endpoint::CountedTokens, few::TooMany,
-        head::Head, naming::Naming,
+        act::Act,
+        class::{Class, CountedTokens},
+        credentials::HeadCredentials,
+        few::TooMany,
+        head::Head,
+        naming::Naming,
     },
-    settings::NamedAccountCheck,
+    settings::{NamedAccountCheck, StoreFailure},
     shared::Shared,
     store::{
         AccountStateStore, Peek,
@@ -24,16 +29,16 @@ use crate::{
 
 /// What is known of a request without waiting.
 pub(crate) enum AtOnce {
-    /// It passes. The class is known where the request could be any but an ordinary one.
+    /// It passes. The class is known if the request could be anything but ordinary.
     Pass(Option<Class>),
     Refuse(Denial),
-    /// The store has to be awaited, for what its answers leave open if there are any; or the body
-    /// has to be read.
+    /// The store must be awaited, for what its answers leave open if there are any; or the body must be
+    /// read.
     Await(Class, Option<Answers>),
 }
 
 impl<S: AccountStateStore> Shared<S> {
-    /// `seen` is what the fast path has found, which is not found again.
+    /// `seen` is what the fast path has found, so that it is not looked for again.
     pub(crate) fn check_at_once(
         &self,
         head: &Head<'_>,
@@ -83,7 +88,7 @@ impl<S: AccountStateStore> Shared<S> {
             found.forget();
             peeked = Peeked::Active;
         } else if class.may_authenticate_service_itself() {
-            // Before the class was known, others were asked for.
+            // Other accounts were asked for before the class was known.
             found.forget();
             peeked = self.peek_all(head.credentials_for(class), class.tokens, None, found);
         }
@@ -111,7 +116,7 @@ impl<S: AccountStateStore> Shared<S> {
         })
     }
 
-    /// What the store has said of the only token in the head.
+    /// Takes over what the store has said about the only token in the head.
     fn glanced(&self, head: &Head<'_>, peek: Peek, found: &mut Findings) -> Peeked {
         found.has_plain_token = true;
         match peek {
@@ -135,15 +140,15 @@ impl<S: AccountStateStore> Shared<S> {
                     failure: None,
                 }
             }
-            // It may be known in a second place.
+            // A part of it may be known.
             Peek::Unknown => {
                 self.peek_all(head.credentials(), CountedTokens::All, Some(peek), found)
             }
         }
     }
 
-    /// What the store says at once of all the credentials in a head that count. `glanced` is what
-    /// it has said of the first of them.
+    /// What the store says at once about all the credentials in a head that count. `glanced` is what it
+    /// has said about the first of them.
     fn peek_all(
         &self,
         credentials: Result<HeadCredentials<'_>, TooMany>,
@@ -157,7 +162,7 @@ impl<S: AccountStateStore> Shared<S> {
         let (mut is_active, mut has_to_ask, mut failure) = (true, false, None);
         let mut answers = Answers::none();
         found.has_plain_token = matches!(credentials, HeadCredentials::Only(_));
-        // Not a loop: handed over one by one, each kind of credentials is read in its own way.
+        // Not a loop: in `for_each` each kind of credentials is read in its own way.
         credentials.iter().enumerate().for_each(|(turn, access)| {
             let claim = match tokens {
                 CountedTokens::OfServices => Claim::of_service(access),
@@ -190,7 +195,7 @@ impl<S: AccountStateStore> Shared<S> {
         }
     }
 
-    /// Refuses the accounts that have been found, or says whether more has to be known of one.
+    /// Refuses the accounts that were found, or says whether more must be known about one of them.
     pub(super) fn judge_all(
         &self,
         class: Class,
@@ -213,8 +218,8 @@ impl<S: AccountStateStore> Shared<S> {
         Ok(has_to_wait)
     }
 
-    /// Whether the accounts that the body names are to be asked for before the handler runs. Where
-    /// the handler is to check them, it is handed the guard.
+    /// Whether the accounts that the body names are looked up before the handler runs. If the handler
+    /// checks them, it is handed the guard.
     #[inline]
     pub(super) fn asks_for_named(
         &self,
@@ -232,16 +237,66 @@ impl<S: AccountStateStore> Shared<S> {
     }
 }
 
-/// What the store says at once of the credentials in a head.
+/// The judge, as this layer asks it and answers for it.
+impl<S> Shared<S> {
+    /// The judge's verdict on an account now.
+    ///
+    /// # Errors
+    ///
+    /// If the clock panics.
+    #[inline]
+    pub(super) fn judge<'a>(
+        &self,
+        class: Class,
+        act: Act<'a>,
+        account: &Account,
+    ) -> Result<Verdict<'a>, Failure> {
+        if account.state().is_active() {
+            return Ok(Verdict::Pass);
+        }
+        let now = self.settings.now_for(&account.state);
+        let now = now.map_err(|_| Failure::ClockPanicked)?;
+        Ok(judge::judge(
+            &self.settings.suspension,
+            class,
+            act,
+            account,
+            now,
+        ))
+    }
+
+    /// Refuses a request that the store gives no answer for, if the settings want that.
+    pub(super) fn failed(&self, failure: Failure, found: &mut Findings) -> Result<(), Denial> {
+        found.failure = Some(failure);
+        match self.settings.store_failure {
+            StoreFailure::Refuse => Err(self.denial(DenialCause::StoreFailed)),
+            StoreFailure::LetEveryoneThrough => Ok(()),
+        }
+    }
+
+    /// A denial without an account.
+    pub(super) fn denial(&self, cause: DenialCause) -> Denial {
+        Denial::from_cause(cause).with_cors(self.settings.cors_headers)
+    }
+
+    /// The denial for a refusal of the judge.
+    pub(super) fn refuse(&self, account: &Account, refusal: judge::Refusal) -> Denial {
+        refusal
+            .denial(account.clone())
+            .with_cors(self.settings.cors_headers)
+    }
+}
+
+/// What the store says at once about the credentials in a head.
 enum Peeked {
-    /// Every one of them is an active account's, or no account's.
+    /// All of them belong to active accounts or to nobody.
     Active,
     /// There are more than are looked up.
     TooMany,
     Other {
-        /// What it has said, where it has to be asked for more.
+        /// What it has said, if it must be asked for more.
         answers: Option<Answers>,
-        /// Why it gave no answer for one of them, the last.
+        /// Why it gave no answer for one of them. The last one counts.
         failure: Option<Failure>,
     },
 }

@@ -1,4 +1,4 @@
-//! The store has to be asked, or a body read.
+//! The store must be asked for more than one plain token, or a body must be read.
 
 use std::{
     future::Future,
@@ -26,8 +26,7 @@ use crate::{
     denial::{Denial, DenialCause},
     judge::Verdict,
     request::{
-        class::Class,
-        endpoint::CountedTokens,
+        class::{Class, CountedTokens},
         few::Few,
         head::Head,
         named_account,
@@ -38,9 +37,9 @@ use crate::{
     store::AccountStateStore,
 };
 
-/// A check that has to wait, and keeps the request meanwhile.
+/// A check that must wait. It keeps the request meanwhile.
 pub(crate) trait Check<B>: Send {
-    /// Ready when the request passes, with what is to end it while it waits; or with a denial.
+    /// Ready when the request passes, with what ends it while it waits, or when it is denied.
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>)
     -> Poll<Result<Option<Watch>, Denial>>;
 
@@ -48,7 +47,7 @@ pub(crate) trait Check<B>: Send {
     fn take_request(self: Pin<&mut Self>) -> Option<Request<B>>;
 }
 
-/// Puts into a request that passes what the settings want there.
+/// Adds to the extensions of a request that passes what the settings want there.
 pub(crate) type HandOn<S> = fn(&Arc<Shared<S>>, &Findings, &mut Extensions);
 
 /// What is known of a request before the store is awaited.
@@ -57,9 +56,9 @@ pub(crate) struct Begun {
     pub(crate) path: KeptPath,
     /// Counted before the store was asked for anything.
     pub(crate) announcements: u64,
-    /// What the store has said of the credentials in the head, where it has to be asked for more.
+    /// What the store has said about the credentials in the head, if it must be asked for more.
     pub(crate) answers: Option<Answers>,
-    /// Whether these are of the only token of a plain header.
+    /// Whether that is about the only token of a plain header.
     pub(crate) has_plain_token: bool,
     /// What else has been found, if anything. Boxed, because that is rare.
     pub(crate) found: Option<Box<Findings>>,
@@ -93,11 +92,10 @@ where
     }
 }
 
-/// Finds out whether a request passes, which `hand_on` then changes: more than one plain token has to
-/// be looked up, or the body read.
+/// Finds out whether a request passes. `hand_on` changes one that does.
 ///
-/// One block, and what it is about lent to all others: an `async` function that is handed the
-/// request would hold it twice.
+/// It is one `async` block that lends the request to all others, because an `async` function that takes
+/// the request holds it twice.
 pub(super) fn check_awaited<S, B, M>(
     shared: Arc<Shared<S>>,
     request: Request<B>,
@@ -123,7 +121,7 @@ where
             let act = head.act();
             match checked {
                 Ok(()) => shared.passed(&found, act),
-                // The layer may only report, but what is lost cannot be handed on.
+                // Even a layer that only reports cannot hand on a body that is lost.
                 Err(denial) if body.is_lost() => return Err(shared.answered(denial, &found, act)),
                 Err(denial) => shared.refused(denial, &found, act)?,
             }
@@ -157,13 +155,13 @@ impl<S: AccountStateStore> Shared<S> {
         if class.tokens != CountedTokens::None {
             let failure = match answers {
                 Some(answers) => {
-                    // What failed at once is asked again.
+                    // A question that failed at once is asked again.
                     found.failure = None;
                     Box::pin(self.ask_head(class, head, answers, found)).await?
                 }
                 None => None,
             };
-            // Those that are known to be restricted are refused, whatever became of the others.
+            // Accounts that are known to be restricted are refused, even if another look-up failed.
             let needs_more = self.judge_all(class, head, found)?;
             if let Some(failure) = failure {
                 self.failed(failure, found)?;
@@ -181,8 +179,8 @@ impl<S: AccountStateStore> Shared<S> {
         }
     }
 
-    /// Asks for what `answers` leave open of the accounts that the head has a credential of. Says
-    /// why one of them could not be asked for, if so.
+    /// Asks for what `answers` leave open about the credentials in the head. Returns the failure of one of
+    /// them, if there is one.
     async fn ask_head(
         &self,
         class: Class,
@@ -222,8 +220,8 @@ impl<S: AccountStateStore> Shared<S> {
         Ok(())
     }
 
-    /// Asks for every account that the body names. What is refused here is refused to somebody
-    /// who has not proved to be the owner.
+    /// Asks for every account that the body names. A refusal gives no details, because the person has not
+    /// proved to be the owner.
     async fn ask_named<B: Body>(
         &self,
         class: Class,
@@ -236,7 +234,7 @@ impl<S: AccountStateStore> Shared<S> {
         let data = body.read(&parts.headers, &self.settings).await?;
         let named = match named_account::read(naming.endpoint, data) {
             Ok(named) => named,
-            // Another application's form below the same layer, which is none of ours.
+            // It is the form of another application below the same layer.
             Err(_) if !naming.is_matrix && is_form(parts, data) => return Ok(()),
             Err(problem) => return Err(self.denial(problem.into())),
         };
@@ -271,13 +269,12 @@ impl<S: AccountStateStore> Shared<S> {
         }
     }
 
-    /// Puts into `accounts`, where those are that have been found at once, those of all the
-    /// credentials that have an owner, in their order and within the time limit; and says whether
-    /// some of them could not be asked for.
+    /// Replaces `accounts`, which were found at once, by the owners of all the credentials, in their order
+    /// and within the time limit. Says whether one of them could not be looked up.
     ///
-    /// Each is asked for on its own, so that nobody can keep the store from answering for one by
-    /// sending another that it fails on. They are read off one after the other and not kept
-    /// together, because all of this is part of a future that waits.
+    /// Each is looked up on its own, so that a credential that the store fails on does not hide another.
+    /// They are read one after the other and not collected, because all of this is part of a future that
+    /// waits.
     async fn ask_all<'c>(
         &self,
         claim: impl Fn(usize) -> Option<Claim<'c>>,
@@ -286,7 +283,7 @@ impl<S: AccountStateStore> Shared<S> {
     ) -> Asked {
         let started = self.reads_time().then(Instant::now);
         let mut deadline = Deadline::new(self.settings.store_timeout);
-        // Boxed, because it is rare that there are any.
+        // Boxed, because there are rarely any.
         let at_once = match accounts.is_empty() {
             true => None,
             false => Some(Box::new(std::mem::replace(accounts, Few::new()))),
@@ -319,9 +316,9 @@ impl<S: AccountStateStore> Shared<S> {
     }
 }
 
-/// What the store was asked for several accounts.
+/// The result of looking up several accounts.
 struct Asked {
-    /// Why one of them, the last, could not be asked for.
+    /// Why one of them could not be looked up. The last one counts.
     failure: Option<Failure>,
     time: Option<Duration>,
 }

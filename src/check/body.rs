@@ -1,4 +1,4 @@
-//! A request's body, which is read at most once, and only where something depends on it.
+//! The body of a request. It is read at most once, and only if something depends on it.
 
 use bytes::Bytes;
 use http::{HeaderMap, header::CONTENT_TYPE, request::Parts};
@@ -11,7 +11,7 @@ use crate::{
     settings::Settings,
 };
 
-/// A body, as long as the request is looked at.
+/// A body during the check.
 pub(super) enum Held<B> {
     Untouched(B),
     Read(Collected),
@@ -38,7 +38,7 @@ impl<B: Body> Held<B> {
             if size != Some(0) && is_encoded(headers) {
                 return Err(denial(settings, DenialCause::BodyEncoded));
             }
-            // What is only reported has to pass afterwards, whole.
+            // A request that is only reported must pass afterwards with its whole body.
             if settings.report_only && size.is_none_or(|size| size > settings.body_limit as u64) {
                 return Err(denial(settings, DenialCause::BodyTooLarge));
             }
@@ -89,7 +89,7 @@ impl From<BodyError> for DenialCause {
     }
 }
 
-/// Whether the body says that it is a form, and cannot be JSON to anyone.
+/// Whether the body is declared to be a form and no parser takes it for JSON.
 pub(super) fn is_form(parts: &Parts, data: &[u8]) -> bool {
     let says_so = parts
         .headers

@@ -1,4 +1,4 @@
-//! A suspension depends on more than the head: on the body, or on who has sent an event.
+//! A suspension depends on more than the head: on the body, or on the sender of an event.
 
 use http::HeaderMap;
 use http_body::Body;

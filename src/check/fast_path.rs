@@ -1,11 +1,11 @@
 //! The path of nearly every request.
 //!
-//! What it costs is measured in instructions (see `benches/`); hence the order of the questions,
-//! and what is kept out of line.
+//! Its cost is measured in instructions (see `benches/`). That is the reason for the order of the
+//! questions, and for what is kept out of line.
 
 use std::sync::Arc;
 
-use http::{HeaderMap, Method, Request, Uri, header::AUTHORIZATION};
+use http::{HeaderMap, Method, Request, header::AUTHORIZATION};
 
 use super::Watch;
 use crate::{
@@ -24,29 +24,29 @@ use crate::{
 pub(crate) enum FastPath {
     /// It passes, and there is nothing else to do for it.
     Passes,
-    /// It is one of the [usual long polls](USUAL_POLLS), by its method and its path.
+    /// Its method and its path make it one of the [usual long polls](long_poll::USUAL_POLLS).
     UsualPoll(usize),
-    /// Its path leaves it open that it is anything but ordinary ([`Class::may_be_special`]).
+    /// Its path may make it anything but ordinary (see `Class::may_be_special`).
     MayBeSpecial,
     /// Nothing for certain.
     Unclear,
-    /// What the store says at once of the only token in the head, which is not that it is an
-    /// unrestricted account's. It is not asked that again, and the head has nothing else that
-    /// counts.
+    /// What the store says at once about the only token in the head. Its owner is not known to be
+    /// unrestricted. The store is not asked this again, and nothing else in the head counts.
     Glanced(Peek),
 }
 
 impl<S: AccountStateStore> Shared<S> {
     /// Whether the request passes and there is nothing else to do for it.
     ///
-    /// Always inlined: lent to a function of its own, the request would first be copied to where
-    /// it can be lent from.
+    /// Always inlined, because a request that is lent to a function is first copied to a place that can
+    /// be lent.
     #[inline(always)]
     pub(crate) fn fast_path<B>(&self, request: &Request<B>) -> FastPath {
         if self.settings.always_examines {
             return FastPath::Unclear;
         }
-        // Not `Uri::path` and `Uri::query`, which find the border between the two each time.
+        // Not `Uri::path` and `Uri::query`, because each of them looks for the border between the two.
+        let is_post = *request.method() == Method::POST;
         if let Some(path_and_query) = request.uri().path_and_query() {
             let path = match path_and_query.query() {
                 None => path_and_query.as_str(),
@@ -59,8 +59,11 @@ impl<S: AccountStateStore> Shared<S> {
                     None => FastPath::MayBeSpecial,
                 };
             }
-        }
-        if *request.method() == Method::POST && self.may_name_accounts(request.uri()) {
+            // The settings may take the path from elsewhere.
+            if is_post && (self.settings.path.is_another() || naming::may_name_accounts(path)) {
+                return FastPath::MayBeSpecial;
+            }
+        } else if is_post {
             return FastPath::MayBeSpecial;
         }
         match only_token(request.headers()) {
@@ -70,7 +73,7 @@ impl<S: AccountStateStore> Shared<S> {
         }
     }
 
-    /// What ends a usual long poll, if it passes and there is nothing else to do for it.
+    /// What ends a usual long poll while it waits, if it passes and there is nothing else to do for it.
     #[inline]
     pub(crate) fn watch_usual_poll(
         self: &Arc<Self>,
@@ -94,7 +97,7 @@ impl<S: AccountStateStore> Shared<S> {
         }
     }
 
-    /// Whether the store knows at once that the token is an unrestricted account's.
+    /// Whether the store knows at once that the token's owner is unrestricted.
     #[inline]
     fn glance(&self, token: &[u8]) -> FastPath {
         let credential = Credential::AccessToken(Secret::from(token));
@@ -104,15 +107,9 @@ impl<S: AccountStateStore> Shared<S> {
             Err(_) => FastPath::Unclear,
         }
     }
-
-    #[inline(never)]
-    fn may_name_accounts(&self, uri: &Uri) -> bool {
-        // Its path may be quite another one than the URI's.
-        self.settings.path.is_another() || naming::may_name_accounts(uri.path())
-    }
 }
 
-/// What the headers have of tokens.
+/// The tokens in the headers.
 enum OnlyToken<'a> {
     None,
     /// One token in one header, as nearly every client writes it. White space around the token
@@ -130,17 +127,17 @@ fn only_token(headers: &HeaderMap) -> OnlyToken<'_> {
         Some(token) if !token.is_empty() => token,
         _ => return OnlyToken::Unclear,
     };
-    // Where no header is repeated there are as many names as values. Which one it is is left to a
-    // closer look: asking here would lend the headers to code that may keep them, for all that the
-    // compiler knows, and the whole request would be copied first.
+    // If no header is repeated, there are as many names as values. Which header is repeated is left to
+    // a closer look: to ask here would lend the headers to code that may keep them, as far as the
+    // compiler knows, and it would copy the whole request first.
     match headers.len() == headers.keys_len() {
         true => OnlyToken::Token(token),
         false => OnlyToken::Unclear,
     }
 }
 
-/// What the store has said at once of the token of the only header. Where the token is in several
-/// pieces, each of them counts.
+/// What the store has said at once about the token of the only header. If servers may split the token,
+/// each piece counts.
 #[cold]
 fn seen(token: &[u8], peek: Peek) -> FastPath {
     match credentials::is_in_one_piece(token) {

@@ -1,28 +1,28 @@
-//! What has been learnt of a request.
+//! What has been learnt of a request, and who is told of it.
 
 use std::time::Duration;
 
 use super::limits::Failure;
 use crate::{
     account::Account,
-    denial::{Denial, DenialCause},
-    judge::{self, Verdict},
-    request::{act::Act, class::Class, few::Few},
-    settings::StoreFailure,
+    denial::Denial,
+    outcome::{Decision, Outcome},
+    panics::unless_it_panics,
+    request::{act::Act, few::Few},
     shared::Shared,
 };
 
 /// What is known of a request that passes or is refused.
 #[derive(Debug)]
 pub(crate) struct Findings {
-    /// Whose states were checked.
+    /// The accounts whose states were checked.
     pub(crate) accounts: Few<Account>,
-    /// Whether the one credential is the [only token of a plain header][only], which is then not looked
-    /// for again.
+    /// Whether the one credential is the [only token of a plain header][only]. It is then not looked for
+    /// again.
     ///
     /// [only]: crate::request::credentials::HeadCredentials::Only
     pub(crate) has_plain_token: bool,
-    /// Whether the handler has been left to ask the guard.
+    /// Whether it is left to the handler to ask the guard.
     pub(crate) hands_on_guard: bool,
     /// How long the store was awaited.
     pub(crate) lookup_time: Option<Duration>,
@@ -45,14 +45,14 @@ impl Findings {
         !self.accounts.is_empty() || self.failure.is_some() || self.hands_on_guard
     }
 
-    /// Nobody's state counts that has been found.
+    /// Forgets the accounts that were found, because their states do not count.
     pub(super) fn forget(&mut self) {
         let has_plain_token = self.has_plain_token;
         *self = Self::new();
         self.has_plain_token = has_plain_token;
     }
 
-    /// Adds to the time that the store took, where it was [measured](Shared::reads_time).
+    /// Adds to the time that the store took, if it was [measured](Shared::reads_time).
     pub(super) fn waited(&mut self, time: Option<Duration>) {
         if let Some(time) = time {
             *self.lookup_time.get_or_insert_default() += time;
@@ -61,55 +61,82 @@ impl Findings {
 }
 
 impl<S> Shared<S> {
-    /// Whether anybody learns how long the store took.
+    /// Whether anyone is told how long the store took.
     pub(super) fn reads_time(&self) -> bool {
         self.settings.observer.is_some()
     }
 
-    /// What the judge says of an account now.
-    ///
-    /// # Errors
-    ///
-    /// If the clock panics.
+    /// Tells that the request passes.
     #[inline]
-    pub(super) fn judge<'a>(
+    pub(crate) fn passed(&self, found: &Findings, act: Act<'_>) {
+        if self.settings.observer.is_none() && found.failure.is_none() {
+            return;
+        }
+        let decision = match found.failure {
+            None => Decision::Passed,
+            Some(_) => Decision::PassedUnchecked,
+        };
+        self.tell(&found.outcome(decision, act));
+    }
+
+    /// Tells that the request is refused. Gives the denial back, unless the layer only reports.
+    pub(crate) fn refused(
         &self,
-        class: Class,
-        act: Act<'a>,
-        account: &Account,
-    ) -> Result<Verdict<'a>, Failure> {
-        if account.state().is_active() {
-            return Ok(Verdict::Pass);
+        denial: Denial,
+        found: &Findings,
+        act: Act<'_>,
+    ) -> Result<(), Denial> {
+        if !self.settings.report_only {
+            return Err(self.answered(denial, found, act));
         }
-        let now = self.settings.now_for(&account.state);
-        let now = now.map_err(|_| Failure::ClockPanicked)?;
-        Ok(judge::judge(
-            &self.settings.suspension,
-            class,
-            act,
-            account,
-            now,
-        ))
+        let mut outcome = found.outcome(Decision::WouldRefuse, act);
+        outcome.denial = Some(&denial);
+        self.tell(&outcome);
+        Ok(())
     }
 
-    /// Refuses what the store gives no answer for, if that is what the settings want.
-    pub(super) fn failed(&self, failure: Failure, found: &mut Findings) -> Result<(), Denial> {
-        found.failure = Some(failure);
-        match self.settings.store_failure {
-            StoreFailure::Refuse => Err(self.denial(DenialCause::StoreFailed)),
-            StoreFailure::LetEveryoneThrough => Ok(()),
+    /// Tells that the request is refused with this denial, even by a layer that only reports.
+    pub(super) fn answered(&self, denial: Denial, found: &Findings, act: Act<'_>) -> Denial {
+        // Is there anyone to tell?
+        if !cfg!(feature = "tracing") && self.settings.observer.is_none() {
+            return denial;
         }
+        let mut outcome = found.outcome(Decision::Refused, act);
+        outcome.denial = Some(&denial);
+        self.tell(&outcome);
+        denial
     }
 
-    /// An answer that is no account's.
-    pub(super) fn denial(&self, cause: DenialCause) -> Denial {
-        Denial::from_cause(cause).with_cors(self.settings.cors_headers)
+    /// Tells that a waiting request is ended.
+    pub(super) fn ended(&self, denial: &Denial, act: Act<'_>) {
+        let mut outcome = Outcome::new(Decision::Ended, act);
+        outcome.denial = Some(denial);
+        self.tell(&outcome);
     }
 
-    /// The judge's refusal, as this layer answers it.
-    pub(super) fn refuse(&self, account: &Account, refusal: judge::Refusal) -> Denial {
-        refusal
-            .denial(account.clone())
-            .with_cors(self.settings.cors_headers)
+    fn tell(&self, outcome: &Outcome<'_>) {
+        #[cfg(feature = "tracing")]
+        outcome.trace(&self.failures);
+        let Some(observer) = &self.settings.observer else {
+            return;
+        };
+        let heard = unless_it_panics(|| observer(outcome));
+        #[cfg(feature = "tracing")]
+        if heard.is_err() {
+            tracing::error!("the observer panicked");
+        }
+        // Without a log the panic hook has told it.
+        #[cfg(not(feature = "tracing"))]
+        let _ = heard;
+    }
+}
+
+impl Findings {
+    fn outcome<'a>(&'a self, decision: Decision, act: Act<'a>) -> Outcome<'a> {
+        let mut outcome = Outcome::new(decision, act);
+        outcome.account = self.accounts.iter().map(|account| &account.user).next();
+        outcome.lookup_time = self.lookup_time;
+        outcome.store_error = self.failure.as_ref().map(|failure| failure as _);
+        outcome
     }
 }

@@ -1,4 +1,4 @@
-//! A store that fails, hangs or panics is a store that gives no answer.
+//! A store that fails, hangs or panics gives no answer.
 
 use std::{
     borrow::BorrowMut,
@@ -21,9 +21,9 @@ pub(crate) enum Failure {
     Error(Box<dyn Error + Send + Sync>),
     Panicked,
     TimedOut,
-    /// The user's clock, which says whether a restriction's end has come.
+    /// The clock of the settings panicked. It says whether a restriction has ended.
     ClockPanicked,
-    /// The user's function that finds the original URI.
+    /// The function that finds the original URI panicked.
     UriPanicked,
 }
 
@@ -48,8 +48,8 @@ impl Error for Failure {
     }
 }
 
-/// When the store has failed. The time begins with the first wait, so that no clock is read where
-/// nothing waits.
+/// The time at which the store counts as failed. It is set at the first wait, so that no clock is read
+/// if nothing waits.
 pub(crate) struct Deadline {
     limit: Duration,
     end: Option<Instant>,
@@ -66,7 +66,7 @@ impl Deadline {
     }
 }
 
-/// When `limit` will have passed since `start`; where no clock goes that far, in thirty years.
+/// The time at which `limit` has passed since `start`; thirty years later if no clock goes that far.
 fn end(start: Instant, limit: Duration) -> Instant {
     const THIRTY_YEARS: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
     start
@@ -74,7 +74,7 @@ fn end(start: Instant, limit: Duration) -> Instant {
         .unwrap_or_else(|| start + THIRTY_YEARS)
 }
 
-/// What `answer` says within `limit`.
+/// The result of `answer` within `limit`.
 #[inline(always)] // it would be moved once more
 pub(crate) fn within_limits<F, T, E>(limit: Duration, answer: F) -> WithinLimits<F, Deadline>
 where
@@ -84,7 +84,7 @@ where
     WithinLimits::new(Deadline::new(limit), answer)
 }
 
-/// What `answer` says before the deadline, which several answers share.
+/// The result of `answer` before the deadline, which several answers share.
 pub(crate) fn before<F, T, E>(deadline: &mut Deadline, answer: F) -> WithinLimits<F, &mut Deadline>
 where
     F: Future<Output = Result<T, E>>,
@@ -94,12 +94,12 @@ where
 }
 
 pin_project! {
-    /// A type and not an `async` function, whose state would hold the answer's twice.
+    /// A type, because an `async` function would hold the answer's state twice.
     pub(crate) struct WithinLimits<F, D> {
         #[pin]
         answer: Caught<F>,
         deadline: D,
-        // Made when the answer is not there at once.
+        // Made if the answer is not ready at once.
         #[pin]
         timer: Option<Sleep>,
     }
@@ -126,8 +126,8 @@ where
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        // Before the answer, which may use up what tokio lets a task do at a time: then it would
-        // never come to the timer.
+        // Before the answer, because the answer may use up what tokio lets a task do at a time. Then the
+        // timer would never be polled.
         let timer = this.timer.as_mut().as_pin_mut();
         let is_late = timer.is_some_and(|timer| timer.poll(context).is_ready());
         if let Poll::Ready(answer) = this.answer.poll(context) {

@@ -12,7 +12,7 @@ use crate::{
     store::AccountStateStore,
 };
 
-/// What is to be told once a logout has succeeded.
+/// What the store is told once a logout has succeeded.
 pub(crate) struct EndedSessions {
     shared: Arc<dyn Told>,
     tokens: Tokens,
@@ -21,19 +21,19 @@ pub(crate) struct EndedSessions {
 
 /// The tokens whose sessions are ended.
 enum Tokens {
-    /// The one in this header, which shares its bytes with the request's.
+    /// The one in this header, which shares the bytes of the request's header.
     Plain(HeaderValue),
     All(Few<Box<str>>),
 }
 
-/// A [`Shared`], whatever its store is.
+/// A [`Shared`] with any store.
 trait Told: Send + Sync {
     fn logged_out(&self, token: &str, logout: Logout);
 }
 
 impl<S: AccountStateStore> Told for Shared<S> {
     fn logged_out(&self, token: &str, logout: Logout) {
-        // That the store does not forget is no reason to fail, because it will in time.
+        // A store that fails to forget is no reason to fail, because it forgets in time.
         let _ = unless_it_panics(|| self.store.logged_out(token, logout));
     }
 }
@@ -57,7 +57,7 @@ impl EndedSessions {
 }
 
 impl<S: AccountStateStore> Shared<S> {
-    /// What a logout with this head ends, if it succeeds.
+    /// The sessions that a logout with this head ends if it succeeds.
     #[cold]
     pub(crate) fn ends(
         self: &Arc<Self>,

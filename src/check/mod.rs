@@ -1,19 +1,18 @@
-//! How an answer is found, from the head of a request to what becomes of it.
+//! How an answer is found, from the head of a request to its outcome.
 //!
-//! - [`fast_path`]: nearly every request: no credential, or one that the store knows to be an
-//!   unrestricted account's. Nothing is allocated, and nothing else looked at.
-//! - [`at_once`]: whatever else can be decided without waiting.
-//! - [`look_up`]: the store has to be awaited.
-//! - [`plain_look_up`]: the store has to be asked for the only token.
-//! - [`awaited`]: it has to be asked for more, or a body read.
+//! - [`fast_path`]: nearly every request. It has no credential, or the store knows at once that the
+//!   credential's owner is unrestricted. Nothing is allocated.
+//! - [`at_once`]: everything else that can be decided without waiting.
+//! - [`look_up`]: the store must be awaited, nearly always for the only token.
+//! - [`awaited`]: the store must be asked for more, or a body must be read.
 //! - [`watch`]: a long poll passes, and its account is restricted while it waits.
 //! - [`logout`]: tells the store that a logout has succeeded.
 //! - [`own_code`]: the server's own code asks, through the guard.
-//! - [`closer`]: a suspension depends on the body, or on who has sent an event.
+//! - [`closer`]: a suspension depends on the body, or on the sender of an event.
 //! - [`ask`]: the questions to the store, each in one place.
-//! - [`report`]: reports the outcome.
+//! - [`findings`]: what is known of a request, and telling of it.
 //!
-//! Whether an account is refused is decided by [`crate::judge`] alone.
+//! Only [`crate::judge`] decides whether an account is refused.
 
 mod ask;
 mod at_once;
@@ -26,8 +25,6 @@ mod limits;
 mod logout;
 mod look_up;
 mod own_code;
-mod plain_look_up;
-mod report;
 mod together;
 mod watch;
 

@@ -9,15 +9,18 @@ use crate::{
     account::{Account, AccountState, UserId},
     body::Collected,
     denial::{Denial, DenialCause},
-    request::{act::Act, class::Class, endpoint::CountedTokens},
+    request::{
+        act::Act,
+        class::{Class, CountedTokens},
+    },
     shared::Shared,
     store::AccountStateStore,
 };
 
 impl<S: AccountStateStore> Shared<S> {
-    /// Answers as the layer would, if `user` did this with a request that has this body.
+    /// Answers as the layer does if `user` sends a request for this with this body.
     ///
-    /// What simply passes is not told, because the layer has told it of the request.
+    /// A check that passes is not told, because the layer has already told that the request passes.
     pub(crate) async fn check_own(
         &self,
         user: &UserId,
@@ -44,7 +47,7 @@ impl<S: AccountStateStore> Shared<S> {
         found: &mut Findings,
     ) -> Result<(), Denial> {
         let class = Class::of(act, &self.settings.exemptions);
-        // Where no token counts and no body names anyone, the request is not the user's.
+        // If no token counts and no body names anyone, the request is not the user's.
         let has_no_owner = class.tokens != CountedTokens::All && class.naming.is_none();
         if class.passes || has_no_owner {
             return Ok(());
@@ -64,7 +67,7 @@ impl<S: AccountStateStore> Shared<S> {
         found.accounts.push(account.clone()).unwrap_or_default();
         match self.judge(class, act, &account) {
             Ok(verdict) => {
-                // Any type that is a body: this one is never read again.
+                // Any body type will do, because this body is never read again.
                 let mut body = Held::<String>::Read(Collected {
                     data: body,
                     trailers: None,

@@ -1,8 +1,6 @@
-//! Many waiting requests ask at the same moment: one look-up answers many of them.
+//! If many waiting requests ask at the same moment, one look-up answers many of them.
 
-use std::time::Instant;
-
-use tokio::sync::SemaphorePermit;
+use tokio::{sync::SemaphorePermit, time::Instant};
 
 use super::limits::Failure;
 use crate::{
@@ -36,7 +34,7 @@ impl<S: AccountStateStore> Shared<S> {
                     Next::Nothing => break,
                     Next::Place(place) => {
                         if !self.ask_for_first(place).await {
-                            // Nobody is left to ask for, because others ask for this one.
+                            // None are left, because another request asks for this one.
                             match answer.await {
                                 Ok(answer) => return answer,
                                 Err(_) => break,
@@ -48,7 +46,7 @@ impl<S: AccountStateStore> Shared<S> {
         }
     }
 
-    /// Asks for those that came first, if anyone waits.
+    /// Asks for the first that wait, if any do.
     async fn ask_for_first(&self, place: SemaphorePermit<'_>) -> bool {
         let first = self.together.first();
         if first.is_empty() {

@@ -33,11 +33,11 @@ mod model;
 
 /// Ends a waiting request whose account has been restricted.
 ///
-/// Nothing is subscribed to, nor anything allocated, before the inner service has to wait, because
-/// most long polls are answered at once.
+/// It neither subscribes nor allocates before the inner service must wait, because most long polls are
+/// answered at once.
 pub(crate) enum Watch {
     NotBegun(NotBegun),
-    /// Nothing, once it has come to its end.
+    /// `None` after its end.
     Begun(Option<Pin<Box<dyn Future<Output = Denial> + Send>>>),
 }
 
@@ -56,7 +56,7 @@ impl Watch {
         })
     }
 
-    /// Ready when the account has been restricted, as far as that is known without waiting for it.
+    /// Ready if the account has been restricted, as far as that is known without waiting.
     #[inline]
     pub(crate) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Denial> {
         match self {
@@ -65,7 +65,7 @@ impl Watch {
         }
     }
 
-    /// The same for a request that has to wait: from now on announcements wake it.
+    /// The same for a request that must wait. From now on announcements wake it.
     pub(crate) fn begin(&mut self, context: &mut Context<'_>) -> Poll<Denial> {
         match self {
             Self::NotBegun(_) => self.poll_begun(context),
@@ -91,7 +91,7 @@ impl Watch {
 pub(crate) struct NotBegun {
     shared: Arc<dyn Watches>,
     user: UserId,
-    /// Counted before the store was asked: whatever is announced from then on is not missed.
+    /// Counted before the store was asked, so that no later announcement is missed.
     announcements: u64,
     waiting: Waiting,
 }
@@ -107,7 +107,7 @@ impl NotBegun {
     }
 }
 
-/// A [`Shared`], whatever its store is.
+/// A [`Shared`] with any store.
 trait Watches: Send + Sync {
     fn announcements(&self) -> u64;
 
@@ -119,16 +119,15 @@ trait Watches: Send + Sync {
     ) -> Pin<Box<dyn Future<Output = Denial> + Send>>;
 }
 
-/// How long a store that cannot say whether an account is restricted is left in peace. The request
-/// goes on waiting meanwhile. At most; many fail at the same moment.
+/// The longest time until a store that failed is asked again. The request goes on waiting meanwhile. It
+/// is spread, because many fail at the same moment.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// How often a request asks for itself while announcements are not
-/// [believed](Changes::is_believed), at most. Spread over half of it, because many stop believing at
-/// the same moment.
+/// The longest time between two look-ups of a request while announcements are not
+/// [believed](Changes::is_believed). It is spread, because many stop believing at the same moment.
 const UNPROVED: Duration = Duration::from_secs(10);
 
-/// A request that waits, as it came: what it is judged by when its account changes.
+/// A waiting request as it came. It is judged by this when its account changes.
 pub(crate) enum Waiting {
     /// With one account. Nothing of the request is kept.
     Usual(&'static UsualPoll),
@@ -139,7 +138,7 @@ pub(crate) struct OtherPoll {
     class: Class,
     method: Method,
     path: String,
-    /// Whose it is beside the first account.
+    /// Its accounts except the first.
     others: Vec<UserId>,
 }
 
@@ -170,7 +169,7 @@ impl Waiting {
 }
 
 impl<S: AccountStateStore> Shared<S> {
-    /// Whether the request, which passes, is to be ended when its account is restricted.
+    /// What is kept of a request that passes, if a restriction of its account ends it while it waits.
     #[inline]
     pub(crate) fn to_be_watched(
         &self,
@@ -192,7 +191,7 @@ impl<S: AccountStateStore> Shared<S> {
         })
     }
 
-    /// Watches the accounts that a request was found to belong to, if to any.
+    /// Watches the accounts that a request belongs to, if there are any.
     pub(crate) fn watch(
         self: &Arc<Self>,
         mut poll: Box<OtherPoll>,
@@ -210,8 +209,8 @@ impl<S: AccountStateStore> Shared<S> {
         }))
     }
 
-    /// Asks the judge again, as if the request came now: for each account, whatever became of the
-    /// others.
+    /// Asks the judge again, as if the request came now, for each account, even if another look-up
+    /// failed.
     async fn first_refused(
         &self,
         waiting: &Waiting,
@@ -270,8 +269,8 @@ impl<S: AccountStateStore> Watches for Shared<S> {
                         changed.await;
                         true
                     }
-                    // Boxed: a timer is large, and only a failing store and news from outside this
-                    // process need one.
+                    // Boxed, because a timer is large, and only a failing store and news from outside
+                    // this process need one.
                     Some(wait) => {
                         let changed = Box::pin(tokio::time::timeout(wait, changed));
                         let has_changed = changed.await.is_ok();
@@ -284,20 +283,20 @@ impl<S: AccountStateStore> Watches for Shared<S> {
     }
 }
 
-/// How long a request may wait without asking for itself: for ever on news that never leave the
-/// process.
+/// How long a request may wait before it looks its account up without news. `None` is for ever, because
+/// news that never leave the process are not lost.
 fn left_to_believe(changes: &Changes) -> Option<Duration> {
     let left = changes
         .believed_until()?
         .saturating_duration_since(Instant::now());
-    // Past the end the bound is `UNPROVED`, and before it the end.
+    // The end of belief is the bound, and after it `UNPROVED`.
     Some(match left.is_zero() {
         true => spread(UNPROVED),
         false => left,
     })
 }
 
-/// Between a half and the whole of `span`, so that those who begin to wait at the same moment do not
+/// Between a half and the whole of `span`, so that requests that begin to wait at the same moment do not
 /// ask in step.
 fn spread(span: Duration) -> Duration {
     let random = RandomState::new().hash_one(0) >> 32;
@@ -305,7 +304,7 @@ fn spread(span: Duration) -> Duration {
     span.mul_f64(0.5 + half)
 }
 
-/// The accounts of one request, nearly always one, and what tells of their changes.
+/// The accounts of one request, nearly always one, and their subscriptions.
 struct Watched {
     first: (UserId, Subscription),
     others: Vec<(UserId, Subscription)>,
@@ -368,7 +367,7 @@ mod tests {
         store::memory::MemoryStore,
     };
 
-    /// What a waiting request costs beside its future, which there may be a hundred thousand of.
+    /// The memory of a waiting request beside its future. There may be a hundred thousand of them.
     #[test]
     fn a_watch_is_small() {
         let shared = Arc::new(Shared::new(MemoryStore::new()));

@@ -1,4 +1,4 @@
-//! How the checks of an [`AccountStateStore`] ask, and what they remember.
+//! How the checks of an [`AccountStateStore`] ask, and what they keep.
 
 use std::{collections::BTreeSet, time::SystemTime};
 
@@ -23,8 +23,10 @@ pub(super) struct Run<'a, F> {
     pub(super) names: Names,
     pub(super) findings: Findings,
     pub(super) touched: BTreeSet<UserId>,
-    /// Methods that have hung or panicked, and are not called again.
+    /// Methods that hung or panicked. They are not called again.
     broken: BTreeSet<&'static str>,
+    /// Methods that held their thread. A busy machine can be the reason for one time.
+    blocking: BTreeSet<&'static str>,
 }
 
 impl<'a, F: Fixture> Run<'a, F> {
@@ -35,10 +37,11 @@ impl<'a, F: Fixture> Run<'a, F> {
             findings: Findings::default(),
             touched: BTreeSet::new(),
             broken: BTreeSet::new(),
+            blocking: BTreeSet::new(),
         }
     }
 
-    /// Makes an access token of `user`, and says which.
+    /// Makes an access token of `user` and returns it.
     pub(super) async fn token_of(&mut self, promise: Promise, user: &UserId) -> String {
         let token = self.names.token(user);
         let inserted = self.fixture.insert_access_token(&token, user);
@@ -49,7 +52,7 @@ impl<'a, F: Fixture> Run<'a, F> {
         token
     }
 
-    /// Whether a fixture could make something; a failure to make it is reported.
+    /// Whether the fixture could make something. An error is reported.
     pub(super) async fn made(
         &mut self,
         promise: Promise,
@@ -67,7 +70,7 @@ impl<'a, F: Fixture> Run<'a, F> {
         false
     }
 
-    /// Puts `user` into `state`, and says whether that succeeded.
+    /// Puts `user` into `state`. Returns whether that succeeded.
     pub(super) async fn set(
         &mut self,
         promise: Promise,
@@ -84,8 +87,8 @@ impl<'a, F: Fixture> Run<'a, F> {
         true
     }
 
-    /// The answer to a question that has to be answered. One that hangs, panics or blocks is
-    /// reported as such, by the name of its method, and not asked again.
+    /// The answer to a question that must be answered. A method that hangs or panics is reported by
+    /// its name and is not called again. One that blocks is reported if it blocks a second time.
     async fn answered<T, Q: Future<Output = Result<T, StoreError>>>(
         &mut self,
         promise: Promise,
@@ -99,8 +102,10 @@ impl<'a, F: Fixture> Run<'a, F> {
         let (promise, detail) = match wait::ask(question).await {
             Asked::Answered(answer) => return Some(answer),
             Asked::Blocked(time, answer) => {
-                let detail = format!("`{method}` of {what} held its thread for {time:?}");
-                self.findings.add(Promise::NothingBlocks, detail);
+                if !self.blocking.insert(method) {
+                    let detail = format!("`{method}` of {what} held its thread for {time:?}");
+                    self.findings.add(Promise::NothingBlocks, detail);
+                }
                 return Some(answer);
             }
             Asked::Failed(error) => (promise, format!("`{method}` of {what} failed: {error}")),
@@ -118,7 +123,7 @@ impl<'a, F: Fixture> Run<'a, F> {
         None
     }
 
-    /// What is said at once.
+    /// The answer of a method that does not wait.
     fn peeked<T>(
         &mut self,
         method: &'static str,
@@ -139,7 +144,7 @@ impl<'a, F: Fixture> Run<'a, F> {
         }
     }
 
-    /// The state of `user`, which has to be answered, and to agree with what is answered at once.
+    /// The state of `user`. The store must answer, and agree with its `peek_state`.
     pub(super) async fn state(&mut self, promise: Promise, user: &UserId) -> Option<AccountState> {
         let store = self.fixture.store();
         let what = format!("{user:?}");
@@ -155,7 +160,7 @@ impl<'a, F: Fixture> Run<'a, F> {
         Some(state)
     }
 
-    /// Whose `credential` is, which has to be answered.
+    /// The owner of `credential`. The store must answer.
     pub(super) async fn owner(
         &mut self,
         promise: Promise,
@@ -168,7 +173,7 @@ impl<'a, F: Fixture> Run<'a, F> {
             .await
     }
 
-    /// Who has sent an event, which has to be answered.
+    /// The sender of an event. The store must answer.
     pub(super) async fn sender(&mut self, room: &str, event: &str) -> Option<Option<UserId>> {
         let store = self.fixture.store();
         let promise = Promise::EventFindsItsSender;
@@ -178,7 +183,7 @@ impl<'a, F: Fixture> Run<'a, F> {
         .await
     }
 
-    /// Asks in all ways that there are, and compares them with each other.
+    /// Asks by every method and compares the answers.
     pub(super) async fn ways_agree(&mut self, what: &str, credential: Credential<'_>) {
         let store = self.fixture.store();
         let promise = Promise::BothQuestionsAgree;
@@ -222,8 +227,8 @@ impl<'a, F: Fixture> Run<'a, F> {
         }
     }
 
-    /// Puts `user` into `state` and compares every part that the server can store, under the
-    /// promise that the part belongs to.
+    /// Puts `user` into `state` and compares every part that the server can store. A difference breaks
+    /// the promise that names the part.
     pub(super) async fn round_trip(
         &mut self,
         promise: Promise,
@@ -257,7 +262,7 @@ impl<'a, F: Fixture> Run<'a, F> {
             let Some(answered) = answered.restriction(expected.kind()) else {
                 continue; // reported above
             };
-            // Several at once are about what they have in common.
+            // If several restrictions are set at once, this promise is broken, whichever part differs.
             let of = |own| match promise {
                 Promise::EachHasItsOwnEnd => Promise::EachHasItsOwnEnd,
                 _ => own,
@@ -282,7 +287,7 @@ impl<'a, F: Fixture> Run<'a, F> {
     }
 }
 
-/// The method that is asked about a credential.
+/// The name of the method that looks a credential up.
 fn method(credential: Credential<'_>) -> &'static str {
     match credential {
         Credential::AccessToken(_) => "access_token",
@@ -294,7 +299,7 @@ fn method(credential: Credential<'_>) -> &'static str {
     }
 }
 
-/// The credential of an access token.
+/// An access token as a credential.
 pub(super) fn access(token: &str) -> Credential<'_> {
     Credential::AccessToken(token.into())
 }

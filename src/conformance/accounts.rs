@@ -11,14 +11,14 @@ use crate::account::AccountState;
 
 /// Checks the promises of an [`AccountStateStore`](crate::AccountStateStore).
 ///
-/// What it cannot find: a look-up that folds names otherwise than the login handler, a broken record that is answered with `None`, a
-/// [`without!`](crate::without) that is not true, and a store that blocks its thread for ever (the
-/// test then hangs, too).
+/// It cannot find these mistakes: a look-up that folds names otherwise than the login handler, a broken
+/// record that is answered with `None`, and a [`without!`](crate::without) that is not true. If a store
+/// blocks its thread for ever, the test hangs too.
 ///
 /// # Errors
 ///
-/// With every promise that was found broken. A question that panics or hangs is reported by its
-/// name, once, and not asked again; the rest goes on.
+/// Every promise that was found broken. A method that panics or hangs is reported once, by its name,
+/// and is not called again. The other checks go on.
 pub async fn check<F: Fixture>(fixture: &F) -> Result<Passed, Report> {
     let mut run = Run::new(fixture);
     Box::pin(credentials::check(&mut run)).await;

@@ -16,7 +16,7 @@ pub(super) async fn check<R: RestrictionStore>(run: &mut Run<'_, R>) {
     records(run).await;
 }
 
-/// Restrictions of different kinds of one account, set and lifted at the same time.
+/// An account's restrictions of different kinds are set and lifted at the same time.
 async fn kinds<R: RestrictionStore>(run: &mut Run<'_, R>) {
     let promise = Promise::ConcurrentChangesHold;
     let user = run.names.user("concurrent-kinds");
@@ -29,7 +29,7 @@ async fn kinds<R: RestrictionStore>(run: &mut Run<'_, R>) {
                 .map(|&kind| wait::answer(store.set_restriction(user, kind.into()))),
         )
         .await;
-        run.note(promise, "restricting in three ways at the same time", set);
+        run.note(promise, "setting three restrictions at the same time", set);
         run.expect_kinds(promise, user, RestrictionKind::ALL).await;
         let lifted = wait::all(
             RestrictionKind::ALL
@@ -46,7 +46,7 @@ async fn kinds<R: RestrictionStore>(run: &mut Run<'_, R>) {
     }
 }
 
-/// Records of one kind that replace each other, and are read meanwhile: each is whole.
+/// Records of one kind replace each other and are read meanwhile. Each record that is read is whole.
 async fn records<R: RestrictionStore>(run: &mut Run<'_, R>) {
     const RECORDS: i64 = 12;
     let promise = Promise::ConcurrentChangesHold;
@@ -75,7 +75,7 @@ async fn records<R: RestrictionStore>(run: &mut Run<'_, R>) {
             Ok(Some(record)) if records.contains(&record) => {}
             Ok(seen) => run.findings.add(
                 promise,
-                format!("while {RECORDS} records replaced each other, one was read that nobody set: {seen:?}"),
+                format!("while {RECORDS} records replaced each other, a record was read that was never set: {seen:?}"),
             ),
             Err(error) => run.findings.add(
                 promise,
@@ -86,7 +86,12 @@ async fn records<R: RestrictionStore>(run: &mut Run<'_, R>) {
 }
 
 impl<R> Run<'_, R> {
-    fn note<T>(&mut self, promise: Promise, what: &str, results: Vec<Result<T, String>>) {
+    pub(super) fn note<T>(
+        &mut self,
+        promise: Promise,
+        what: &str,
+        results: Vec<Result<T, String>>,
+    ) {
         for error in results.into_iter().filter_map(Result::err) {
             self.findings.add(promise, format!("{what}: {error}"));
         }

@@ -1,4 +1,4 @@
-//! Whose a credential is.
+//! Who owns a credential.
 
 use super::{
     Fixture, Promise,
@@ -40,7 +40,7 @@ async fn unknown<F: Fixture>(run: &mut Run<'_, F>) {
             Credential::LoginToken(LoginToken::new(plain.as_str(), Some("m.login.token"))),
         ),
         (
-            "an e-mail address that no one has",
+            "an unknown e-mail address",
             Credential::ThirdParty(ThirdParty::Address {
                 medium: "email",
                 address: &plain,
@@ -48,7 +48,7 @@ async fn unknown<F: Fixture>(run: &mut Run<'_, F>) {
         ),
     ] {
         if let Some(Some(owner)) = run.owner(promise, what, credential).await {
-            let detail = format!("{what} is said to be {owner:?}'s");
+            let detail = format!("the owner of {what}: answered {owner:?}, expected none");
             run.findings.add(promise, detail);
         }
         run.ways_agree(what, credential).await;
@@ -56,7 +56,7 @@ async fn unknown<F: Fixture>(run: &mut Run<'_, F>) {
     let promise = Promise::UnknownUserIsActive;
     let user = run.names.user("unknown");
     if let Some(state) = run.state(promise, &user).await {
-        let question = format!("the state of {user:?}, who was never heard of");
+        let question = format!("the state of {user:?}, who is unknown");
         run.findings
             .same(promise, question, &state.is_active(), &true);
     }
@@ -69,11 +69,11 @@ async fn owners<F: Fixture>(run: &mut Run<'_, F>) {
     for user in &users {
         tokens.push(run.token_of(promise, user).await);
     }
-    // Only when all are in place: a user of nearly the same name must not have replaced one.
+    // All tokens are made first: a user of nearly the same name must not replace another.
     for (user, token) in users.iter().zip(&tokens) {
         let what = format!("the token of {user:?}");
         if let Some(owner) = run.owner(promise, &what, access(token)).await {
-            let question = format!("whose {what} is");
+            let question = format!("the owner of {what}");
             run.findings
                 .same(promise, question, &owner.as_ref(), &Some(user));
         }
@@ -86,7 +86,7 @@ async fn expired<F: Fixture>(run: &mut Run<'_, F>) {
     let user = run.names.user("expired");
     let token = run.token_of(promise, &user).await;
     let expired = run.fixture.expire_access_token(&token);
-    let why_not = "`expire_access_token` says that they never expire";
+    let why_not = "`expire_access_token` returns `false`";
     if !run
         .made(promise, "expired access tokens", why_not, expired)
         .await
@@ -95,7 +95,7 @@ async fn expired<F: Fixture>(run: &mut Run<'_, F>) {
     }
     let what = "an access token that has expired";
     if let Some(owner) = run.owner(promise, what, access(&token)).await {
-        let question = format!("whose {what} is");
+        let question = format!("the owner of {what}");
         run.findings
             .same(promise, question, &owner.as_ref(), &Some(&user));
     }
@@ -114,14 +114,14 @@ async fn login_names<F: Fixture>(run: &mut Run<'_, F>) {
         }
     };
     if names.is_empty() {
-        let why = "`login_names` gives none";
+        let why = "`login_names` returns none";
         return run.findings.skip("login names", why);
     }
     for name in names {
         let what = format!("the login name {name:?}");
         let credential = Credential::LoginName(&name);
         if let Some(owner) = run.owner(promise, &what, credential).await {
-            let question = format!("whose {what} is");
+            let question = format!("the owner of {what}");
             run.findings
                 .same(promise, question, &owner.as_ref(), &Some(&user));
         }
@@ -135,7 +135,7 @@ async fn emails<F: Fixture>(run: &mut Run<'_, F>) {
     run.token_of(promise, &user).await;
     let address = format!("{}@example.org", run.names.token("email"));
     let made = run.fixture.insert_email(&address, &user);
-    let why_not = "`insert_email` says that nobody logs in by one";
+    let why_not = "`insert_email` returns `false`";
     if !run.made(promise, "e-mail addresses", why_not, made).await {
         return;
     }
@@ -144,7 +144,7 @@ async fn emails<F: Fixture>(run: &mut Run<'_, F>) {
         address: &address,
     });
     if let Some(owner) = run.owner(promise, "an e-mail address", credential).await {
-        let question = "whose an e-mail address is";
+        let question = "the owner of an e-mail address";
         run.findings
             .same(promise, question, &owner.as_ref(), &Some(&user));
     }
@@ -158,7 +158,7 @@ async fn login_types<F: Fixture>(run: &mut Run<'_, F>) {
     let (login_type, token) = match wait::answer(run.fixture.other_login_token(&user)).await {
         Ok(Some(made)) => made,
         Ok(None) => {
-            let why = "`other_login_token` says that there is none";
+            let why = "`other_login_token` returns `None`";
             return run.findings.skip("login types with a token", why);
         }
         Err(error) => {
@@ -167,7 +167,7 @@ async fn login_types<F: Fixture>(run: &mut Run<'_, F>) {
         }
     };
     let mut expected = vec![(login_type, user)];
-    // The same text, which servers that sign their tokens need not take.
+    // The same text as an `m.login.token`. A server that signs its tokens may refuse it.
     let made = run.fixture.insert_login_token(&token, &other);
     if let Ok(true) = wait::answer(made).await {
         expected.push(("m.login.token".to_owned(), other));
@@ -177,7 +177,7 @@ async fn login_types<F: Fixture>(run: &mut Run<'_, F>) {
         let login = LoginToken::new(token.as_str(), Some(login_type.as_str()));
         let credential = Credential::LoginToken(login);
         if let Some(owner) = run.owner(promise, &what, credential).await {
-            let question = format!("whose {what} is");
+            let question = format!("the owner of {what}");
             run.findings
                 .same(promise, question, &owner.as_ref(), &Some(&user));
         }
@@ -190,10 +190,10 @@ async fn nothing_is_consumed<F: Fixture>(run: &mut Run<'_, F>) {
     let access_token = run.token_of(promise, &user).await;
     let (refresh, login) = (run.names.token("refresh"), run.names.token("login"));
     let made = run.fixture.insert_refresh_token(&refresh, &user);
-    let why_not = "`insert_refresh_token` says that there are none";
+    let why_not = "`insert_refresh_token` returns `false`";
     let has_refresh = run.made(promise, "refresh tokens", why_not, made).await;
     let made = run.fixture.insert_login_token(&login, &user);
-    let why_not = "`insert_login_token` says that there are none";
+    let why_not = "`insert_login_token` returns `false`";
     let has_login = run.made(promise, "login tokens", why_not, made).await;
     let before = wait::answer(run.fixture.count_tokens()).await;
     for (is_there, what, credential) in [
@@ -213,9 +213,9 @@ async fn nothing_is_consumed<F: Fixture>(run: &mut Run<'_, F>) {
             if !is_there {
                 break;
             }
-            let what = format!("{what} that is asked for the {time} time");
+            let what = format!("{what} that is looked up for the {time} time");
             if let Some(owner) = run.owner(promise, &what, credential).await {
-                let question = format!("whose {what} is");
+                let question = format!("the owner of {what}");
                 run.findings
                     .same(promise, question, &owner.as_ref(), &Some(&user));
             }
@@ -224,11 +224,11 @@ async fn nothing_is_consumed<F: Fixture>(run: &mut Run<'_, F>) {
     let after = wait::answer(run.fixture.count_tokens()).await;
     match before {
         Ok(None) => {
-            let why = "`count_tokens` cannot tell";
+            let why = "`count_tokens` returns `None`";
             run.findings.skip("that no look-up makes a token", why);
         }
         before => {
-            let question = "how many tokens there are after the look-ups";
+            let question = "the number of tokens after the look-ups";
             run.findings.same(promise, question, &after, &before);
         }
     }
@@ -241,17 +241,17 @@ async fn events<F: Fixture>(run: &mut Run<'_, F>) {
     let room = format!("!{}:example.org", run.names.token("room"));
     let event = format!("${}", run.names.token("event"));
     let made = run.fixture.insert_event(&room, &event, &user);
-    let why_not = "`insert_event` says that the store does not answer that";
+    let why_not = "`insert_event` returns `false`";
     if !run.made(promise, "senders of events", why_not, made).await {
         return;
     }
     if let Some(sender) = run.sender(&room, &event).await {
-        let question = "who has sent an event";
+        let question = "the sender of an event";
         run.findings
             .same(promise, question, &sender.as_ref(), &Some(&user));
     }
     if let Some(sender) = run.sender(&room, "$unknown").await {
-        let question = "who has sent an event that the room does not have";
+        let question = "the sender of an event that the room does not have";
         run.findings.same(promise, question, &sender, &None);
     }
 }

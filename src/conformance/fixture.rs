@@ -1,4 +1,4 @@
-//! How the checks reach into what a store is made from.
+//! How the checks fill a store.
 
 use std::future::Future;
 
@@ -7,10 +7,10 @@ use crate::{
     store::{AccountStateStore, StoreError},
 };
 
-/// A store under test, and the way to fill it.
+/// A store under test, with methods that fill it.
 ///
-/// The users that the checks name have never been seen before, and have names of every form that
-/// the specification's historical grammar allows.
+/// The checks use users that the store has not seen before. Their names have every form that the
+/// specification's historical grammar allows.
 pub trait Fixture: Sync {
     /// The store's type.
     type Store: AccountStateStore;
@@ -25,17 +25,16 @@ pub trait Fixture: Sync {
         user: &UserId,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// Puts the account of `user` into `state`, which replaces the state that it was in. What the
-    /// server does beside, as announcing the change, belongs here.
+    /// Puts the account of `user` into `state`, which replaces its earlier state. Do here whatever the
+    /// server does with such a change: announce it, for example.
     fn set_state(
         &self,
         user: &UserId,
         state: AccountState,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// Makes an access token that [`insert_access_token`](Self::insert_access_token) has made an
-    /// expired one that is still on record, or says `false` where tokens of this server never
-    /// expire, as the default does.
+    /// Lets an access token that [`insert_access_token`](Self::insert_access_token) made expire. It
+    /// stays on record. The default returns `false`: tokens of this server never expire.
     fn expire_access_token(
         &self,
         token: &str,
@@ -44,8 +43,8 @@ pub trait Fixture: Sync {
         async { Ok(false) }
     }
 
-    /// Makes `token` that of an application service whose own account is `sender`, or says `false`
-    /// where the server has none, as the default does.
+    /// Makes `token` the token of an application service whose own account is `sender`. The default
+    /// returns `false`: the server has no application services.
     fn insert_application_service(
         &self,
         token: &str,
@@ -55,9 +54,9 @@ pub trait Fixture: Sync {
         async { Ok(false) }
     }
 
-    /// What `user`, for whom an access token has been made, may write into the user field of a
-    /// login, or nothing where the server has no login by name, as the default says. The user id
-    /// is among them in most servers, and so is the localpart.
+    /// The names that `user` may write into the user field of a login, in most servers the user id and
+    /// the localpart. An access token of `user` has been made. The default returns none: the server has
+    /// no login by name.
     fn login_names(
         &self,
         user: &UserId,
@@ -66,8 +65,8 @@ pub trait Fixture: Sync {
         async { Ok(Vec::new()) }
     }
 
-    /// Makes `address` an e-mail address of `user`, or says `false` where nobody logs in by one, as
-    /// the default does.
+    /// Makes `address` an e-mail address of `user`. The default returns `false`: nobody logs in by an
+    /// e-mail address.
     fn insert_email(
         &self,
         address: &str,
@@ -77,8 +76,8 @@ pub trait Fixture: Sync {
         async { Ok(false) }
     }
 
-    /// Makes `token` a refresh token of `user`, or says `false` where the server has none, as the
-    /// default does.
+    /// Makes `token` a refresh token of `user`. The default returns `false`: the server has no refresh
+    /// tokens.
     fn insert_refresh_token(
         &self,
         token: &str,
@@ -88,8 +87,8 @@ pub trait Fixture: Sync {
         async { Ok(false) }
     }
 
-    /// Makes `token` a token for `m.login.token` of `user`, or says `false` where the server has
-    /// none, as the default does.
+    /// Makes `token` a token for `m.login.token` of `user`. The default returns `false`: the server has
+    /// no such tokens.
     fn insert_login_token(
         &self,
         token: &str,
@@ -100,8 +99,8 @@ pub trait Fixture: Sync {
     }
 
     /// Makes a token by which `user` logs in with another type than `m.login.token`, such as a JSON
-    /// Web Token, and gives the type and the token; or nothing where the server has no such type, as
-    /// the default does. It may be made an `m.login.token` of another user after that.
+    /// Web Token, and returns the type and the token. The checks may then make the same text an
+    /// `m.login.token` of another user. The default returns `None`: the server has no such type.
     fn other_login_token(
         &self,
         user: &UserId,
@@ -110,14 +109,14 @@ pub trait Fixture: Sync {
         async { Ok(None) }
     }
 
-    /// How many tokens of all kinds the server has on record, or nothing where it cannot tell, as
-    /// the default says. A look-up must not add one.
+    /// How many tokens of all kinds the server has on record. A look-up must not add one. The default
+    /// returns `None`: the server cannot count them.
     fn count_tokens(&self) -> impl Future<Output = Result<Option<usize>, StoreError>> + Send {
         async { Ok(None) }
     }
 
-    /// Makes an event of `sender`'s in a room of that id, or says `false` where the store does not
-    /// answer [`event_sender`](AccountStateStore::event_sender), as the default does.
+    /// Makes an event that `sender` sent in the room. The default returns `false`: the store does not
+    /// answer [`event_sender`](AccountStateStore::event_sender).
     fn insert_event(
         &self,
         room: &str,
@@ -134,7 +133,7 @@ pub trait Fixture: Sync {
     }
 }
 
-/// What a server can store of a state, so that nothing else is asked of it.
+/// The parts of a state that a server can store. The checks ask for no others.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct Scope {
@@ -153,7 +152,7 @@ impl Scope {
         }
     }
 
-    /// There is no restriction of this kind.
+    /// The server has no restriction of this kind.
     pub fn without_kind(mut self, kind: RestrictionKind) -> Self {
         self.kinds.retain(|&other| other != kind);
         self

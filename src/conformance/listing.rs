@@ -17,7 +17,7 @@ pub(super) async fn check<R: RestrictionStore>(run: &mut Run<'_, R>) {
     let mut users = run.names.hard_users();
     users.sort_by(|one, other| one.as_bytes().cmp(other.as_bytes()));
     for (place, user) in users.iter().enumerate() {
-        // One, two or three restrictions, in another order than that of precedence.
+        // One, two or three restrictions, against the order of precedence.
         for kind in RestrictionKind::ALL
             .iter()
             .copied()
@@ -35,7 +35,7 @@ pub(super) async fn check<R: RestrictionStore>(run: &mut Run<'_, R>) {
             .windows(2)
             .all(|pair| pair[0].0.as_bytes() < pair[1].0.as_bytes());
         if !in_order {
-            let detail = format!("in pages of {limit}, users are twice there or out of order");
+            let detail = format!("in pages of {limit}, users are repeated or out of order");
             run.findings.add(promise, detail);
         }
         for (place, user) in users.iter().enumerate() {
@@ -85,7 +85,7 @@ async fn whole<R: RestrictionStore>(run: &mut Run<'_, R>, limit: usize) -> Optio
             return Some(all);
         }
         if !goes_on {
-            let detail = format!("in pages of {limit}, the list does not come to an end");
+            let detail = format!("in pages of {limit}, the list does not end");
             run.findings.add(Promise::ListIsWhole, detail);
             return None;
         }
@@ -107,7 +107,7 @@ async fn page<R: RestrictionStore>(
     }
 }
 
-/// `after` need not be in the list itself: it may have been lifted since.
+/// `after` need not be in the list itself: its restriction may have been lifted.
 async fn behind_a_stranger<R: RestrictionStore>(run: &mut Run<'_, R>, users: &[UserId]) {
     for user in users {
         let stranger = UserId::from(format!("{user}\u{1}"));
@@ -118,7 +118,7 @@ async fn behind_a_stranger<R: RestrictionStore>(run: &mut Run<'_, R>, users: &[U
         let expected = users
             .iter()
             .find(|user| user.as_bytes() > stranger.as_bytes());
-        // Others may be in between.
+        // Other accounts may be between them.
         let is_right = match (first, expected) {
             (Some(first), Some(expected)) => {
                 first.as_bytes() > stranger.as_bytes() && first.as_bytes() <= expected.as_bytes()
@@ -127,12 +127,13 @@ async fn behind_a_stranger<R: RestrictionStore>(run: &mut Run<'_, R>, users: &[U
             (None, expected) => expected.is_none(),
         };
         if !is_right {
-            let detail = format!("the first behind {stranger:?}: {first:?}, and not {expected:?}");
+            let detail =
+                format!("the first behind {stranger:?}: answered {first:?}, expected {expected:?}");
             run.findings.add(Promise::ListIsWhole, detail);
         }
     }
     if let Some(page) = page(run, None, 0).await {
-        let question = "how many accounts a page of none holds";
+        let question = "the number of accounts in a page of 0";
         run.findings
             .same(Promise::ListIsWhole, question, &page.len(), &0);
     }
@@ -149,7 +150,7 @@ async fn without_the_lifted<R: RestrictionStore>(run: &mut Run<'_, R>, users: &[
         return;
     };
     for (user, _) in listed.iter().filter(|(user, _)| users.contains(user)) {
-        let detail = format!("{user:?} is listed, whose restrictions were lifted");
+        let detail = format!("{user:?} is listed after its restrictions were lifted");
         run.findings.add(promise, detail);
     }
 }

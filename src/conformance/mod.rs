@@ -1,8 +1,12 @@
-//! The promises of the store traits, as checks for your own implementation.
+//! The promises of the store traits, as checks of your own implementation.
 //!
-//! [`check`] is for an [`AccountStateStore`], and [`check_restrictions`] for a
-//! [`RestrictionStore`]. Call them from a test; each broken promise is reported by its name. They
-//! need tokio's timers, running by the real clock, and leave no restriction behind.
+//! - [`check`] checks an [`AccountStateStore`].
+//! - [`check_restrictions`] checks a [`RestrictionStore`].
+//! - [`check_audit_log`] checks the [`AuditLog`] of such a store, and [`check_audit_retention`] how
+//!   long the log keeps its entries.
+//!
+//! Call them from a test. The error names each broken promise. The checks need tokio's timers, which
+//! run by the real clock. They leave no restriction behind.
 //!
 //! ```
 //! use tower_account_status::{
@@ -11,7 +15,7 @@
 //!     store::StoreError,
 //! };
 //!
-//! struct MyStore(MemoryStore); // yours, and what is needed to fill it
+//! struct MyStore(MemoryStore); // your store, and what the test needs to fill it
 //!
 //! impl Fixture for MyStore {
 //!     type Store = MemoryStore;
@@ -41,9 +45,14 @@
 //!
 //! [`AccountStateStore`]: crate::AccountStateStore
 //! [`RestrictionStore`]: crate::RestrictionStore
+//! [`AuditLog`]: crate::store::AuditLog
 
 mod account_run;
 mod accounts;
+mod audit;
+mod audit_pages;
+mod audit_retention;
+mod audit_run;
 mod concurrent;
 mod credentials;
 mod fixture;
@@ -58,6 +67,8 @@ mod wait;
 
 pub use self::{
     accounts::check,
+    audit::check_audit_log,
+    audit_retention::check_audit_retention,
     fixture::{Fixture, Scope},
     records::check_restrictions,
     report::{Passed, Promise, Report, Violation},

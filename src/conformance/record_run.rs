@@ -1,4 +1,4 @@
-//! How the checks of a [`RestrictionStore`] ask, and what they compare.
+//! How the checks of a [`RestrictionStore`] ask and compare.
 
 use std::collections::BTreeSet;
 
@@ -53,7 +53,17 @@ impl<'a, R: RestrictionStore> Run<'a, R> {
         user: &UserId,
         kind: RestrictionKind,
     ) -> Option<bool> {
-        match wait::answer(self.store.lift_restriction(user, kind, &change())).await {
+        self.lift_by(promise, user, kind, &change()).await
+    }
+
+    pub(super) async fn lift_by(
+        &mut self,
+        promise: Promise,
+        user: &UserId,
+        kind: RestrictionKind,
+        change: &ChangeRecord,
+    ) -> Option<bool> {
+        match wait::answer(self.store.lift_restriction(user, kind, change)).await {
             Ok(lifted) => Some(lifted),
             Err(error) => {
                 let detail = format!("lifting {kind} of {user:?}: {error}");
@@ -63,7 +73,7 @@ impl<'a, R: RestrictionStore> Run<'a, R> {
         }
     }
 
-    /// The kinds of restriction that `user` is under, by every way to ask.
+    /// Compares the kinds of `user`'s restrictions with `expected`, by every method.
     pub(super) async fn expect_kinds(
         &mut self,
         promise: Promise,
@@ -97,7 +107,7 @@ impl<'a, R: RestrictionStore> Run<'a, R> {
         }
     }
 
-    async fn record(
+    pub(super) async fn record(
         &mut self,
         promise: Promise,
         user: &UserId,
@@ -113,7 +123,16 @@ impl<'a, R: RestrictionStore> Run<'a, R> {
         }
     }
 
-    /// Sets the record, and compares what the state and the record say of it.
+    /// Lifts every restriction of the accounts that the checks have restricted.
+    pub(super) async fn lift_all(&mut self) {
+        for user in std::mem::take(&mut self.touched) {
+            for &kind in RestrictionKind::ALL {
+                self.lift(Promise::LiftSaysWhatItDid, &user, kind).await;
+            }
+        }
+    }
+
+    /// Sets the record and compares it with the record and the state that come back.
     pub(super) async fn round_trip(
         &mut self,
         promise: Promise,
@@ -147,7 +166,7 @@ impl<'a, R: RestrictionStore> Run<'a, R> {
     }
 }
 
-/// What a store need not keep, the part of a time below a millisecond, is left out.
+/// The record with its times rounded to the millisecond, because a store need not keep more.
 pub(super) fn rounded(record: &RestrictionRecord) -> RestrictionRecord {
     let rounded = RestrictionRecord::new(rounded_end(record.restriction().clone()))
         .with_set_at(to_millis(record.set_at()));
@@ -157,19 +176,19 @@ pub(super) fn rounded(record: &RestrictionRecord) -> RestrictionRecord {
     }
 }
 
-fn rounded_end(restriction: Restriction) -> Restriction {
+pub(super) fn rounded_end(restriction: Restriction) -> Restriction {
     match restriction.until() {
         Some(until) => restriction.with_until(to_millis(until)),
         None => restriction,
     }
 }
 
-/// By whom the kit changes restrictions.
+/// The change record of the kit's own changes.
 pub(super) fn change() -> ChangeRecord {
     ChangeRecord::through(Channel::new("conformance"))
 }
 
-/// The state that a listed account's records amount to.
+/// The state that consists of a listed account's records.
 pub(super) fn state_of(records: &[RestrictionRecord]) -> AccountState {
     records
         .iter()

@@ -16,11 +16,11 @@ use crate::{
 
 /// Checks the promises of a [`RestrictionStore`].
 ///
-/// The store may hold other accounts, as long as nobody changes them meanwhile.
+/// The store may hold other accounts, as long as nobody changes them during the check.
 ///
 /// # Errors
 ///
-/// With every promise that was found broken.
+/// Every promise that was found broken.
 pub async fn check_restrictions<R: RestrictionStore>(store: &R) -> Result<Passed, Report> {
     let mut run = Run::new(store);
     Box::pin(unknown(&mut run)).await;
@@ -32,11 +32,7 @@ pub async fn check_restrictions<R: RestrictionStore>(store: &R) -> Result<Passed
     Box::pin(announcements(&mut run)).await;
     Box::pin(concurrent::check(&mut run)).await;
     Box::pin(listing::check(&mut run)).await;
-    for user in std::mem::take(&mut run.touched) {
-        for &kind in RestrictionKind::ALL {
-            run.lift(Promise::LiftSaysWhatItDid, &user, kind).await;
-        }
-    }
+    run.lift_all().await;
     run.findings.into_result()
 }
 
@@ -67,7 +63,7 @@ async fn records<R: RestrictionStore>(run: &mut Run<'_, R>) {
             .with_set_at(end_in(-5));
         run.round_trip(Promise::RecordComesBack, &user, record)
             .await;
-        // Nothing of an earlier record is left.
+        // The new record keeps nothing of an earlier one.
         run.round_trip(Promise::RecordComesBack, &user, kind.into())
             .await;
     }
@@ -91,7 +87,7 @@ async fn independence<R: RestrictionStore>(run: &mut Run<'_, R>) {
     run.expect_kinds(promise, &user, RestrictionKind::ALL).await;
     if let Ok(state) = wait::answer(run.store.state_of(&user)).await {
         let deciding = state.in_force(SystemTime::now()).map(Restriction::kind);
-        let question = "what decides of all restrictions together";
+        let question = "the restriction that decides of all together";
         run.findings
             .same(Promise::Precedence, question, &deciding, &Some(Deactivated));
     }
@@ -185,13 +181,13 @@ async fn announcements<R: RestrictionStore>(run: &mut Run<'_, R>) {
     for &kind in RestrictionKind::ALL {
         let mut subscription = changes.subscribe(&user);
         if run.restrict(promise, &user, kind).await && !wait::has_heard(&mut subscription).await {
-            let detail = format!("{user:?} was {kind}, and nobody had heard of it then");
+            let detail = format!("{user:?} was {kind}, and that was not announced");
             run.findings.add(promise, detail);
         }
         let mut subscription = changes.subscribe(&user);
         let lifted = run.lift(promise, &user, kind).await;
         if lifted == Some(true) && !wait::has_heard(&mut subscription).await {
-            let detail = format!("{user:?} was no longer {kind}, and nobody had heard of it then");
+            let detail = format!("{user:?} was no longer {kind}, and that was not announced");
             run.findings.add(promise, detail);
         }
     }

@@ -1,4 +1,4 @@
-//! What is promised, and which promises were broken.
+//! The promises, and the report of those that were broken.
 
 use std::{error::Error, fmt};
 
@@ -27,62 +27,79 @@ macro_rules! promises {
 }
 
 promises! {
-    /// What the store does not know is `None`, not an error, whatever it consists of.
+    /// The answer for a credential that the store does not know is `None` and not an error, whatever
+    /// its characters.
     UnknownIsNone = "an unknown credential is `None`",
     /// No question panics.
     NothingPanics = "no question panics",
     /// Every question is answered in time.
     NothingHangs = "no question hangs",
-    /// No future holds its thread.
+    /// No future blocks its thread.
     NothingBlocks = "no question blocks its thread",
-    /// A user who was never heard of is active: not an error, and not restricted.
+    /// A user whom the store does not know is active: neither an error nor restricted.
     UnknownUserIsActive = "an unknown user is active",
-    /// A token leads to its account, under the very name that it was given for.
+    /// The owner of a token is the user for whom it was made, byte for byte.
     TokenFindsItsOwner = "a token finds its owner",
-    /// A look-up consumes nothing: the same question has the same answer again.
+    /// A look-up consumes nothing: the same question has the same answer every time.
     LookUpConsumesNothing = "a look-up consumes nothing",
-    /// An access token that has expired, but is on record, is still its owner's.
+    /// An access token that has expired but is on record still belongs to its owner.
     ExpiredTokenKeepsItsOwner = "an expired token keeps its owner",
-    /// An application service's token leads to the service's own account.
+    /// The owner of an application service's token is the service's own account.
     ServiceFindsItsAccount = "an application service's token finds its account",
-    /// With `?user_id=`, the asserted user's state counts; a person's token asserts nobody.
+    /// The state of the user that `?user_id=` asserts counts beside a service's token. A person's token
+    /// asserts nobody.
     AssertionIsHeeded = "an assertion counts beside a service's token only",
-    /// What may be written into the user field of a login leads to the account.
+    /// Every name that the user field of a login may have leads to the account.
     LoginNameFindsItsOwner = "a login name finds its owner",
-    /// A login token is read by the login type that it comes with: under another it is another's.
+    /// A login token is looked up with its login type. The same text with another type may be another
+    /// user's.
     LoginTypeIsHeeded = "a login token is read by its login type",
-    /// An event leads to its sender.
+    /// The store finds the sender of an event.
     EventFindsItsSender = "an event finds its sender",
-    /// A state that has been set is what every look-up shows that begins then.
+    /// Every look-up that begins after a change shows the new state.
     ChangeIsVisibleAtOnce = "a change is visible at once",
-    /// Each restriction is stored separately: setting or lifting one leaves the others.
+    /// Each restriction is stored separately: setting or lifting one leaves the others as they are.
     RestrictionsAreIndependent = "restrictions are independent",
-    /// Of several restrictions, deactivation decides before a lock and that before a suspension.
+    /// If an account has several restrictions, a deactivation decides before a lock, and a lock before a
+    /// suspension.
     Precedence = "deactivated before locked before suspended",
     /// A reason comes back character by character.
     ReasonComesBack = "a reason comes back as it was given",
-    /// A restriction's end comes back, to the millisecond; past it, it is not in force.
+    /// A restriction's end comes back, to the millisecond. Past its end a restriction is not in force.
     EndComesBack = "an end comes back as it was given",
     /// Two user ids that differ in a single byte are two accounts.
     UserIdsAreBytes = "user ids are compared byte by byte",
     /// `access_token_and_state` says what `access_token` and `state` say.
     BothQuestionsAgree = "the joint question agrees with the two",
-    /// What is answered at once is what is answered when awaited.
+    /// The answer that is given at once is the awaited one.
     PeekAgrees = "what is answered at once agrees",
     /// Each restriction of an account has its own reason and its own end.
     EachHasItsOwnEnd = "each restriction has its own reason and end",
-    /// A store that has a subscription announces each change.
+    /// A store with a subscription announces each change.
     ChangeIsAnnounced = "a change is announced",
     /// When a change is announced, every answer shows it.
     AnnouncedWhenVisible = "a change is announced when it is visible",
-    /// Of changes that are made at the same time none is lost, and none is seen in part.
+    /// No change is lost or seen in part if several are made at the same time.
     ConcurrentChangesHold = "concurrent changes hold",
-    /// Who set a restriction and when come back; setting it again replaces the record.
+    /// The record says who set a restriction and when. Setting it again replaces the record.
     RecordComesBack = "a record comes back as it was given",
-    /// Lifting says whether there was something to lift.
+    /// A lift returns whether there was a restriction to lift.
     LiftSaysWhatItDid = "lifting says whether there was a restriction",
     /// The pages list every restricted account once, in the order of the user ids' bytes.
     ListIsWhole = "the list is whole and in order",
+    /// The log has an entry for every change: a restriction that is set, replaced or lifted.
+    ChangeIsInTheLog = "every change is in the log",
+    /// The log has no entry for a change that was not made.
+    LogHasOnlyChanges = "the log has only what was changed",
+    /// An entry has the restriction with its reason and its end, and who changed it, when, why and
+    /// through what.
+    LogSaysWhoAndWhy = "the log says who, when, why and through what",
+    /// The pages of the log have each entry once, the newest first, while others write.
+    LogIsReadInPages = "the log's pages have each entry once and in order",
+    /// The log is read by account and by time.
+    LogIsReadByAccountAndTime = "the log is read by account and by time",
+    /// The log keeps each entry for the time that it states, and then deletes it and nothing else.
+    LogKeepsItsRetention = "the log keeps entries for its retention",
 }
 
 impl fmt::Display for Promise {
@@ -91,7 +108,7 @@ impl fmt::Display for Promise {
     }
 }
 
-/// A broken promise, and how it was noticed.
+/// A broken promise, and what showed it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
     promise: Promise,
@@ -99,13 +116,13 @@ pub struct Violation {
 }
 
 impl Violation {
-    /// Which promise.
+    /// The promise that is broken.
     #[must_use]
     pub fn promise(&self) -> Promise {
         self.promise
     }
 
-    /// What was asked, expected and answered.
+    /// What was asked, answered and expected.
     #[must_use]
     pub fn detail(&self) -> &str {
         &self.detail
@@ -118,14 +135,14 @@ impl fmt::Display for Violation {
     }
 }
 
-/// A store that keeps its promises, as far as it could be asked.
+/// The store keeps every promise that was checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Passed {
     skipped: Vec<(&'static str, &'static str)>,
 }
 
 impl Passed {
-    /// What was not checked, and why not.
+    /// The parts that were not checked, each with the reason.
     pub fn skipped(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
         self.skipped.iter().copied()
     }
@@ -142,12 +159,12 @@ impl fmt::Display for Passed {
 }
 
 /// The broken promises of a store: the error of the checks. Its `Debug` output, which `unwrap`
-/// shows, is a line or two for each, and fits on a screen.
+/// prints, has a line or two for each promise and fits on a screen.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Report(Vec<Violation>);
 
 impl Report {
-    /// The broken promises, in the order in which they were noticed. One may be here several
+    /// The broken promises, in the order in which they were found. A promise may be here several
     /// times.
     #[must_use]
     pub fn violations(&self) -> &[Violation] {
@@ -155,15 +172,15 @@ impl Report {
     }
 }
 
-/// How many lines and characters a report has, but for the names of more broken promises than that.
+/// How many lines and characters a report has. The names of further broken promises come after them.
 const LINES: usize = 18;
 const CHARACTERS: usize = 2400;
 
-/// How long a detail is at most.
+/// The greatest length of a detail.
 const LENGTH: usize = 240;
 
-/// The promises in their order, each with its first details: what fits on a screen. All of them are
-/// in [`violations`](Report::violations).
+/// The promises in their order, each with its first details, as far as they fit on a screen.
+/// [`violations`](Report::violations) has all of them.
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let broken = Promise::ALL.iter().map(|promise| {
@@ -177,7 +194,7 @@ impl fmt::Display for Report {
             "promises"
         };
         write!(f, "{} broken {promises}:", broken.len())?;
-        // Two details of each where there is room.
+        // Two details of each if there is room.
         let details = if broken.len() * 3 <= LINES { 2 } else { 1 };
         let length = (CHARACTERS / LINES.min(broken.len().max(1) * details)).min(LENGTH);
         let (shown, others) = broken.split_at(broken.len().min(LINES));
@@ -212,7 +229,7 @@ impl fmt::Debug for Report {
 
 impl Error for Report {}
 
-/// Collects what the checks notice.
+/// Collects what the checks find.
 #[derive(Default)]
 pub(super) struct Findings {
     violations: Vec<Violation>,
@@ -225,14 +242,14 @@ impl Findings {
         self.violations.push(Violation { promise, detail });
     }
 
-    /// Notes what is not checked, and why not.
+    /// Notes what is not checked, and why.
     pub(super) fn skip(&mut self, what: &'static str, why: &'static str) {
         if !self.skipped.contains(&(what, why)) {
             self.skipped.push((what, why));
         }
     }
 
-    /// Compares what was answered to `question`.
+    /// Compares the answer to `question` with the expected one.
     pub(super) fn same<T: PartialEq + fmt::Debug>(
         &mut self,
         promise: Promise,
@@ -243,7 +260,7 @@ impl Findings {
         if answered != expected {
             self.add(
                 promise,
-                format!("{question}: {answered:?}, and not {expected:?}"),
+                format!("{question}: answered {answered:?}, expected {expected:?}"),
             );
         }
     }

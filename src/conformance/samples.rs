@@ -1,4 +1,4 @@
-//! Names and reasons that have broken somebody's store.
+//! Names and reasons that have broken stores.
 
 use std::{
     hash::{BuildHasher as _, RandomState},
@@ -7,7 +7,7 @@ use std::{
 
 use crate::account::UserId;
 
-/// Makes names that no earlier run has used.
+/// Makes names that no earlier run used.
 pub(super) struct Names(String);
 
 impl Names {
@@ -26,7 +26,7 @@ impl Names {
         format!("{}-token-{what}", self.0)
     }
 
-    /// Users that a careless store takes for one another, or cannot store at all.
+    /// Users that a careless store confuses with one another, or cannot store.
     pub(super) fn hard_users(&self) -> Vec<UserId> {
         let name = &self.0;
         let upper = name.to_uppercase();
@@ -63,7 +63,7 @@ impl Names {
         .into_iter()
         .map(UserId::from)
         .collect();
-        // 255 bytes, the longest that there is, and two that differ in the last one.
+        // The longest user ids have 255 bytes. These two differ in the last byte.
         users.extend(["a", "b"].map(|last| UserId::from(format!("{}{last}", &long[..254]))));
         users
     }
@@ -92,7 +92,7 @@ pub(super) fn end_in(seconds: i64) -> SystemTime {
     to_millis(end)
 }
 
-/// The time without what is finer than a millisecond.
+/// The time, rounded down to the millisecond.
 pub(super) fn to_millis(time: SystemTime) -> SystemTime {
     let since = time
         .duration_since(SystemTime::UNIX_EPOCH)

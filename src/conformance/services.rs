@@ -1,4 +1,4 @@
-//! Application services, and whom they assert to act for.
+//! Application services, and the users that they assert.
 
 use super::{
     Fixture, Promise,
@@ -16,17 +16,17 @@ pub(super) async fn check<F: Fixture>(run: &mut Run<'_, F>) {
     services(run).await;
 }
 
-/// A token of a person that passed for an application service's could assert anyone.
+/// A person's token asserts nobody. If it counted as an application service's, it could assert anyone.
 async fn a_person_asserts_nobody<F: Fixture>(run: &mut Run<'_, F>) {
     let promise = Promise::AssertionIsHeeded;
     let (user, other) = (run.names.user("asserting"), run.names.user("asserted"));
     let token = run.token_of(promise, &user).await;
     run.token_of(promise, &other).await;
     let credential = Credential::ApplicationService(token.as_str().into());
-    let what = "a person's token, as an application service's,";
+    let what = "a person's token as an application service's";
     if let Some(owner) = run.owner(promise, what, credential).await {
         run.findings
-            .same(promise, format!("whose {what} is"), &owner, &None);
+            .same(promise, format!("the owner of {what}"), &owner, &None);
     }
     run.ways_agree(what, credential).await;
     asserts(run, "a person's token", &token, Some(&other), &user).await;
@@ -37,7 +37,7 @@ async fn services<F: Fixture>(run: &mut Run<'_, F>) {
     let (sender, ghost) = (run.names.user("service"), run.names.user("ghost"));
     let token = run.names.token("service");
     let made = run.fixture.insert_application_service(&token, &sender);
-    let why_not = "`insert_application_service` says that there are none";
+    let why_not = "`insert_application_service` returns `false`";
     if !run
         .made(promise, "application services", why_not, made)
         .await
@@ -47,7 +47,7 @@ async fn services<F: Fixture>(run: &mut Run<'_, F>) {
     let what = "the token of an application service";
     let credential = Credential::ApplicationService(token.as_str().into());
     if let Some(owner) = run.owner(promise, what, credential).await {
-        let question = format!("whose {what} is");
+        let question = format!("the owner of {what}");
         run.findings
             .same(promise, question, &owner.as_ref(), &Some(&sender));
     }
@@ -64,13 +64,13 @@ async fn services<F: Fixture>(run: &mut Run<'_, F>) {
         let account = wait::answer(ask::account_of(run.fixture.store(), asked)).await;
         let is_restricted =
             account.map(|account| account.is_some_and(|account| !account.state.is_active()));
-        let question = format!("whether a {kind} user is so for the service that asserts it");
+        let question = format!("whether a {kind} user is restricted when a service asserts it");
         run.findings
             .same(promise, question, &is_restricted, &Ok(true));
     }
 }
 
-/// Asks as the layer does, with and without an assertion.
+/// Asks as the layer asks, with and without an assertion.
 async fn asserts<F: Fixture>(
     run: &mut Run<'_, F>,
     what: &str,

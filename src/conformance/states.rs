@@ -1,4 +1,4 @@
-//! In which state an account is.
+//! The states of accounts.
 
 use std::{future::poll_fn, pin::pin, task::Poll, time::SystemTime};
 
@@ -33,8 +33,8 @@ pub(super) async fn check<F: Fixture>(run: &mut Run<'_, F>) {
 
 const OUTSIDE: &str = "they are outside the fixture's scope";
 
-/// All kinds at the same time, each with a reason and an end of its own: a single column for all
-/// would let the one that was set last end the others.
+/// All kinds at the same time, each with its own reason and end. With one column for all kinds, the
+/// restriction that was set last would end the others.
 async fn each_has_its_own<F: Fixture>(run: &mut Run<'_, F>) {
     let promise = Promise::EachHasItsOwnEnd;
     let kinds = run.fixture.scope().kinds().to_vec();
@@ -46,7 +46,7 @@ async fn each_has_its_own<F: Fixture>(run: &mut Run<'_, F>) {
         return;
     }
     let user = run.names.user("own-ends");
-    // Once the shortest last and once first.
+    // The shortest is set last once, and first once.
     for order in [0, 1] {
         let state: AccountState = kinds
             .iter()
@@ -99,7 +99,7 @@ async fn independence_and_precedence<F: Fixture>(run: &mut Run<'_, F>) {
             continue;
         };
         let deciding = answered.in_force(SystemTime::now()).map(Restriction::kind);
-        let question = format!("what decides in the state {state:?}");
+        let question = format!("the restriction that decides in the state {state:?}");
         run.findings
             .same(Promise::Precedence, question, &deciding, &Some(*kind));
     }
@@ -150,8 +150,8 @@ async fn user_ids<F: Fixture>(run: &mut Run<'_, F>) {
         return;
     };
     let users = run.names.hard_users();
-    // Any two of the users differ in a bit of their place, so that in some round one of them is
-    // restricted and the other is not.
+    // The places of any two users differ in a bit. So one of the two is restricted in some round, and
+    // the other is not.
     for bit in 0..users.len().ilog2() + 1 {
         for (place, user) in users.iter().enumerate() {
             let state = match place >> bit & 1 {
@@ -180,7 +180,7 @@ async fn announcements<F: Fixture>(run: &mut Run<'_, F>) {
     for kind in run.fixture.scope().kinds().to_vec() {
         for state in [kind.into(), AccountState::ACTIVE] {
             let mut subscription = changes.subscribe(&user);
-            // What the store says when it announces, which is heard before `announce` returns.
+            // The store is asked when it announces the change, before `announce` returns.
             let set = run.set(promise, &user, &state);
             let expected: Vec<_> = state.restrictions().map(Restriction::kind).collect();
             let see = || async {
@@ -200,7 +200,7 @@ async fn announcements<F: Fixture>(run: &mut Run<'_, F>) {
                 }
                 Some(Err(error)) => run.findings.add(promise, error),
                 None => {
-                    let detail = format!("{user:?} was put into {state:?}, and nobody heard of it");
+                    let detail = format!("the change of {user:?} to {state:?} was not announced");
                     run.findings.add(promise, detail);
                 }
             }
@@ -211,11 +211,11 @@ async fn announcements<F: Fixture>(run: &mut Run<'_, F>) {
     }
 }
 
-/// How many announcements are waited for after a change has been made.
+/// How many announcements the checks wait for after a change.
 const LATE: usize = 4;
 
-/// What `set` comes to, and what was seen when a change was announced: what is expected, if that was
-/// seen at any of the announcements. One more may come of an earlier change, or by two ways.
+/// Runs `set` and calls `see` at each announcement. Returns the result of `set`, and what was seen: the
+/// expected, if any announcement showed it. An earlier change, or a second way, may announce once more.
 async fn with_what_is_seen<T, S: Future>(
     set: impl Future<Output = T>,
     subscription: &mut Subscription,

@@ -1,4 +1,4 @@
-//! Waiting for answers: together, once, and not for ever.
+//! Waits for answers, for one or for many, and not for ever.
 
 use std::{
     any::Any,
@@ -11,24 +11,24 @@ use std::{
 
 use crate::{changes::Subscription, store::StoreError};
 
-/// How long a question may take before the store counts as hanging.
+/// A store that takes longer to answer a question hangs.
 const LIMIT: Duration = Duration::from_secs(5);
 
-/// How long a future may hold the thread when it is polled.
+/// A future that holds its thread longer in one poll blocks it.
 const BLOCKED: Duration = Duration::from_millis(250);
 
-/// What became of a question.
+/// How a question ended.
 pub(super) enum Asked<T> {
     Answered(T),
     Failed(String),
     Panicked(String),
     Hung,
-    /// It was answered, and held the thread for so long.
+    /// It was answered, but one poll held the thread for this long.
     Blocked(Duration, T),
 }
 
 impl<T> Asked<T> {
-    /// What is to be reported of it, if it was not answered.
+    /// The answer, or the text to report.
     pub(super) fn into_result(self) -> Result<T, String> {
         match self {
             Self::Answered(answer) | Self::Blocked(_, answer) => Ok(answer),
@@ -39,8 +39,8 @@ impl<T> Asked<T> {
     }
 }
 
-/// Waits for the answer to a question, which is asked here: a store may panic before it returns
-/// a future.
+/// Asks a question and waits for its answer. It is asked here because a store may panic before it
+/// returns a future.
 pub(super) async fn ask<T, E, F>(question: impl FnOnce() -> F) -> Asked<T>
 where
     E: Into<StoreError>,
@@ -71,14 +71,14 @@ where
     }
 }
 
-/// The answer, or what to report in its place.
+/// The answer, or the text to report.
 pub(super) async fn answer<T, E: Into<StoreError>>(
     question: impl Future<Output = Result<T, E>>,
 ) -> Result<T, String> {
     ask(|| question).await.into_result()
 }
 
-/// What is answered at once, or the panic's message.
+/// The answer of a call that does not wait, or the message of its panic.
 pub(super) fn at_once<T>(question: impl FnOnce() -> T) -> Result<T, String> {
     catch_unwind(AssertUnwindSafe(question))
         .map_err(|panic| format!("it panicked: {}", message(&*panic)))
@@ -92,17 +92,57 @@ fn message(panic: &(dyn Any + Send)) -> String {
     }
 }
 
-/// Whether news come in time.
+/// Whether a change is announced within the time limit.
 pub(super) async fn hears(subscription: &mut Subscription) -> bool {
     tokio::time::timeout(LIMIT, subscription.changed())
         .await
         .is_ok()
 }
 
-/// Whether there are news already.
+/// Whether a change has been announced.
 pub(super) async fn has_heard(subscription: &mut Subscription) -> bool {
     let mut changed = pin!(subscription.changed());
     poll_fn(|context| Poll::Ready(changed.as_mut().poll(context).is_ready())).await
+}
+
+/// Waits until the entries of a log are older.
+pub(super) async fn pause(time: Duration) {
+    tokio::time::sleep(time).await;
+}
+
+/// Polls a future once, and drops it after this many milliseconds.
+pub(super) async fn give_up<F: Future>(millis: u64, future: F) {
+    let mut future = pin!(future);
+    let polled_once = poll_fn(|context| Poll::Ready(future.as_mut().poll(context))).await;
+    if millis > 0 && polled_once.is_pending() {
+        let _ = tokio::time::timeout(Duration::from_millis(millis), future).await;
+    }
+}
+
+/// Drives two futures at the same time.
+pub(super) async fn both<A: Future, B: Future>(one: A, other: B) -> (A::Output, B::Output) {
+    let (mut one, mut other) = (pin!(one), pin!(other));
+    let (mut of_one, mut of_other) = (None, None);
+    poll_fn(|context| {
+        if of_one.is_none() {
+            if let Poll::Ready(output) = one.as_mut().poll(context) {
+                of_one = Some(output);
+            }
+        }
+        if of_other.is_none() {
+            if let Poll::Ready(output) = other.as_mut().poll(context) {
+                of_other = Some(output);
+            }
+        }
+        match (of_one.take(), of_other.take()) {
+            (Some(one), Some(other)) => Poll::Ready((one, other)),
+            (one, other) => {
+                (of_one, of_other) = (one, other);
+                Poll::Pending
+            }
+        }
+    })
+    .await
 }
 
 /// Drives all futures at the same time.

@@ -1,7 +1,6 @@
 use super::{AccessToken, Credential, Secret};
 
-/// What a request shows of one account: a credential, and, beside an access token, the user that
-/// it asserts to act for.
+/// A credential in a request and, beside an access token, the user that it asserts.
 #[derive(Clone, Copy)]
 pub(crate) struct Claim<'a> {
     credential: Credential<'a>,
@@ -9,14 +8,14 @@ pub(crate) struct Claim<'a> {
 }
 
 impl<'a> Claim<'a> {
-    /// The claim of a token that counts only if it is an application service's. The service's own
-    /// account counts whatever is asserted, because nobody is asserted where such a token
-    /// authenticates the service: a server that reads no `user_id` there acts for the service.
+    /// The claim of a token that counts only if it is an application service's. The service's own account
+    /// counts even if a user is asserted. On these endpoints the token authenticates the service, and a
+    /// server that reads no `user_id` there acts for the service.
     pub(crate) fn of_service(access: AccessToken<'a>) -> Self {
         Credential::ApplicationService(access.token()).into()
     }
 
-    /// Where the owner is looked for, in this order.
+    /// The places where the owner is looked up, in this order.
     ///
     /// Without an assertion an application service's token comes second, so that the requests of
     /// people cost one look-up. With one it comes first, because a server may keep the token of a
@@ -36,7 +35,7 @@ impl<'a> Claim<'a> {
         }
     }
 
-    /// The user whom an application service asserts to act for.
+    /// The user that an application service asserts.
     pub(crate) fn asserted_user(&self) -> Option<&'a str> {
         self.asserted_user
     }

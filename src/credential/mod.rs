@@ -1,5 +1,4 @@
-//! What a request shows to say whose it is: the question that the
-//! [store](crate::AccountStateStore) is asked.
+//! Credentials: the questions to the [store](crate::AccountStateStore).
 
 mod claim;
 mod secret;
@@ -12,18 +11,17 @@ pub use secret::Secret;
 /// Something in a request that belongs to an account, and the place where a store finds its owner:
 /// one variant for each question of [`AccountStateStore`](crate::AccountStateStore).
 ///
-/// Lent for the time of the question. Nothing in it reveals a secret, or what a person typed, in
-/// its `Debug` output.
+/// It is lent for the time of the question. Its `Debug` output reveals no secret, and nothing that a person
+/// typed.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Credential<'a> {
     /// An access token of a user.
     AccessToken(Secret<'a>),
-    /// The same token, as that of an application service.
+    /// A token that may be an application service's.
     ApplicationService(Secret<'a>),
-    /// What a login names an account by: a full user id or a localpart (`m.id.user`, or the
-    /// deprecated `user` field).
+    /// A name in a login: a full user id or a localpart (`m.id.user`, or the deprecated `user` field).
     LoginName(&'a str),
-    /// An address or a phone number that a login names an account by.
+    /// An e-mail address or a phone number in a login.
     ThirdParty(ThirdParty<'a>),
     /// The token of a `POST /login`.
     LoginToken(LoginToken<'a>),
@@ -31,7 +29,7 @@ pub enum Credential<'a> {
     RefreshToken(Secret<'a>),
 }
 
-/// What a logout ends.
+/// The sessions that a logout ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Logout {
     /// The session of the token: `POST /logout`.
@@ -40,7 +38,7 @@ pub enum Logout {
     AllSessions,
 }
 
-/// Names the kind only: people type their password into the user field.
+/// Shows only the kind, because people type their password into the user field.
 impl fmt::Debug for Credential<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -54,7 +52,7 @@ impl fmt::Debug for Credential<'_> {
     }
 }
 
-/// An access token, and on whose behalf it is said to be used.
+/// An access token, with the user that it asserts.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct AccessToken<'a> {
     token: Secret<'a>,
@@ -88,9 +86,9 @@ impl<'a> AccessToken<'a> {
 
     /// The `user_id` query parameter, percent-decoded.
     ///
-    /// It means something only where the token is an application service's
-    /// ([identity assertion](https://spec.matrix.org/latest/application-service-api/#identity-assertion));
-    /// beside any other token it has to be ignored, because anyone can write any name there. No
+    /// It has a meaning only if the token is an application service's
+    /// ([identity assertion](https://spec.matrix.org/latest/application-service-api/#identity-assertion)).
+    /// Beside any other token it must be ignored, because anyone can write any name there. No
     /// [store](crate::AccountStateStore) sees it.
     #[must_use]
     #[inline]
@@ -114,21 +112,21 @@ impl fmt::Debug for AccessToken<'_> {
 pub enum ThirdParty<'a> {
     /// A third-party id (`m.id.thirdparty`, or the deprecated `medium` and `address` fields).
     Address {
-        /// What kind of address it is, such as `email` or `msisdn`.
+        /// The kind of address, such as `email` or `msisdn`.
         medium: &'a str,
         /// The address, as it was written.
         address: &'a str,
     },
     /// A phone number (`m.id.phone`), not yet in canonical form.
     Phone {
-        /// The two-letter country that the number is to be parsed for.
+        /// The two-letter code of the country for which the number is parsed.
         country: &'a str,
         /// The number, as it was written.
         phone: &'a str,
     },
 }
 
-/// Names the kind only: an e-mail address or a phone number is personal.
+/// Shows only the kind, because an e-mail address or a phone number is personal.
 impl fmt::Debug for ThirdParty<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -138,7 +136,7 @@ impl fmt::Debug for ThirdParty<'_> {
     }
 }
 
-/// A token that logs somebody in, and the login type that says how to read it.
+/// A token that logs somebody in, with the login type that says how to read it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LoginToken<'a> {
     token: Secret<'a>,
@@ -146,7 +144,7 @@ pub struct LoginToken<'a> {
 }
 
 impl<'a> LoginToken<'a> {
-    /// Puts the two together.
+    /// Joins the two.
     #[must_use]
     pub fn new(token: impl Into<Secret<'a>>, login_type: Option<&'a str>) -> Self {
         Self {
@@ -161,8 +159,7 @@ impl<'a> LoginToken<'a> {
         self.token
     }
 
-    /// The login type, such as `m.login.token` or a vendor's own. `None` where the request names
-    /// none.
+    /// The login type, such as `m.login.token` or a vendor's own. `None` if the request names none.
     #[must_use]
     pub fn login_type(&self) -> Option<&'a str> {
         self.login_type

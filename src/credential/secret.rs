@@ -1,19 +1,19 @@
 use std::fmt;
 
-/// A token, lent. Its `Debug` output says only that there is one, and there is no `Display`.
+/// A lent token. Its `Debug` output shows only that there is one, and there is no `Display`.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Secret<'a>(&'a [u8]);
 
 impl<'a> Secret<'a> {
-    /// The token's bytes, exactly as they were sent (percent-decoded where they came in a query).
+    /// The token's bytes, exactly as they were sent (percent-decoded if they came in a query).
     #[must_use]
     #[inline]
     pub fn expose(&self) -> &'a [u8] {
         self.0
     }
 
-    /// The token as text, where it is UTF-8. No server gives out a token that is not, so that one
-    /// is unknown to every store.
+    /// The token as text, if it is UTF-8. No server issues a token that is not, so such a token is unknown
+    /// to every store.
     #[must_use]
     pub fn expose_str(&self) -> Option<&'a str> {
         std::str::from_utf8(self.0).ok()

@@ -10,12 +10,12 @@ use http::{
     },
 };
 
-/// How long, in seconds, a client should leave a failing store in peace.
+/// How many seconds a client should wait before it asks a failing store again.
 pub(crate) const RETRY_AFTER_STORE_FAILURE: &str = "5";
 
-/// What the specification recommends for every response
+/// The CORS headers that the specification recommends for every response
 /// ([web browser clients](https://spec.matrix.org/latest/client-server-api/#web-browser-clients)).
-/// Without them a browser shows its client a network error in place of the refusal.
+/// Without them a browser shows its client a network error instead of the refusal.
 const CORS: [(http::HeaderName, &str); 3] = [
     (ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
     (
@@ -28,8 +28,7 @@ const CORS: [(http::HeaderName, &str); 3] = [
     ),
 ];
 
-/// An answer of our own with the headers that all of them have; to a HEAD request without the
-/// body.
+/// An answer of our own with the headers that all of them have. The answer to HEAD has no body.
 #[cfg(feature = "moderation")]
 pub(crate) fn json_response(
     status: StatusCode,

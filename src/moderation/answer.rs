@@ -1,4 +1,4 @@
-//! The way of a request to one of the endpoints, from the method to the answer.
+//! The steps of a request to one of the endpoints, from the method to the answer.
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header::ALLOW, request::Parts};

@@ -5,8 +5,8 @@ use crate::request::json::{Json, JsonError, Value};
 
 /// The boolean under `key`.
 ///
-/// Other keys are somebody's extensions. A key that comes twice has to say the same both times,
-/// because JSON parsers differ in which of them they take.
+/// Other keys may be extensions. A repeated key must have the same value each time, because JSON parsers
+/// differ in which one they take.
 pub(super) fn wanted(data: &[u8], key: &str) -> Result<bool, Refusal> {
     let mut json = Json::new(data)?;
     let mut found = Found::Nothing;
@@ -33,12 +33,12 @@ pub(super) fn wanted(data: &[u8], key: &str) -> Result<bool, Refusal> {
     }
 }
 
-/// What the occurrences of a key say together.
+/// The value of all occurrences of a key.
 #[derive(Clone, Copy)]
 enum Found {
     Nothing,
     Bool(bool),
-    /// What is no boolean, or two that differ.
+    /// A value that is no boolean, or two booleans that differ.
     Other,
 }
 

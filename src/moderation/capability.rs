@@ -1,11 +1,11 @@
 use serde::ser::{Serialize, SerializeStruct, Serializer};
 
-/// The value of the `m.account_moderation` capability, for the server's own answer to
+/// The value of the `m.account_moderation` capability in the server's own answer to
 /// `GET /_matrix/client/v3/capabilities`
 /// ([account moderation capability](https://spec.matrix.org/latest/client-server-api/#capabilities-negotiation)).
 ///
-/// It says what the requester may do: put it there for administrators, and leave the key out for
-/// everyone else.
+/// It says what the requester may do. Add it if the requester is an administrator, and else leave the key
+/// out.
 ///
 /// ```
 /// use tower_account_status::AccountModerationCapability;
@@ -34,13 +34,13 @@ impl AccountModerationCapability {
     /// The capability's key.
     pub const NAME: &'static str = "m.account_moderation";
 
-    /// Its key before version 1.18 of the specification, and the flag that goes into the
-    /// `unstable_features` of `GET /_matrix/client/versions`, with the value `true`, for clients
-    /// that know the endpoints by their unstable paths only
+    /// The key before version 1.18 of the specification. It is also the flag in the `unstable_features` of
+    /// `GET /_matrix/client/versions`, with the value `true`. Clients that know only the unstable paths read
+    /// it
     /// ([MSC4323](https://github.com/matrix-org/matrix-spec-proposals/pull/4323)).
     pub const UNSTABLE_NAME: &'static str = "uk.timedout.msc4323";
 
-    /// What the [layer](crate::AccountModerationLayer) offers to an administrator: both.
+    /// The capabilities that the [layer](crate::AccountModerationLayer) gives an administrator: both.
     pub const FULL: Self = Self {
         lock: true,
         suspend: true,

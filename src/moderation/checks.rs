@@ -1,4 +1,4 @@
-//! Who may do what to whom: the checks in their order, and the change.
+//! The checks in their order, and the change.
 
 use std::{future::Future, time::SystemTime};
 
@@ -19,7 +19,7 @@ use crate::{
     store::{ChangeRecord, Channel, RestrictionRecord, RestrictionStore, StoreError},
 };
 
-/// A failure is an `Err` outside, a refusal inside.
+/// A failure is the outer `Err`, a refusal the inner one.
 type Answer<T> = Result<Result<T, Refusal>, StoreError>;
 
 /// A request that passed all checks.
@@ -31,8 +31,8 @@ pub(super) struct Authorised {
 }
 
 impl<D: AccountDirectory, R: RestrictionStore> Shared<D, R> {
-    /// The checks in the order of the specification: nothing is looked up about the target
-    /// before it is known that an administrator asks.
+    /// The checks in the order of the specification. Nothing is looked up about the target before the requester
+    /// is known to be an administrator.
     pub(super) async fn authorise(
         &self,
         wish: Wish,
@@ -97,15 +97,15 @@ impl<D: AccountDirectory, R: RestrictionStore> Shared<D, R> {
         }))
     }
 
-    /// Whose request it is. Of several tokens all that are somebody's have to be the same
-    /// person's, whichever of them the server's own handlers would use.
+    /// The requester. If there are several tokens, all that have an owner must have the same one, because the
+    /// server's own handlers may use any of them.
     async fn requester(&self, parts: &Parts) -> Answer<UserId> {
         let Ok(credentials) = HeadCredentials::read(&parts.headers, &parts.uri) else {
             return Ok(Err(Refusal::AmbiguousToken));
         };
         let mut requester = Err(Refusal::MissingToken);
         for access in credentials.iter().collect::<Vec<_>>() {
-            // A token that is not text is one that no server has given out.
+            // No server has issued a token that is not text.
             let authentication = match access.token().expose_str() {
                 Some(token) => {
                     let answer = self.directory.authenticate(token).await;
@@ -165,8 +165,8 @@ impl<D: AccountDirectory, R: RestrictionStore> Shared<D, R> {
         .await
     }
 
-    /// An existing restriction keeps its reason and its end, which the endpoint cannot
-    /// say; who asked for it last is put on record (MSC4323). Says whether something was written.
+    /// An existing restriction keeps its reason and its end, because the endpoint has no field for them. The
+    /// record names the last requester (MSC4323). Returns whether something was written.
     async fn restrict(
         &self,
         requester: &UserId,
@@ -196,7 +196,7 @@ impl<D: AccountDirectory, R: RestrictionStore> Shared<D, R> {
         now.map_err(|_| StoreError::msg("the clock panicked"))
     }
 
-    /// Who changes a restriction, and that it is by these endpoints. They take no note.
+    /// The change record of these endpoints, with the requester. They take no note.
     fn change_by(&self, requester: &UserId) -> Result<ChangeRecord, StoreError> {
         Ok(ChangeRecord::through(Channel::ADMIN_ENDPOINT)
             .with_actor(requester.clone())

@@ -1,4 +1,4 @@
-//! What only the server knows: who asks, who is an administrator, and which users there are.
+//! The questions that only the server can answer: who asks, who is an administrator, and which users exist.
 
 use std::{future::Future, sync::Arc};
 
@@ -46,10 +46,9 @@ use crate::{account::UserId, store::StoreError};
 ///
 /// # How it differs from [`AccountStateStore`](crate::AccountStateStore)
 ///
-/// That trait asks whose restrictions count, and wants an expired token to belong to its account
-/// still. Here somebody is given an administrator's powers: [`authenticate`](Self::authenticate)
-/// has to be as strict as the server's own handlers are. It must not be answered from a cache
-/// that a revoked token can outlive.
+/// That trait asks whose restrictions count, and an expired token still belongs to its account. This trait
+/// gives somebody an administrator's powers, so [`authenticate`](Self::authenticate) must be as strict as
+/// the server's own handlers. It must not answer from a cache in which a revoked token lives on.
 ///
 /// # When the directory fails
 ///
@@ -62,52 +61,49 @@ use crate::{account::UserId, store::StoreError};
     note = "implement `AccountDirectory` for your server's state"
 )]
 pub trait AccountDirectory: Send + Sync + 'static {
-    /// Why a question could not be answered. It is shown to operators and never to clients; it
-    /// must not hold a credential.
+    /// The error if a question cannot be answered. Operators see it, clients never do. It must not hold a
+    /// credential.
     type Error: Into<StoreError> + Send;
 
-    /// Whose request it is that carries this token, which is text.
+    /// The user of a request with this token, which is text.
     ///
-    /// The token alone counts: a `user_id` parameter never makes an administrator of the
-    /// application service that writes it there. Its token is that of its own account, or
-    /// [unknown](Authentication::Unknown) here.
+    /// The token alone counts. A `user_id` parameter never makes an application service an administrator. Its
+    /// token belongs to its own account, or is [unknown](Authentication::Unknown) here.
     fn authenticate(
         &self,
         token: &str,
     ) -> impl Future<Output = Result<Authentication, Self::Error>> + Send;
 
-    /// Whether `user` is a server administrator, whatever that means on this server. A user of
-    /// another server, and one who is not known, is none.
+    /// Whether `user` is an administrator of this server. A user of another server and an unknown user are not.
     ///
-    /// Asked about the requester first, and about the target only if the requester is one.
+    /// The layer asks about the requester first. It asks about the target only if the requester is one.
     fn is_administrator(
         &self,
         user: &UserId,
     ) -> impl Future<Output = Result<bool, Self::Error>> + Send;
 
-    /// Whether `user` would be an account of this server, if there were one of that name. What is
-    /// no user id at all is not.
+    /// Whether `user` is a user id of this server, even if there is no such account. A text that is no user id
+    /// is not.
     fn is_local(&self, user: &UserId) -> bool;
 
-    /// Whether there is an account of that name which has not been deactivated. Asked only on
-    /// behalf of an administrator, and only about local users.
+    /// Whether there is an account of that name that is not deactivated. The layer asks only on behalf of an
+    /// administrator, and only about local users.
     ///
-    /// A deactivation that is in the [`RestrictionStore`](crate::RestrictionStore) counts
-    /// without being told here.
+    /// A deactivation in the [`RestrictionStore`](crate::RestrictionStore) counts without an answer here.
     fn exists(&self, user: &UserId) -> impl Future<Output = Result<bool, Self::Error>> + Send;
 }
 
-/// What an access token proves.
+/// The identity that an access token proves.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Authentication {
-    /// The request is this user's.
+    /// The request comes from this user.
     User(UserId),
-    /// Nothing: the server does not know the token. 401 `M_UNKNOWN_TOKEN`, on which the client
-    /// forgets the session.
+    /// None, because the server does not know the token: 401 `M_UNKNOWN_TOKEN`. The client then forgets the
+    /// session.
     Unknown,
-    /// Nothing any more, but the session goes on: 401 `M_UNKNOWN_TOKEN` with `soft_logout: true`,
-    /// on which the client uses its refresh token or logs in again, and keeps its keys.
+    /// None, because the token has expired, but the session goes on: 401 `M_UNKNOWN_TOKEN` with
+    /// `soft_logout: true`. The client then uses its refresh token or logs in again, and keeps its keys.
     Expired,
 }
 

@@ -1,14 +1,14 @@
-//! Which of the endpoints a path is.
+//! The endpoints and their paths.
 
 use percent_encoding::percent_decode_str;
 
 use crate::account::{RestrictionKind, UserId};
 
-/// What a request to one of the endpoints is about.
+/// The target of a request to one of the endpoints.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Target {
     pub(super) kind: Kind,
-    /// `None` where the path names nobody: what it says is not text.
+    /// `None` if the path names nobody, because it is not text.
     pub(super) user: Option<UserId>,
 }
 
@@ -28,7 +28,7 @@ impl Kind {
         }
     }
 
-    /// The endpoint, for a metric's label.
+    /// The endpoint as a metric's label.
     pub(super) fn endpoint(self) -> &'static str {
         match self {
             Self::Lock => "admin/lock/{userId}",

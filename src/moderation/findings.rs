@@ -1,4 +1,4 @@
-//! What is found out about a request on its way to an answer.
+//! What the layer finds out about a request before it answers.
 
 use std::fmt;
 
@@ -16,12 +16,12 @@ pub enum Decision {
     Answered,
     /// A PUT set or lifted the restriction.
     Changed,
-    /// A PUT found the restriction as it wants it.
+    /// A PUT changed nothing, because the restriction is already as it wants it.
     Unchanged,
-    /// It was refused with a [`Refusal`].
+    /// The request was refused with a [`Refusal`].
     Refused,
-    /// The directory or the store failed, panicked or took too long. Of a PUT it is not known whether
-    /// the restriction was changed.
+    /// The directory or the store failed, panicked or took too long. It is not known whether a PUT
+    /// changed the restriction.
     Failed,
 }
 
@@ -58,13 +58,13 @@ impl From<Refusal> for Stop {
     }
 }
 
-/// What is known of a request, for who is told of it.
+/// What the layer found out about a request. The observer and the log are told of it.
 pub(super) struct Findings {
     pub(super) requester: Option<UserId>,
     pub(super) is_administrator: bool,
     pub(super) wanted: Option<bool>,
     pub(super) restriction: Option<Restriction>,
-    /// What was done where nothing stopped it.
+    /// The decision if nothing stops the request.
     pub(super) decision: Decision,
 }
 

@@ -31,7 +31,7 @@ pin_project! {
 pin_project! {
     #[project = Projection]
     enum State<F> {
-        /// The inner service is at work.
+        /// The inner service answers.
         Pass { #[pin] inner: F },
         /// One of the endpoints.
         Answer { answer: Answer },

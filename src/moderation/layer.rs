@@ -17,9 +17,9 @@ use crate::{
 /// Answers the endpoints by which administrators lock and suspend accounts, and hands every other
 /// request to the inner service as it came.
 ///
-/// The [directory](AccountDirectory) is the server's: who asks, who is an administrator, which
-/// users there are. The [store](RestrictionStore) is the one that
-/// [`AccountStatusLayer`](crate::AccountStatusLayer) reads from.
+/// The server provides the [directory](AccountDirectory), which knows who asks, who is an administrator and
+/// which users exist. The [store](RestrictionStore) is the one from which
+/// [`AccountStatusLayer`](crate::AccountStatusLayer) reads.
 ///
 /// # Where to put it
 ///
@@ -120,7 +120,7 @@ use crate::{
 ///
 /// Only these paths are answered, compared byte by byte up to the user id, which is percent-decoded
 /// once. Any other spelling goes on to the inner service. Settings that are changed on a clone of the layer
-/// are the clone's own. A tokio runtime with its timer enabled is needed.
+/// belong to that clone. The layer needs a tokio runtime with its timer enabled.
 #[must_use = "a layer does nothing until it wraps a service"]
 pub struct AccountModerationLayer<D, R, Req = KeptBodies, Res = KeptBodies> {
     shared: Arc<Shared<D, R>>,
@@ -128,8 +128,7 @@ pub struct AccountModerationLayer<D, R, Req = KeptBodies, Res = KeptBodies> {
 }
 
 impl<D: AccountDirectory, R: RestrictionStore> AccountModerationLayer<D, R> {
-    /// A layer that asks `directory` who may, and changes `restrictions`, with every setting at
-    /// its default.
+    /// A layer that asks `directory` and changes `restrictions`, with every setting at its default.
     pub fn new(directory: D, restrictions: R) -> Self {
         Self::from_shared(Arc::new(Shared {
             directory: Arc::new(directory),
@@ -158,15 +157,15 @@ impl<D, R, Req, Res> AccountModerationLayer<D, R, Req, Res> {
 
 /// # What is told
 impl<D, R, Req, Res> AccountModerationLayer<D, R, Req, Res> {
-    /// Tells what became of every request to the endpoints but OPTIONS, before its answer: a change
+    /// Calls `hear` with the outcome of every request to the endpoints but OPTIONS, before its answer: a change
     /// with who made it, a refusal, a failure with its causes.
     ///
-    /// It is called on the way of the request, so that it should be quick. A panic in it harms no
-    /// request. With the feature `tracing` the same is an event each: a change, and what an
-    /// administrator's PUT was refused, at `info`; a failure at `warn`; everything else at `debug`.
+    /// The request waits for it, so it should be quick. A panic in it harms no request. With the feature
+    /// `tracing` each outcome is also an event: a change, and the refusal of an administrator's PUT, at
+    /// `info`; a failure at `warn`; any other at `debug`.
     ///
-    /// Nothing is told of a request whose client goes away while the store makes the change. The
-    /// store's [log](crate::store::AuditLog) has it.
+    /// It does not hear of a request whose client goes away while the store makes the change. The store's
+    /// [log](crate::store::AuditLog) has that change.
     ///
     /// ```
     /// # use tower_account_status::{AccountDirectory, AccountModerationLayer, MemoryStore};

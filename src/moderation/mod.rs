@@ -1,4 +1,4 @@
-//! The specification's endpoints for moderators, for servers that do not have them.
+//! The specification's endpoints for moderators, which a server that does not have them can add.
 //!
 //! `GET` and `PUT` of `/_matrix/client/v1/admin/lock/{userId}` and
 //! `/_matrix/client/v1/admin/suspend/{userId}`

@@ -1,4 +1,4 @@
-//! What became of a request to one of the endpoints, for telemetry and logs.
+//! The outcome of a request to one of the endpoints, which telemetry and logs use.
 
 #[cfg(feature = "tracing")]
 use std::time::SystemTime;
@@ -11,8 +11,8 @@ use crate::account::{Restriction, RestrictionKind, UserId};
 #[cfg(feature = "tracing")]
 use crate::{outcome::Failures, store::chain};
 
-/// What became of one request to the moderation endpoints: what
-/// [the observer](crate::AccountModerationLayer::with_observer) hears.
+/// The outcome of one request to the moderation endpoints.
+/// [The observer](crate::AccountModerationLayer::with_observer) hears it.
 ///
 /// It shows no credential, no path and no body.
 #[derive(Clone, Copy)]
@@ -58,77 +58,76 @@ impl<'a> Outcome<'a> {
         self.decision
     }
 
-    /// The request's method: PUT wants a change.
+    /// The request's method. A PUT wants a change.
     #[must_use]
     pub fn method(&self) -> &'a Method {
         &self.request.method
     }
 
-    /// The request's extensions, where a server keeps the request's id.
+    /// The request's extensions. A server may keep the request's id there.
     #[must_use]
     pub fn extensions(&self) -> &'a Extensions {
         &self.request.extensions
     }
 
-    /// Which endpoint it was, for a metric's label: `admin/lock/{userId}` or
-    /// `admin/suspend/{userId}`.
+    /// The endpoint as a metric's label: `admin/lock/{userId}` or `admin/suspend/{userId}`.
     #[must_use]
     pub fn endpoint(&self) -> &'static str {
         self.target.kind.endpoint()
     }
 
-    /// Who asks, where the token said so.
+    /// The requester, if the token has an owner.
     #[must_use]
     pub fn requester(&self) -> Option<&'a UserId> {
         self.findings.requester.as_ref()
     }
 
-    /// Whether who asks is an administrator, as far as was asked.
+    /// Whether the requester is an administrator. False if that was not looked up.
     #[must_use]
     pub fn is_administrator(&self) -> bool {
         self.findings.is_administrator
     }
 
-    /// Whose account it is about. `None` where the path does not name anybody.
+    /// The target's account. `None` if the path does not name a user.
     #[must_use]
     pub fn user(&self) -> Option<&'a UserId> {
         self.target.user.as_ref()
     }
 
-    /// Which restriction it is about.
+    /// The kind of restriction that the endpoint is about.
     #[must_use]
     pub fn kind(&self) -> RestrictionKind {
         self.target.kind.restriction()
     }
 
-    /// What a PUT wants: that the restriction is set or not. `None` where its body was not read.
+    /// Whether a PUT wants the restriction to be set. `None` if its body was not read.
     #[must_use]
     pub fn wanted(&self) -> Option<bool> {
         self.findings.wanted
     }
 
-    /// The restriction that a PUT has set, or was about to set when the store failed: with the
-    /// reason and the end that stay where it stood before.
+    /// The restriction that a PUT set, or was about to set when the store failed. It keeps the reason
+    /// and the end of a restriction that was there before.
     #[must_use]
     pub fn restriction(&self) -> Option<&'a Restriction> {
         self.findings.restriction.as_ref()
     }
 
-    /// Why it was refused. After a failure [`Refusal::Unavailable`].
+    /// Why the request was refused. After a failure it is [`Refusal::Unavailable`].
     #[must_use]
     pub fn refusal(&self) -> Option<Refusal> {
         self.refusal
     }
 
-    /// Why the directory or the store gave no answer. Its [sources](Error::source) lead down to what
-    /// its own driver said.
+    /// Why the directory or the store gave no answer. Its [sources](Error::source) lead down to the error of its
+    /// own driver.
     #[must_use]
     pub fn error(&self) -> Option<&'a (dyn Error + 'static)> {
         self.error
     }
 
-    /// Tells the log. A change is news, and so is one that an administrator does not get; whatever
-    /// anybody may cause is not, or is counted.
+    /// Writes to the log. A change, and a change that an administrator does not get, are at `info` or
+    /// above. Anybody can cause the other outcomes, so they are at `debug` or are counted.
     #[cfg(feature = "tracing")]
     pub(super) fn trace(&self, failures: &Failures) {
         let requester = self.requester().map(UserId::as_str);
@@ -143,7 +142,7 @@ impl<'a> Outcome<'a> {
             };
             let Some(untold) = untold else { return };
             let error = chain(error);
-            tracing::warn!(requester, user, kind, set, method, endpoint, untold, %error, "a moderation request got no answer from the server's own state");
+            tracing::warn!(requester, user, kind, set, method, endpoint, untold, %error, "the directory or the store failed during a moderation request");
             return;
         }
         if let Some(refusal) = self.refusal {
@@ -192,7 +191,7 @@ impl<'a> Outcome<'a> {
     }
 }
 
-/// What the methods say, and nothing that they do not.
+/// Shows what the methods return, and nothing else.
 impl fmt::Debug for Outcome<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Outcome")

@@ -1,4 +1,4 @@
-//! What is answered where nothing can be said or done.
+//! The answers to requests that are refused or fail.
 
 use std::{error::Error, fmt};
 
@@ -7,7 +7,7 @@ use serde_json::json;
 
 /// Why a request to a moderation endpoint was refused.
 ///
-/// It is in the extensions of the response that it became, for logs.
+/// It is in the extensions of its response, where logs can find it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Refusal {
@@ -41,9 +41,9 @@ pub enum Refusal {
     BodyEncoded,
     /// The body is not JSON: 400 `M_NOT_JSON`.
     BodyNotJson,
-    /// The body is not an object, or the value in it not one boolean: 400 `M_BAD_JSON`.
+    /// The body is not an object, or its value is not one boolean: 400 `M_BAD_JSON`.
     BodyBadJson,
-    /// The body does not say what is wanted: 400 `M_MISSING_PARAM`.
+    /// The body lacks the key for the wanted state: 400 `M_MISSING_PARAM`.
     MissingParameter,
     /// The directory or the store failed, panicked, or took too long: 503 `M_UNKNOWN`.
     Unavailable,
@@ -54,6 +54,32 @@ impl Refusal {
     #[must_use]
     pub fn status(self) -> StatusCode {
         self.parts().0
+    }
+
+    /// The refusal in lower case, as for a metric's label: `not_administrator` or `body_too_large`,
+    /// for example.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::MethodNotAllowed => "method_not_allowed",
+            Self::MissingToken => "missing_token",
+            Self::UnknownToken => "unknown_token",
+            Self::ExpiredToken => "expired_token",
+            Self::AmbiguousToken => "ambiguous_token",
+            Self::NotAdministrator => "not_administrator",
+            Self::OwnAccount => "own_account",
+            Self::AnotherAdministrator => "another_administrator",
+            Self::NotLocal => "not_local",
+            Self::NotFound => "not_found",
+            Self::BodyTooLarge => "body_too_large",
+            Self::BodyTimedOut => "body_timed_out",
+            Self::BodyFailed => "body_failed",
+            Self::BodyEncoded => "body_encoded",
+            Self::BodyNotJson => "body_not_json",
+            Self::BodyBadJson => "body_bad_json",
+            Self::MissingParameter => "missing_parameter",
+            Self::Unavailable => "unavailable",
+        }
     }
 
     /// The Matrix error code of the answer.

@@ -1,4 +1,4 @@
-//! Whether a request is for one of the endpoints.
+//! The service, which finds the requests to the endpoints.
 
 use std::{
     fmt,
@@ -18,8 +18,8 @@ use crate::{
     store::RestrictionStore,
 };
 
-/// Answers the moderation endpoints, and hands everything else to the inner service `S`; made by
-/// [`AccountModerationLayer`](crate::AccountModerationLayer).
+/// Answers the moderation endpoints, and hands every other request to the inner service `S`.
+/// [`AccountModerationLayer`](crate::AccountModerationLayer) makes it.
 ///
 /// `D` knows the server's users, `R` holds their restrictions; `Req` and `Res` say whether bodies
 /// are kept or wrapped.

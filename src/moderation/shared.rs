@@ -1,4 +1,4 @@
-//! What the layer, its services and their futures have in common.
+//! The state that the layer, its services and their futures share.
 
 use std::sync::Arc;
 

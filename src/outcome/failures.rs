@@ -1,5 +1,5 @@
-//! Failures of the store are logged once, and then counted: one that lasts would otherwise
-//! write a line for every request.
+//! Failures of the store are logged once and then counted. Otherwise a lasting failure would write a line for
+//! every request.
 
 use std::{
     error::Error,
@@ -9,9 +9,9 @@ use std::{
 
 use crate::store::chain;
 
-/// How long a cause that was logged is only counted.
+/// For how long a cause is only counted after it was logged.
 const INTERVAL: Duration = Duration::from_secs(60);
-/// So many causes are distinguished; others are counted with the last one.
+/// How many causes are distinguished. Others are counted with the last one.
 const MOST_CAUSES: usize = 8;
 
 /// What has been logged.
@@ -26,14 +26,14 @@ struct Cause {
 }
 
 impl Failures {
-    /// Whether to log this failure: then how many with the same cause were not logged since the
+    /// Whether to log this failure. If so, how many failures with the same cause were not logged since the
     /// last one that was.
     pub(crate) fn is_told(&self, error: &(dyn Error + 'static)) -> Option<u64> {
         self.is_told_at(error, Instant::now())
     }
 
     fn is_told_at(&self, error: &(dyn Error + 'static), now: Instant) -> Option<u64> {
-        // What is above the cause may name the account.
+        // The errors above the cause may name the account.
         let text = match error.source() {
             Some(cause) => chain(cause),
             None => error.to_string(),

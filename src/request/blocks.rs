@@ -37,7 +37,7 @@ fn any_block<const LEN: usize>(
     // The last block overlaps with the one before, so that nothing is left over.
     let mut found = in_block(bytes.last_chunk()?, &is_at);
     let mut rest = bytes;
-    while let Some(block) = rest.first_chunk() {
+    while let (true, Some(block)) = (rest.len() > LEN, rest.first_chunk()) {
         found |= in_block(block, &is_at);
         rest = &rest[BLOCK..];
     }

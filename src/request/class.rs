@@ -1,13 +1,15 @@
-//! What a request is, as far as the rules need to know. Each request that could be anything but
-//! ordinary is classified once.
+//! What a request is, as far as the rules need to know. Each request that may be anything but ordinary is
+//! classified once.
+
+use std::cell::LazyCell;
 
 use http::Method;
 
 use super::{
     act::Act,
-    endpoint::{self, CountedTokens},
     long_poll::{self, LongPoll},
     naming::{self, Naming, NamingEndpoint},
+    path::{CLIENT_API, Forgiving, is_one_plain_segment, is_plain},
 };
 use crate::{action::Action, credential::Logout};
 
@@ -31,7 +33,7 @@ impl Class {
         match act {
             Act::Request { method, path } => Self::of_request(method, path, exemptions),
             Act::Event(_) => Self::ORDINARY,
-            // Whoever is restricted may still log out.
+            // A restricted account may still log out.
             Act::Action(action) => Self {
                 passes: action == Action::LogOut,
                 ..Self::ORDINARY
@@ -43,20 +45,25 @@ impl Class {
         if exemptions.let_pass(method, path) {
             return Self {
                 passes: true,
-                logout: endpoint::logout(method, path),
+                logout: logout(method, path),
                 ..Self::ORDINARY
             };
         }
+        // Few paths must be read in this way.
+        let forgiving = LazyCell::new(|| Forgiving::read(path));
         Self {
             passes: false,
-            tokens: endpoint::counted_tokens(method, path),
-            naming: naming::naming(method, path),
-            long_poll: long_poll::long_poll(method, path),
+            tokens: counted_tokens(method, path),
+            naming: match *method {
+                Method::POST => naming::naming(path, &forgiving),
+                _ => None,
+            },
+            long_poll: long_poll::long_poll(method, path, &forgiving),
             logout: None,
         }
     }
 
-    /// Whether an application service may be here as itself, whomever it asserts to act for.
+    /// Whether an application service may act as itself here, even if it asserts a user.
     pub(crate) fn may_authenticate_service_itself(&self) -> bool {
         self.naming.is_some_and(|naming| {
             use NamingEndpoint::{GuestUpgrade, Login, Unclear};
@@ -64,13 +71,13 @@ impl Class {
         })
     }
 
-    /// Whether a client signs out when this fails, whatever it is told.
+    /// Whether a client signs out when this fails, whatever the answer says.
     pub(crate) fn is_refresh(&self) -> bool {
         self.naming
             .is_some_and(|naming| naming.endpoint == NamingEndpoint::Refresh)
     }
 
-    /// Nearly every request: its tokens say whose it is, and nothing else does.
+    /// Nearly every request: only its tokens say whose it is.
     const ORDINARY: Self = Self {
         passes: false,
         tokens: CountedTokens::All,
@@ -79,8 +86,8 @@ impl Class {
         logout: None,
     };
 
-    /// Whether the path leaves it open that the request is anything but ordinary to an account
-    /// that is active. `false` is a promise.
+    /// Whether the request may be anything but ordinary for an active account, by its path. `false` is a
+    /// promise.
     #[inline]
     pub(crate) fn may_be_special(method: &Method, path: &str) -> bool {
         long_poll::may_be_long_poll(path)
@@ -88,7 +95,8 @@ impl Class {
     }
 }
 
-/// What the user lets pass whatever the state of the account is, beside what passes anyway.
+/// The requests that the settings let pass whatever the state of the account, beside those that always
+/// pass.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Exemptions {
     pub(crate) endpoints: Vec<(Method, Box<str>)>,
@@ -100,16 +108,251 @@ impl Exemptions {
     /// Whether the request passes whatever the store says or fails to say.
     pub(crate) fn let_pass(&self, method: &Method, path: &str) -> bool {
         method == Method::OPTIONS
-            || endpoint::logout(method, path).is_some()
-            || (self.versions && endpoint::is_versions(method, path))
+            || logout(method, path).is_some()
+            || (self.versions && is_versions(method, path))
             || self
                 .endpoints
                 .iter()
                 .any(|(exempt, exact)| exempt == method && **exact == *path)
-            || endpoint::is_well_known(path)
-            || self
-                .prefixes
-                .iter()
-                .any(|prefix| endpoint::is_below(prefix, path))
+            || is_well_known(path)
+            || self.prefixes.iter().any(|prefix| is_below(prefix, path))
+    }
+}
+
+/// `POST /logout` and `POST /logout/all`, which a locked account may still send
+/// ([account locking](https://spec.matrix.org/latest/client-server-api/#account-locking)).
+///
+/// Only the raw path counts, because a looser match than the router's would be a way past the lock.
+fn logout(method: &Method, path: &str) -> Option<Logout> {
+    if method != Method::POST {
+        return None;
+    }
+    match path {
+        "/_matrix/client/v3/logout" | "/_matrix/client/r0/logout" => Some(Logout::Session),
+        "/_matrix/client/v3/logout/all" | "/_matrix/client/r0/logout/all" => {
+            Some(Logout::AllSessions)
+        }
+        _ => None,
+    }
+}
+
+/// `GET /_matrix/client/versions`.
+fn is_versions(method: &Method, path: &str) -> bool {
+    is_read(method) && path == "/_matrix/client/versions"
+}
+
+/// Whether the path is below `/.well-known/`, where a locked client finds its server's support
+/// contact.
+///
+/// The other Matrix APIs are judged as the Client-Server API is. The specification has no access tokens
+/// there, so that no client that follows it is refused, but some servers accept one.
+fn is_well_known(path: &str) -> bool {
+    path.strip_prefix("/.well-known/").is_some_and(is_plain)
+}
+
+/// Whether `path` is at or below `prefix`, however a router reads it.
+fn is_below(prefix: &str, path: &str) -> bool {
+    let Some(rest) = path.strip_prefix(prefix) else {
+        return false;
+    };
+    if prefix.ends_with('/') || rest.is_empty() {
+        return is_plain(rest);
+    }
+    rest.strip_prefix('/').is_some_and(is_plain)
+}
+
+/// Whether the specification authenticates no one by access token here. A token in the head of such a
+/// request is left over from the client's previous account.
+fn ignores_access_token(method: &Method, path: &str) -> bool {
+    let Some(path) = path.strip_prefix(CLIENT_API) else {
+        return false;
+    };
+    let is_request_token = |rest| {
+        matches!(
+            rest,
+            "register/email/requestToken"
+                | "register/msisdn/requestToken"
+                | "account/password/email/requestToken"
+                | "account/password/msisdn/requestToken"
+                | "account/3pid/email/requestToken"
+                | "account/3pid/msisdn/requestToken"
+        )
+    };
+    let stable = path
+        .strip_prefix("v3/")
+        .or_else(|| path.strip_prefix("r0/"));
+    let Some(rest) = stable else {
+        let refreshes = matches!(
+            path,
+            "v1/refresh" | "unstable/refresh" | "unstable/org.matrix.msc2918/refresh"
+        );
+        return (method == Method::POST && refreshes)
+            || is_read(method)
+                && matches!(
+                    path,
+                    "v1/auth_metadata"
+                        | "v1/register/m.login.registration_token/validity"
+                        | "unstable/org.matrix.msc2965/auth_metadata"
+                );
+    };
+    match rest {
+        "login" => is_read(method) || method == Method::POST,
+        "refresh" | "register" => method == Method::POST,
+        "register/available" | "login/sso/redirect" => is_read(method),
+        _ => {
+            (method == Method::POST && is_request_token(rest))
+                || (is_read(method)
+                    && rest
+                        .strip_prefix("login/sso/redirect/")
+                        .is_some_and(is_one_plain_segment))
+        }
+    }
+}
+
+/// Which of the access tokens in a head count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CountedTokens {
+    All,
+    /// Those of application services. They authenticate a login or a registration as a service, and no
+    /// one else there.
+    OfServices,
+    None,
+}
+
+fn counted_tokens(method: &Method, path: &str) -> CountedTokens {
+    if !ignores_access_token(method, path) {
+        return CountedTokens::All;
+    }
+    match path.strip_prefix(CLIENT_API) {
+        Some("v3/login" | "r0/login" | "v3/register" | "r0/register") if method == Method::POST => {
+            CountedTokens::OfServices
+        }
+        _ => CountedTokens::None,
+    }
+}
+
+fn is_read(method: &Method) -> bool {
+    method == Method::GET || method == Method::HEAD
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Method;
+
+    use super::{ignores_access_token, is_below, is_versions, is_well_known, logout};
+
+    #[test]
+    fn rule_5_the_allow_list_is_exact() {
+        for version in ["r0", "v3"] {
+            for end in ["logout", "logout/all"] {
+                let path = format!("/_matrix/client/{version}/{end}");
+                assert!(logout(&Method::POST, &path).is_some(), "{path}");
+                for method in [Method::GET, Method::PUT, Method::DELETE, Method::HEAD] {
+                    assert!(logout(&method, &path).is_none(), "{method} {path}");
+                }
+                for odd in ["/", "//", "/.", "?", ";x", "%20", " ", "/x"] {
+                    assert!(
+                        logout(&Method::POST, &format!("{path}{odd}")).is_none(),
+                        "{odd}"
+                    );
+                }
+            }
+        }
+        for path in [
+            "/_matrix/client/v1/logout",
+            "/_matrix/client/unstable/logout",
+            "/_matrix/client/v3/Logout",
+            "/_matrix/client/v3//logout",
+            "/_matrix/client/v3/./logout",
+            "/_matrix/client/v3/x/../logout",
+            "/_matrix/client/v3/%6Cogout",
+            "/_matrix/client%2Fv3/logout",
+            "//_matrix/client/v3/logout",
+            "/logout",
+            "logout",
+            "*",
+            "",
+        ] {
+            assert!(logout(&Method::POST, path).is_none(), "{path}");
+        }
+    }
+
+    #[test]
+    fn rule_6_of_all_prefixes_only_the_well_known_files_pass() {
+        assert!(is_well_known("/.well-known/matrix/support"));
+        for path in [
+            "/.well-known",
+            "/.well-knownx/matrix",
+            "/.well-known/../_matrix/client/v3/sync",
+            "/.well-known/%2e%2e/_matrix/client/v3/sync",
+            "/.well-known/..%2f_matrix/client/v3/sync",
+            "/.well-known/..\\_matrix/client/v3/sync",
+            "/.well-known//x",
+            "/_matrix/federation/v1/version",
+            "/_matrix/key/v2/server",
+            "/_matrix/media/v3/config",
+            "/_matrix/client/v3/sync",
+            "/_synapse/admin/v1/users",
+        ] {
+            assert!(!is_well_known(path), "{path}");
+        }
+    }
+
+    #[test]
+    fn rule_6_a_prefix_ends_at_a_segment() {
+        assert!(is_below("/oauth2", "/oauth2"));
+        assert!(is_below("/oauth2", "/oauth2/token"));
+        assert!(is_below("/oauth2/", "/oauth2/token"));
+        assert!(!is_below("/oauth2", "/oauth2x"));
+        assert!(!is_below("/oauth2", "/oauth2/../_matrix/client/v3/sync"));
+        assert!(!is_below("/oauth2/", "/oauth2//_matrix/client/v3/sync"));
+    }
+
+    #[test]
+    fn rule_6_endpoints_that_authenticate_nobody_by_token() {
+        for (method, path) in [
+            (Method::GET, "/_matrix/client/v3/login"),
+            (Method::POST, "/_matrix/client/r0/login"),
+            (Method::GET, "/_matrix/client/v3/login/sso/redirect"),
+            (Method::GET, "/_matrix/client/v3/login/sso/redirect/idp%3A1"),
+            (Method::POST, "/_matrix/client/v3/register"),
+            (Method::GET, "/_matrix/client/v3/register/available"),
+            (
+                Method::GET,
+                "/_matrix/client/v1/register/m.login.registration_token/validity",
+            ),
+            (
+                Method::POST,
+                "/_matrix/client/v3/account/password/email/requestToken",
+            ),
+            (Method::POST, "/_matrix/client/v3/refresh"),
+            (Method::GET, "/_matrix/client/v1/auth_metadata"),
+        ] {
+            assert!(ignores_access_token(&method, path), "{method} {path}");
+        }
+        for (method, path) in [
+            (Method::POST, "/_matrix/client/v1/login/get_token"),
+            (
+                Method::GET,
+                "/_matrix/client/v3/login/sso/redirect/../../../sync",
+            ),
+            (Method::GET, "/_matrix/client/v3/login/sso/redirect/%2e%2e"),
+            (Method::GET, "/_matrix/client/v3/login/sso/redirect/a/b"),
+            (Method::GET, "/_matrix/client/v3/login/sso/redirect/a%2fb"),
+            (Method::POST, "/_matrix/client/v3/login/"),
+            (Method::POST, "/_matrix/client/v3/%6cogin"),
+            (Method::POST, "/_matrix/client/v3/account/password"),
+            (Method::DELETE, "/_matrix/client/v3/login"),
+            (Method::GET, "/_matrix/client/v3/sync"),
+        ] {
+            assert!(!ignores_access_token(&method, path), "{method} {path}");
+        }
+    }
+
+    #[test]
+    fn rule_5_versions() {
+        assert!(is_versions(&Method::GET, "/_matrix/client/versions"));
+        assert!(!is_versions(&Method::POST, "/_matrix/client/versions"));
+        assert!(!is_versions(&Method::GET, "/_matrix/client/versions/"));
     }
 }

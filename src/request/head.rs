@@ -18,7 +18,7 @@ pub(crate) struct Head<'a> {
     uri: &'a Uri,
     pub(crate) headers: &'a HeaderMap,
     pub(crate) path: Cow<'a, str>,
-    /// Whether the path is the one that the settings want.
+    /// Whether the path is the one that the settings ask for.
     pub(crate) knows_path: bool,
 }
 
@@ -34,7 +34,7 @@ impl<'a> Head<'a> {
         }
     }
 
-    /// Lets go of the request, which is going to move.
+    /// Keeps the path, because the request is about to move.
     pub(crate) fn keep_path(self) -> KeptPath {
         KeptPath::new(self.path, self.uri)
     }
@@ -51,18 +51,18 @@ impl<'a> Head<'a> {
             uri,
             headers,
             path: Cow::Borrowed(path.of(uri)),
-            // What the user's function could not tell has been decided by now.
+            // A path that the settings' function could not tell has been dealt with by now.
             knows_path: true,
         }
     }
 
-    /// Whether the path that is not known may be one whose body names accounts.
+    /// Whether the path is not known and may be one whose body names accounts.
     #[inline]
     pub(crate) fn may_name_accounts_unseen(&self) -> bool {
         !self.knows_path && self.method == Method::POST
     }
 
-    /// What the request wants to do.
+    /// The act that the request is for.
     pub(crate) fn act(&self) -> Act<'_> {
         Act::Request {
             method: self.method,
@@ -76,8 +76,8 @@ impl<'a> Head<'a> {
 
     /// Those that count in a request of this class.
     ///
-    /// No server uses an assertion where an application service logs in or registers, so that
-    /// its own account's state counts there, whomever it asserts to act for.
+    /// Where an application service logs in or registers, no server uses the user that it asserts, so that
+    /// the state of its own account counts there.
     pub(crate) fn credentials_for(&self, class: Class) -> Result<HeadCredentials<'a>, TooMany> {
         let credentials = self.credentials()?;
         match class.may_authenticate_service_itself() {

@@ -5,7 +5,6 @@ pub(crate) mod act;
 pub(crate) mod blocks;
 pub(crate) mod class;
 pub(crate) mod credentials;
-pub(crate) mod endpoint;
 pub(crate) mod few;
 pub(crate) mod head;
 pub(crate) mod json;

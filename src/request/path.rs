@@ -9,6 +9,9 @@ use percent_encoding::percent_decode;
 
 use super::blocks;
 
+/// The API that the rules are about.
+pub(super) const CLIENT_API: &str = "/_matrix/client/";
+
 /// Whether every segment of `rest` means just what it says to every router: none is empty, a dot
 /// segment, or holds a backslash or a control character, however often any of it is
 /// percent-encoded. (Some parsers of URLs drop tabs and line ends: `.%09.` is `..` to them.)
@@ -278,12 +281,11 @@ impl<'p> Forgiving<'p> {
             };
         }
         let decoded = lenient_text(&decode_fully(path.as_bytes())).replace('\\', "/");
-        let is_dots = |segment: &str| matches!(name_of(segment.as_bytes()), b"." | b"..");
         // Where a path is cut, any segment may be the last as well; and where a segment is, before
         // it is decoded, a slash in what is cut off borders none.
-        let is_cut = |letter| matches!(letter, ';' | '?' | '#' | '\0');
+        let has_dots = has_dot_segment(&decoded) || decoded.bytes().any(is_cut);
         Self {
-            has_dots: decoded.split('/').any(is_dots) || decoded.contains(is_cut),
+            has_dots,
             path: Cow::Owned(decoded),
         }
     }
@@ -295,9 +297,47 @@ impl<'p> Forgiving<'p> {
 
     /// The segments that have a name, the last one first.
     pub(crate) fn segments_from_the_end(&self) -> impl Iterator<Item = &str> {
-        let has_name = |segment: &&str| !name_of(segment.as_bytes()).is_empty();
-        self.path.rsplit('/').filter(has_name)
+        segments_from_the_end(&self.path).filter(|segment| has_name(segment.as_bytes()))
     }
+}
+
+/// Byte by byte, because a path may have a segment for each of its bytes, and whatever looks for
+/// the next slash in a better way takes longer to begin.
+pub(crate) fn segments_from_the_end(path: &str) -> impl Iterator<Item = &str> {
+    let mut rest = Some(path);
+    std::iter::from_fn(move || {
+        let path = rest?;
+        let slash = path.bytes().rposition(|byte| byte == b'/');
+        let (before, segment) = match slash {
+            Some(slash) => (Some(&path[..slash]), &path[slash + 1..]),
+            None => (None, path),
+        };
+        rest = before;
+        Some(segment)
+    })
+}
+
+/// Whether anything is left of a segment without [what some servers cut off](name_of).
+fn has_name(segment: &[u8]) -> bool {
+    match segment.first() {
+        None => false,
+        Some(&first) if is_cut(first) || first.is_ascii_whitespace() => {
+            !name_of(segment).is_empty()
+        }
+        Some(_) => true,
+    }
+}
+
+/// Whether one of the segments is a dot segment, to a server that cuts something off or to another.
+fn has_dot_segment(path: &str) -> bool {
+    let bytes = path.as_bytes();
+    let is_dots = |start: usize| {
+        let segment = bytes[start..].split(|byte| *byte == b'/').next();
+        matches!(segment.map(name_of), Some(b"." | b".."))
+    };
+    // Few segments begin with a dot.
+    (0..bytes.len())
+        .any(|at| bytes[at] == b'.' && (at == 0 || bytes[at - 1] == b'/') && is_dots(at))
 }
 
 /// Whether a raw segment, its matrix parameters apart, decodes to `literal`, in any case of its

@@ -41,8 +41,8 @@ const LONG: Duration = Duration::from_millis(200);
 
 /// Those that wait for an answer, and the places for asking.
 ///
-/// Whoever gets a place asks for those that came first, itself among them or not. No task does
-/// this: where the one that asks goes away in the middle, the others come again.
+/// A request that gets a place asks for those that came first, perhaps for itself too. No task does
+/// this: if the request that asks goes away meanwhile, the others ask again.
 #[derive(Debug)]
 pub(crate) struct Together {
     waiting: Mutex<VecDeque<(UserId, oneshot::Sender<Answer>)>>,

@@ -62,7 +62,7 @@ use crate::{
 ///     }
 ///
 ///     fn changes(&self) -> Option<Changes> {
-///         Some(self.changes.clone()) // the server calls `announce` where it locks somebody
+///         Some(self.changes.clone()) // the server calls `announce` after it locks somebody
 ///     }
 /// }
 /// ```
@@ -72,7 +72,7 @@ use crate::{
 /// | method | asked about | a wrong `None` means |
 /// |---|---|---|
 /// | [`access_token`](Self::access_token) | every request with a token | a locked account goes on |
-/// | [`application_service`](Self::application_service) | a token that is no user's, and any token beside `?user_id=` | a locked bridge, and every locked user that it acts as, goes on |
+/// | [`application_service`](Self::application_service) | a token that is no user's, and any token beside `?user_id=` | a locked bridge goes on, and so does every locked user as whom it acts |
 /// | [`login_name`](Self::login_name) | `POST /login`, and the `auth` of `/account/password` and `/account/deactivate` | a locked account gets a new device |
 /// | [`third_party`](Self::third_party) | the same, by e-mail address or phone number | the same |
 /// | [`login_token`](Self::login_token) | `POST /login` with a `token`, whatever its type | the same |
@@ -90,17 +90,17 @@ use crate::{
 /// 1. **A look-up consumes nothing.*** Do not use up a login token, and do not rotate a refresh token
 ///    or make its successor. The layer asks *before* the handler, which does that itself.
 /// 2. **An access token that has expired but is still known belongs to its account.*** Answer with
-///    the owner. A locked account then gets `M_USER_LOCKED`, where `M_UNKNOWN_TOKEN` would make
-///    its client refresh, and sign out, keys and all, when that is refused. The expired token of
-///    an unrestricted account goes on to the inner service, which says what it always said.
+///    the owner. A locked account then gets `M_USER_LOCKED`. With `M_UNKNOWN_TOKEN` its client would
+///    refresh, and sign out and delete its keys when the refresh is refused. The expired token of
+///    an unrestricted account goes on to the inner service, which answers as before.
 /// 3. **An error is an `Err`, never `None`.** A look-up that ends in `.ok()`, in
 ///    `unwrap_or_default()` or in a `let … else { return Ok(None) }` around a broken record says
 ///    "unknown token". The request then goes on to the server's handler, which finds the same
 ///    broken record and answers with its own 401 without `soft_logout`: the client deletes its
 ///    keys. An `Err` is a 503, and the client tries again.
-/// 4. **A user's token and an application service's may be kept apart.*** Where the services'
-///    tokens are in the registrations and not in the table of tokens, `access_token` does not know
-///    them, and [`application_service`](Self::application_service) must look there.
+/// 4. **A user's token and an application service's may be kept apart.*** If the services' tokens are
+///    in the registrations and not in the table of tokens, `access_token` does not know them, and
+///    [`application_service`](Self::application_service) must look there.
 /// 5. **A name is folded as the login handler folds it.*** Case, white space, which server name a
 ///    localpart belongs to, the canonical form of an e-mail address or a phone number: if the
 ///    look-up folds otherwise than the handler, the check is dodged by spelling.
@@ -138,33 +138,32 @@ use crate::{
     note = "to try the layer out, or in tests, use `MemoryStore`"
 )]
 pub trait AccountStateStore: Send + Sync + 'static {
-    /// Which user's access token this is. A token that has expired, but is still known, belongs to
-    /// its owner. The layer does not ask about a token that is not text: it is unknown.
+    /// The owner of this access token. A token that has expired but is still known belongs to its owner. The layer does not ask about a token that is not text: it is unknown.
     fn access_token(&self, token: &str) -> impl Future<Output = Answer> + Send;
 
-    /// Which application service's token this is: the answer is the service's **own** account, the
-    /// one of its `sender_localpart`.
+    /// The application service that has this token. The answer is the service's **own** account, the one
+    /// of its `sender_localpart`.
     ///
-    /// It is asked about every token that is no user's, so that an unknown token costs two look-ups;
-    /// and first about a token that comes with a `?user_id=`
+    /// The layer asks it about every token that is no user's, so that an unknown token costs two look-ups.
+    /// It asks it first about a token that comes with a `?user_id=`
     /// ([identity assertion](https://spec.matrix.org/latest/application-service-api/#identity-assertion)).
-    /// The crate makes the assertion itself: where this answers, the asserted user's state counts.
-    /// Nobody can assert anything beside a token that this does not know. Look into the
+    /// The crate makes the assertion itself: if this method returns an account, the asserted user's
+    /// state counts. Beside a token that it does not know nothing can be asserted. Look into the
     /// registrations, which a server has in memory.
     fn application_service(&self, token: &str) -> impl Future<Output = Answer> + Send;
 
-    /// Which account a login means by this name: a full user id, a localpart, or whatever the person
+    /// The account that a login means by this name: a full user id, a localpart, or whatever the person
     /// typed into that field.
     ///
     /// Fold it as the login handler folds it. The account need not exist: a name of the right form
     /// may be turned into a user id without a look-up, because a user who is not known is active.
     fn login_name(&self, name: &str) -> impl Future<Output = Answer> + Send;
 
-    /// Whose e-mail address or phone number this is, for servers that log people in by one.
+    /// The owner of this e-mail address or phone number. A server where people log in by one answers it.
     fn third_party(&self, id: ThirdParty<'_>) -> impl Future<Output = Answer> + Send;
 
-    /// Whose login token this is: that of `POST /login` with the type `m.login.token`, or with
-    /// another type that has a `token`, such as a JSON Web Token. It is not used up. A token whose
+    /// The owner of the login token in a `POST /login` with the type `m.login.token`, or with another type
+    /// that has a `token`, such as a JSON Web Token. Do not use it up. A token whose
     /// signature or age the handler will not accept may be unknown; the handler refuses it.
     fn login_token(
         &self,
@@ -172,20 +171,19 @@ pub trait AccountStateStore: Send + Sync + 'static {
         login_type: Option<&str>,
     ) -> impl Future<Output = Answer> + Send;
 
-    /// Whose refresh token this is. It is not used up, and no successor is made.
+    /// The owner of this refresh token. Do not use it up and do not make its successor.
     fn refresh_token(&self, token: &str) -> impl Future<Output = Answer> + Send;
 
-    /// In which state the account of `user` is. A user who is not known is
-    /// [active](AccountState::ACTIVE).
+    /// The state of the account of `user`. An unknown user is [active](AccountState::ACTIVE).
     fn state(&self, user: &str) -> impl Future<Output = Result<AccountState, StoreError>> + Send;
 
-    /// The states of some users, one for each in their order: override it where one query answers
-    /// for many.
+    /// The states of several users, one for each in their order. Override it if one query can answer for
+    /// many.
     ///
     /// Many waiting requests ask at the same moment when [everything](Changes::announce_all) may
-    /// have changed; they are asked for at most 256 at a time. It has to say what
-    /// [`state`](Self::state) says. The default asks for one after the other. A failure that
-    /// concerns one account is that account's alone.
+    /// have changed. The layer asks for at most 256 users at a time. The answers must be those of
+    /// [`state`](Self::state). The default asks for one user after the other. A failure that concerns one
+    /// account must not fail the others.
     fn states(
         &self,
         users: &[UserId],
@@ -206,7 +204,7 @@ pub trait AccountStateStore: Send + Sync + 'static {
         }
     }
 
-    /// Where this store announces that an account's state has changed, if it does.
+    /// The hub where this store announces that an account's state has changed, if it does.
     ///
     /// The layer listens there to end long polls, and a cache to forget. Without one the layer
     /// makes a [`Changes`] of its own, to which the server announces (see
@@ -227,10 +225,9 @@ pub trait AccountStateStore: Send + Sync + 'static {
     /// for a lock that is held across an await, or that computes for longer than a few microseconds.
     const RESOLVES_AT_ONCE: bool = false;
 
-    /// Whose access token this is, and in which state that account is: override it where one query
-    /// answers both.
+    /// The owner of this access token with the account's state. Override it if one query can answer both.
     ///
-    /// It has to say what the two methods say. A store that wraps another and adds to its
+    /// The answer must be that of the two methods. A store that wraps another and adds to its
     /// [`state`](Self::state) must not forward this one.
     fn access_token_and_state(
         &self,
@@ -247,7 +244,7 @@ pub trait AccountStateStore: Send + Sync + 'static {
         }
     }
 
-    /// Who has sent an event, by its room and its id. The layer asks when a suspended account redacts,
+    /// The sender of an event, by its room and its id. The layer asks when a suspended account redacts,
     /// because it may redact its own events. `None`, the default, means that it is not known; then
     /// [a setting](crate::SuspensionPolicy::with_unattributed_redactions) decides.
     fn event_sender(&self, room: &str, event: &str) -> impl Future<Output = Answer> + Send {
@@ -258,7 +255,7 @@ pub trait AccountStateStore: Send + Sync + 'static {
     /// The server has answered a logout with success: this access token is unknown from now on, and
     /// after [`Logout::AllSessions`] so is every other token of its owner.
     ///
-    /// A store that remembers whose a token is forgets it. The default does nothing. A wrapper passes
+    /// A store that remembers the owner of the token forgets it. The default does nothing. A wrapper passes
     /// it on, as [`forward!`](crate::forward) does along with `access_token`. It must not block.
     ///
     /// The layer calls it when the answer to a logout of an account that is restricted, or not known
@@ -268,10 +265,10 @@ pub trait AccountStateStore: Send + Sync + 'static {
         let _ = (token, logout);
     }
 
-    /// Whose the credential is and in which state that account is, answered at once or not at all.
+    /// The owner of the credential with the account's state, if that can be answered at once.
     ///
-    /// Called on every request that carries a credential, and where it answers, nothing is
-    /// awaited and nothing allocated. It must not block. It has to agree with the methods that are
+    /// The layer calls it on every request that has a credential. If it answers, nothing is awaited and
+    /// nothing is allocated. It must not block. It has to agree with the methods that are
     /// awaited: a wrapper that changes one of them must not forward this. The default polls those
     /// methods once if the store [resolves at once](Self::RESOLVES_AT_ONCE), and says
     /// [`Peek::Ask`] otherwise.
@@ -282,7 +279,7 @@ pub trait AccountStateStore: Send + Sync + 'static {
         }
     }
 
-    /// The state of `user`, answered at once or, with `None`, not at all; as [`peek`](Self::peek).
+    /// The state of `user` if it can be answered at once, else `None`. As [`peek`](Self::peek).
     fn peek_state(&self, user: &str) -> Option<AccountState> {
         match Self::RESOLVES_AT_ONCE {
             true => polled(self.state(user)),
@@ -290,10 +287,10 @@ pub trait AccountStateStore: Send + Sync + 'static {
         }
     }
 
-    /// What [`peek`](Self::peek) says, or `None` where that is an account without a restriction.
+    /// The answer of [`peek`](Self::peek), or `None` if that is an account without a restriction.
     ///
-    /// The question that every healthy request asks, for stores that can answer it without making
-    /// a [`UserId`](crate::UserId).
+    /// Every healthy request asks it. A store can override it to answer without making a
+    /// [`UserId`](crate::UserId).
     #[inline]
     fn glance(&self, credential: Credential<'_>) -> Option<Peek> {
         match self.peek(credential) {
@@ -303,7 +300,7 @@ pub trait AccountStateStore: Send + Sync + 'static {
     }
 }
 
-/// Whose `credential` is, awaited: a token that is not text is unknown.
+/// The owner of `credential`, awaited. A token that is not text is unknown.
 pub(crate) async fn owner<S: AccountStateStore + ?Sized>(
     store: &S,
     credential: Credential<'_>,
@@ -330,7 +327,7 @@ pub(crate) async fn owner<S: AccountStateStore + ?Sized>(
     }
 }
 
-/// Whose `credential` is and in which state that account is, by the awaited methods alone.
+/// The owner of `credential` with the account's state, by the awaited methods alone.
 pub(crate) async fn account<S: AccountStateStore + ?Sized>(
     store: &S,
     credential: Credential<'_>,
@@ -348,8 +345,8 @@ pub(crate) async fn account<S: AccountStateStore + ?Sized>(
     Ok(Some(Account { user, state }))
 }
 
-/// The answer of a future that is ready when it is polled for the first time. A failure is no
-/// answer: the request that awaits the store gets it.
+/// The answer of a future that is ready when it is polled for the first time. A failure is no answer,
+/// because the request that then awaits the store gets the failure.
 fn polled<T>(future: impl Future<Output = Result<T, StoreError>>) -> Option<T> {
     let mut context = Context::from_waker(Waker::noop());
     match pin!(future).poll(&mut context) {

@@ -1,20 +1,20 @@
-//! What a store answers.
+//! The answers of a store.
 
 use super::StoreError;
 use crate::account::{Account, UserId};
 
-/// Whose a credential is: `None` where the store does not know it.
+/// The owner of a credential. `None` if the store does not know the credential.
 pub type Answer = Result<Option<UserId>, StoreError>;
 
-/// What a store can say at once.
+/// The answer that a store can give at once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Peek {
-    /// Nothing: the store has to be asked, and awaited.
+    /// None: the store must be awaited.
     Ask,
     /// The store does not know the credential.
     Unknown,
-    /// The credential is this account's, which is in this state.
+    /// The credential belongs to this account, which is in this state.
     Account(Account),
 }
 

@@ -1,6 +1,6 @@
-//! In which order a store is asked, and what it means that an application service acts for
-//! somebody. The layer, the caches and the conformance kit ask through here, so that there is one
-//! order and one meaning.
+//! The order in which a store is asked, and the meaning of an application service's assertion. The
+//! layer, the caches and the conformance kit ask through here, so that there is one order and one
+//! meaning.
 
 use super::{AccountStateStore, Peek, StoreError, account_state::owner};
 use crate::{
@@ -8,16 +8,16 @@ use crate::{
     credential::{AccessToken, Claim, Credential},
 };
 
-/// What is known of a claim without waiting.
+/// The answer about a claim that is known without waiting.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Known {
     Account(Account),
     Unknown,
-    /// The store has to be awaited. What it said so far is not asked again.
+    /// The store must be awaited. What it has answered is not asked again.
     Await(Rest),
 }
 
-/// What is left to be asked.
+/// The questions that are left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Rest {
     All,
@@ -27,8 +27,8 @@ pub(crate) enum Rest {
     AssertedUser,
 }
 
-/// Whose a claim is and in which state that account is, without waiting. `glanced` is what the
-/// store has said of the first place already.
+/// The owner of a claim with the account's state, without waiting. `glanced` is the store's answer about
+/// the first place.
 pub(crate) fn at_once<S: AccountStateStore>(
     store: &S,
     claim: Claim<'_>,
@@ -66,7 +66,7 @@ fn known<S: AccountStateStore>(
     }
 }
 
-/// Whose state counts, if `place` knows the credential, in place of its owner's.
+/// The user whose state counts instead of the owner's, if `place` knows the credential.
 fn asserted<'a>(claim: Claim<'a>, place: Credential<'_>) -> Option<&'a str> {
     match place {
         Credential::ApplicationService(_) => claim.asserted_user(),
@@ -74,12 +74,12 @@ fn asserted<'a>(claim: Claim<'a>, place: Credential<'_>) -> Option<&'a str> {
     }
 }
 
-/// Whose state counts for a request with this access token, and in which state that account is, as
-/// the layer asks it: of an application service's token the asserted user's, if there is one, and
-/// of any other token its owner's.
+/// The account whose state counts for a request with this access token, with its state, as the layer asks
+/// for it. For an application service's token that is the asserted user, if there is one. For any other
+/// token it is the owner.
 ///
-/// For code of a server that reads tokens which the layer does not see, as those of a WebSocket's
-/// first message. It proves no authentication.
+/// A server uses it in code that reads tokens which the layer does not see, such as those in a
+/// WebSocket's first message. It proves no authentication.
 ///
 /// # Errors
 ///
@@ -97,7 +97,7 @@ pub async fn account_of<S: AccountStateStore>(
     }
 }
 
-/// What [`at_once`] has left open.
+/// Asks what [`at_once`] left open.
 ///
 /// One flat function: each layer of futures between a request and a database costs the compiler
 /// of the server some of its recursion limit. The claim is lent, because the future would hold it
@@ -111,7 +111,7 @@ pub(crate) async fn ask<S: AccountStateStore>(
     if rest == Rest::AssertedUser {
         user = claim.asserted_user().map(UserId::from);
     }
-    // By their turns: an iterator over the places would be part of a future that waits.
+    // By index, because an iterator over the places would be part of a future that waits.
     for turn in 0..2_u8 {
         let (first, second) = claim.places();
         let Some(place) = (if turn == 0 { Some(first) } else { second }) else {
@@ -121,7 +121,7 @@ pub(crate) async fn ask<S: AccountStateStore>(
             continue;
         }
         if rest == Rest::All && turn != 0 {
-            // It has not been asked at all yet.
+            // It has not been asked yet.
             match known(store, *claim, place, store.peek(place)) {
                 Known::Account(account) => return Ok(Some(account)),
                 Known::Unknown => continue,
@@ -157,7 +157,7 @@ pub(crate) async fn ask<S: AccountStateStore>(
     Ok(Some(Account { user, state }))
 }
 
-/// The state of `user`, at once where the store can. A failure names the account.
+/// The state of `user`, at once if the store can. A failure names the account.
 pub(crate) async fn state<S: AccountStateStore + ?Sized>(
     store: &S,
     user: &str,

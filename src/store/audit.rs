@@ -1,30 +1,59 @@
-//! Which changes of restrictions have been made: a log that a lift does not delete.
+//! A log of the changes of restrictions, which a lift does not delete.
 
 use std::{future::Future, sync::Arc, time::SystemTime};
 
-use super::{ChangeRecord, StoreError};
+use super::{
+    ChangeRecord, StoreError,
+    micros::{from_micros, to_micros},
+};
 use crate::account::{Restriction, RestrictionKind, UserId};
 
 /// A change of a restriction that has been made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuditEntry {
-    pub(super) user: UserId,
-    pub(super) action: AuditAction,
-    pub(super) restriction: Restriction,
-    pub(super) change: ChangeRecord,
-    pub(super) recorded_at: SystemTime,
-    pub(super) database_user: Option<Arc<str>>,
-    pub(super) position: AuditPosition,
+    user: UserId,
+    action: AuditAction,
+    restriction: Restriction,
+    change: ChangeRecord,
+    database_user: Option<Arc<str>>,
+    position: AuditPosition,
 }
 
 impl AuditEntry {
-    /// Whose restriction it is.
+    /// An entry at `position`: `change` did `action` with `restriction` of `user`. An
+    /// [`AuditLog`] makes entries; others read them.
+    #[must_use]
+    pub fn new(
+        user: impl Into<UserId>,
+        action: AuditAction,
+        restriction: impl Into<Restriction>,
+        change: ChangeRecord,
+        position: AuditPosition,
+    ) -> Self {
+        Self {
+            user: user.into(),
+            action,
+            restriction: restriction.into(),
+            change,
+            database_user: None,
+            position,
+        }
+    }
+
+    /// Names the user of the database as whom the change was made.
+    #[must_use]
+    pub fn with_database_user(mut self, user: impl Into<Arc<str>>) -> Self {
+        self.database_user = Some(user.into());
+        self
+    }
+
+    /// The account whose restriction was changed.
     #[must_use]
     pub fn user(&self) -> &UserId {
         &self.user
     }
 
-    /// Whether it was set or lifted.
+    /// Whether the restriction was set or lifted.
     #[must_use]
     pub fn action(&self) -> AuditAction {
         self.action
@@ -42,9 +71,9 @@ impl AuditEntry {
         self.restriction.kind()
     }
 
-    /// Who made the change, when, why and through what, as they said it themselves. Of a change by
-    /// hand ([`Channel::SQL`](super::Channel::SQL)) the database knows when, and who where the
-    /// statement wrote a `set_by`.
+    /// Who made the change, when, why and through what, as the caller said. For a change by hand
+    /// ([`Channel::SQL`](super::Channel::SQL)) the database knows when, and who if the statement wrote a
+    /// `set_by`.
     pub fn change(&self) -> &ChangeRecord {
         &self.change
     }
@@ -52,17 +81,17 @@ impl AuditEntry {
     /// When the change was made by the database's clock. Pages and retention go by it.
     #[must_use]
     pub fn recorded_at(&self) -> SystemTime {
-        self.recorded_at
+        from_micros(self.position.recorded_at)
     }
 
-    /// As whom the database was connected to when the change was made. `None` where it has no
-    /// users, as SQLite.
+    /// The user of the database as whom the change was made. `None` if the database has no users,
+    /// as SQLite has none.
     #[must_use]
     pub fn database_user(&self) -> Option<&str> {
         self.database_user.as_deref()
     }
 
-    /// Where it is in the log.
+    /// The entry's position in the log.
     #[must_use]
     pub fn position(&self) -> AuditPosition {
         self.position
@@ -73,7 +102,7 @@ impl AuditEntry {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum AuditAction {
-    /// It was set, perhaps in place of one of its kind.
+    /// It was set. It may have replaced one of its kind.
     Set,
     /// It was lifted.
     Lifted,
@@ -90,14 +119,38 @@ impl AuditAction {
     }
 }
 
-/// Where an entry is in the log of one database: for [the next page](AuditQuery::behind).
+/// The position of an entry in the log of one database, from which [the next page](AuditQuery::behind)
+/// is read. A later position is greater.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AuditPosition {
     pub(super) recorded_at: i64,
     pub(super) id: i64,
 }
 
-/// Which entries of the log to read, the newest first.
+impl AuditPosition {
+    /// The position of an entry that was recorded at this time, which is kept to the microsecond.
+    /// `id` tells entries of the same time apart: no two may have the same time and `id`, and a
+    /// later entry needs the greater one.
+    #[must_use]
+    pub fn new(recorded_at: SystemTime, id: i64) -> Self {
+        let recorded_at = to_micros(recorded_at);
+        Self { recorded_at, id }
+    }
+
+    /// When the entry was recorded.
+    #[must_use]
+    pub fn recorded_at(self) -> SystemTime {
+        from_micros(self.recorded_at)
+    }
+
+    /// What tells the entry apart from others of the same time.
+    #[must_use]
+    pub fn id(self) -> i64 {
+        self.id
+    }
+}
+
+/// A question to the log. The newest entries come first.
 ///
 /// ```
 /// use std::time::{Duration, SystemTime};
@@ -148,7 +201,8 @@ impl AuditQuery {
         self
     }
 
-    /// Only entries behind this one, and so older: the last one of a page gives the next page.
+    /// Only entries behind this position, and so older: that of a page's last entry gives the next
+    /// page. The entry itself need not be there any more.
     pub fn behind(mut self, last: AuditPosition) -> Self {
         self.behind = Some(last);
         self
@@ -158,6 +212,50 @@ impl AuditQuery {
     pub fn with_limit(mut self, limit: usize) -> Self {
         self.limit = limit;
         self
+    }
+
+    /// The account whose entries to read, if only one's.
+    #[must_use]
+    pub fn user(&self) -> Option<&UserId> {
+        self.user.as_ref()
+    }
+
+    /// The time from which on entries are read.
+    #[must_use]
+    pub fn since(&self) -> Option<SystemTime> {
+        self.since
+    }
+
+    /// The time before which entries are read.
+    #[must_use]
+    pub fn until(&self) -> Option<SystemTime> {
+        self.until
+    }
+
+    /// The position behind which entries are read.
+    #[must_use]
+    pub fn position(&self) -> Option<AuditPosition> {
+        self.behind
+    }
+
+    /// How many entries to read at most.
+    #[must_use]
+    pub fn limit(&self) -> usize {
+        self.limit
+    }
+
+    /// Whether the query asks for this entry. The limit does not matter.
+    #[must_use]
+    pub fn matches(&self, entry: &AuditEntry) -> bool {
+        let recorded_at = entry.position.recorded_at;
+        self.user.as_ref().is_none_or(|user| user == entry.user())
+            && self
+                .since
+                .is_none_or(|since| recorded_at >= to_micros(since))
+            && self
+                .until
+                .is_none_or(|until| recorded_at < to_micros(until))
+            && self.behind.is_none_or(|last| entry.position() < last)
     }
 }
 
@@ -170,29 +268,37 @@ impl Default for AuditQuery {
 /// The log of every change of a restriction, a lift too.
 ///
 /// `SqliteStore` and `PostgresStore` have one.
-/// [`MemoryStore`](crate::MemoryStore) has none: a log that ends with the process answers nobody who
-/// asks later.
+/// [`MemoryStore`](crate::MemoryStore) has none, because a log that ends with the process is of no use
+/// later.
 ///
 /// # What a log promises
 ///
-/// - A change is in it if and only if it was made: both are in one transaction. What failed and
-///   what was rolled back leaves no entry. Lifting what is not there is no change.
-/// - A restriction that is set in place of one of its kind is an entry, also where reason and end
-///   are the same, because somebody else may have set it, or at another time. Only what leaves the row
-///   as it was, with who and when, is none.
-/// - It holds whatever changed the table, SQL by hand included.
-/// - Whoever reads on [behind](AuditQuery::behind) the last entry of a page, until a page has fewer
-///   entries than it may, sees each entry that was there when they began exactly once.
+/// - The log has an entry for a change if and only if the change was made: both are in one
+///   transaction. A change that fails or is rolled back leaves no entry. Lifting a restriction that
+///   is not there is no change.
+/// - A restriction that replaces one of its kind is an entry, even if reason and end are the same, because
+///   somebody else may have set it, or at another time. There is no entry only if the restriction stays as
+///   it was, who set it and when included.
+/// - An entry says whose restriction was set or lifted, with its reason and its end, and who made the
+///   change, when, why and through what. A lift does not change or delete earlier entries.
+/// - A store in a database logs every change of its table, SQL by hand included.
+/// - Entries come the newest first. A reader who goes on [behind](AuditQuery::behind) the last entry
+///   of a page, until a page has fewer entries than its limit, sees each entry that was there at the
+///   beginning exactly once, whatever changes meanwhile.
+/// - A log that deletes old entries keeps each one for the time that it states. It never lifts a
+///   restriction with its entry.
+///
+/// `conformance::check_audit_log` and `conformance::check_audit_retention`, under the feature
+/// `conformance`, check these, but for what changes a table from outside.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` keeps no log of the changes of restrictions",
     note = "`SqliteStore` (feature `sqlite`) and `PostgresStore` (feature `postgres`) do"
 )]
 pub trait AuditLog: Send + Sync + 'static {
-    /// Why the log could not be read. It is shown to operators and never to clients.
+    /// The error if the log cannot be read. Operators see it, clients never do.
     type Error: Into<StoreError> + Send;
 
-    /// The newest entries that the query asks for. Fewer than its limit means that there are no
-    /// more.
+    /// The newest entries that the query asks for. If there are fewer than its limit, there are no more.
     fn audit(
         &self,
         query: &AuditQuery,

@@ -2,8 +2,8 @@ use std::{borrow::Cow, fmt, sync::Arc, time::SystemTime};
 
 use crate::account::UserId;
 
-/// Who changes a restriction, when, why, and through what: handed to a
-/// [`RestrictionStore`](super::RestrictionStore) with each change, a lift included.
+/// Who changes a restriction, when, why, and through what. Each change, a lift too, hands it to a
+/// [`RestrictionStore`](super::RestrictionStore).
 ///
 /// ```
 /// use tower_account_status::store::{ChangeRecord, Channel};
@@ -32,53 +32,53 @@ impl ChangeRecord {
         }
     }
 
-    /// Names who makes it. Moderators see it; the account's owner never does.
+    /// Names the user who makes the change. Moderators see the name; the account's owner never does.
     pub fn with_actor(mut self, user: impl Into<UserId>) -> Self {
         self.actor = Some(user.into());
         self
     }
 
-    /// Says why, for moderators. What the account's owner may read is
-    /// [the restriction's reason](crate::Restriction::with_reason). An empty or blank one counts as
-    /// none.
+    /// Adds a note for moderators that says why. The account's owner reads
+    /// [the restriction's reason](crate::Restriction::with_reason) instead. An empty or blank note
+    /// counts as none.
     pub fn with_note(mut self, note: impl Into<Arc<str>>) -> Self {
         let note = note.into();
         self.note = (!note.trim().is_empty()).then_some(note);
         self
     }
 
-    /// Says when it was made, where that is not now.
+    /// Sets when the change was made. The default is the time of [`through`](Self::through).
     pub fn with_time(mut self, at: SystemTime) -> Self {
         self.at = at;
         self
     }
 
-    /// Who makes it, where that was said.
+    /// The user who makes the change, if named.
     #[must_use]
     pub fn actor(&self) -> Option<&UserId> {
         self.actor.as_ref()
     }
 
-    /// Why, for moderators.
+    /// The moderators' note that says why.
     #[must_use]
     pub fn note(&self) -> Option<&str> {
         self.note.as_deref()
     }
 
-    /// Through what.
+    /// The channel through which the change is made.
     #[must_use]
     pub fn channel(&self) -> &Channel {
         &self.channel
     }
 
-    /// When.
+    /// When the change is made.
     #[must_use]
     pub fn at(&self) -> SystemTime {
         self.at
     }
 }
 
-/// Through what a restriction was changed, as a short name.
+/// The channel through which a restriction was changed, as a short name.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Channel(Cow<'static, str>);
 
@@ -89,7 +89,7 @@ impl Channel {
     pub const SERVER: Self = Self(Cow::Borrowed("server"));
     /// A command line.
     pub const COMMAND_LINE: Self = Self(Cow::Borrowed("command-line"));
-    /// A statement by hand, or a program that does not say who it is.
+    /// An SQL statement by hand, or of a program that does not name its channel.
     pub const SQL: Self = Self(Cow::Borrowed("sql"));
 
     /// A channel of your own.

@@ -1,4 +1,4 @@
-//! A server's own answers and a ready-made store's restrictions, made into one
+//! A server's own answers and a ready-made store's restrictions, combined into one
 //! [`AccountStateStore`].
 
 use std::fmt;
@@ -10,11 +10,11 @@ use crate::{
     credential::Credential,
 };
 
-/// An [`AccountStateStore`] of two halves: the server says whose a credential is and what it knows
-/// of restrictions itself, and `R` holds the restrictions that the server has no columns for.
+/// An [`AccountStateStore`] of two halves. The server knows the owners of credentials and its own
+/// restrictions. `R` holds the restrictions for which the server has no columns.
 ///
-/// The state is both together: of two restrictions of the same kind
-/// [the stricter one](AccountState::merged_with) counts, and each kind is stored separately. A server
+/// The state is both together. Of two restrictions of the same kind
+/// [the stricter one](AccountState::merged_with) counts. Each kind is stored separately. A server
 /// that has no restrictions says so with [`without!`](crate::without).
 ///
 /// ```
@@ -56,7 +56,7 @@ use crate::{
 /// let layer = AccountStatusLayer::new(store); // keep `restrictions`, to change them
 /// ```
 ///
-/// Where both halves answer at once, so does the whole. It announces what either half announces.
+/// If both halves answer at once, so does the whole. It announces what either half announces.
 #[derive(Clone)]
 pub struct Combined<O, R> {
     own: O,
@@ -129,7 +129,7 @@ impl<O: AccountStateStore, R: RestrictionStore> AccountStateStore for Combined<O
                     Some(state) => Some(Ok(state)),
                     None => asked.next(),
                 };
-                // Where one of the halves has answered for too few, so does this.
+                // If one half answers for too few users, so does the whole.
                 Some(restrictions?.and_then(|state| Ok(own?.merged_with(&state))))
             };
         own.into_iter().zip(&mut peeked).map_while(merge).collect()

@@ -12,10 +12,10 @@ use crate::{
 type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
 type States<'a> = Pin<Box<dyn Future<Output = Vec<Result<AccountState, StoreError>>> + Send + 'a>>;
 
-/// Any [`AccountStateStore`], for servers that choose theirs at run time.
+/// Any [`AccountStateStore`]. A server that chooses its store at run time uses it.
 ///
-/// What is answered at once costs no more than with the store itself; an awaited question costs
-/// one allocation more. A clone is the same store.
+/// An answer at once costs no more than with the store itself. An awaited question costs one allocation
+/// more. A clone is the same store.
 ///
 /// ```
 /// use tower_account_status::{DynAccountStateStore, MemoryStore};
@@ -106,7 +106,7 @@ impl AccountStateStore for DynAccountStateStore {
     }
 }
 
-/// The same trait with its futures boxed, so that it can be a trait object.
+/// The same trait with boxed futures, so that it can be a trait object.
 trait ErasedStore: Send + Sync {
     fn owner_boxed<'a>(&'a self, credential: Credential<'a>) -> BoxFuture<'a, Option<UserId>>;
     fn state_boxed<'a>(&'a self, user: &'a str) -> BoxFuture<'a, AccountState>;

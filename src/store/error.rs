@@ -9,10 +9,9 @@ use std::{
 
 use crate::account::UserId;
 
-/// Why a store gave no answer. It is shown to operators and never to clients; it must not hold a
-/// credential.
+/// Why a store gave no answer. Operators see it, clients never do. It must not hold a credential.
 ///
-/// Made by `?` from any error that is [`Send`], or by [`boxed`](Self::boxed) from what is no
+/// `?` makes it from any error that is [`Send`]. [`boxed`](Self::boxed) makes it from a type that is no
 /// [`Error`] itself: `Box<dyn Error + Send + Sync>`, `anyhow::Error`. A clone shares the cause, so
 /// that one failure can be told to all who wait for the same look-up.
 ///
@@ -33,10 +32,10 @@ use crate::account::UserId;
 ///
 /// # What is kept of the cause
 ///
-/// The whole chain of [sources](Error::source), which both `Display` and `Debug` show. `?` does not
-/// ask an error to be [`Sync`], and so cannot lend it out: of its chain the texts are kept, but for
-/// [`std::io::Error`] and this crate's own errors. [`boxed`](Self::boxed) keeps the error itself,
-/// for [`downcast_ref`](Self::downcast_ref).
+/// It keeps the whole chain of [sources](Error::source), which both `Display` and `Debug` show. `?` does
+/// not require an error to be [`Sync`], and so cannot lend it out. It keeps the texts of the chain, and
+/// the errors themselves only of [`std::io::Error`] and of this crate. [`boxed`](Self::boxed) keeps any
+/// error itself, so that [`downcast_ref`](Self::downcast_ref) finds it.
 ///
 /// It implements no [`Error`], because `?` could then not convert every other error.
 /// [`as_error`](Self::as_error) lends the cause out as one.
@@ -49,7 +48,7 @@ struct Inner {
 }
 
 impl StoreError {
-    /// A failure that a text says all about.
+    /// A failure that consists of a text.
     pub fn msg(text: impl fmt::Display) -> Self {
         Self::boxed(text.to_string())
     }
@@ -62,7 +61,7 @@ impl StoreError {
         }))
     }
 
-    /// Says whose state could not be looked up, unless that has been said.
+    /// Names the account whose state could not be looked up, unless one is named already.
     #[must_use]
     pub fn with_account(self, user: &str) -> Self {
         if self.0.account.is_some() {
@@ -74,7 +73,7 @@ impl StoreError {
         }))
     }
 
-    /// Whose state could not be looked up, where the owner of the credential had been found.
+    /// The account whose state could not be looked up, if the owner of the credential was found.
     #[must_use]
     pub fn account(&self) -> Option<&UserId> {
         self.0.account.as_ref()
@@ -160,7 +159,7 @@ impl Error for Text {
     }
 }
 
-/// The account, where it is known, the cause, and the cause's causes.
+/// The account if it is known, the cause, and the cause's causes.
 impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(account) = self.account() {
@@ -170,8 +169,8 @@ impl fmt::Display for StoreError {
     }
 }
 
-/// The cause and its causes as one text. Causes that the text before them ends with, as where an
-/// error shows its sources itself, are not said twice.
+/// The cause and its causes as one text. A cause with which the text before it ends is not repeated: some
+/// errors show their sources themselves.
 pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
     if let Some(causes) = error.source().map(chain) {
@@ -219,8 +218,8 @@ impl Error for AsError {
     }
 }
 
-/// Tells that old entries of a log of changes could not be deleted, which nobody has asked for at
-/// that moment: a role without the right to delete would keep everything in silence.
+/// Tells that old entries of a log of changes could not be deleted. No caller waits for that, so a
+/// role without the right to delete would keep everything in silence.
 #[cfg(all(feature = "tracing", any(feature = "sqlite", feature = "postgres")))]
 pub(crate) fn tell_unpruned(error: &(dyn Error + 'static)) {
     let error = chain(error);

@@ -108,9 +108,9 @@ forward_store! {
     [S: AccountStateStore + ?Sized] &'static S;
 }
 
-/// For a server whose state is the store and owns an [`AccountGuard`](crate::AccountGuard): a layer
-/// that owned the state would make a circle that is never freed. When the state is gone, every
-/// question fails.
+/// A server whose state is the store and owns an [`AccountGuard`](crate::AccountGuard) uses it, because a layer
+/// that owned the state would make a circle that is never freed. When the state is gone, every question
+/// fails.
 impl<S: AccountStateStore> AccountStateStore for Weak<S> {
     async fn access_token(&self, token: &str) -> Answer {
         alive(self)?.access_token(token).await

@@ -2,13 +2,12 @@
 
 /// Inside an `impl AccountStateStore`: "this server has none".
 ///
-/// Takes any of `application_service`, `login_name`, `third_party`, `login_token`, `refresh_token`,
-/// `state` and `changes`. A credential of such a kind is unknown; without `state` the store knows no
-/// restriction, as the half of [`Combined`](crate::Combined) that leaves them to the other half;
-/// without `changes` the server announces to the layer.
+/// It takes any of `application_service`, `login_name`, `third_party`, `login_token`, `refresh_token`,
+/// `state` and `changes`. A credential of such a kind is unknown. Without `state` the store knows no
+/// restriction, as the half of [`Combined`](crate::Combined) that leaves them to the other half. Without
+/// `changes` the server announces to the layer.
 ///
-/// It is a claim about the server, and nobody can check it: where it is false, accounts pass that
-/// are restricted.
+/// It is a claim about the server, and nothing can check it. If it is false, restricted accounts pass.
 ///
 /// ```
 /// use tower_account_status::{AccountStateStore, UserId, store::Answer, without};
@@ -115,10 +114,9 @@ macro_rules! without {
 /// }
 /// ```
 ///
-/// What answers at once or jointly (`peek`, `glance`, `peek_state`, `access_token_and_state`,
-/// `states`) cannot
-/// be named: forwarded beside a method of the wrapper's own, it would answer past it. A wrapper
-/// that changes no answer forwards everything with `forward! { inner => all }`.
+/// Methods that answer at once or jointly (`peek`, `glance`, `peek_state`, `access_token_and_state`,
+/// `states`) cannot be named, because they would bypass a method of the wrapper's own. A wrapper that changes
+/// no answer forwards everything with `forward! { inner => all }`.
 #[macro_export]
 macro_rules! forward {
     ($field:tt => all) => {
@@ -243,8 +241,8 @@ macro_rules! forward {
     };
 }
 
-/// Inside an `impl AccountStateStore`: one function of the type answers for every kind of
-/// credential, for servers that have one already.
+/// Inside an `impl AccountStateStore`: one function of the type answers for every kind of credential. A server
+/// that already has such a function uses it.
 ///
 /// ```
 /// use tower_account_status::{
@@ -272,7 +270,7 @@ macro_rules! forward {
 /// }
 /// ```
 ///
-/// Match every variant, without a `_`: the compiler then finds what was forgotten. The token of an
+/// Match every variant without a `_`, so that the compiler finds a forgotten one. The token of an
 /// [access token](crate::Credential::AccessToken) must not be found as an
 /// [application service's](crate::Credential::ApplicationService), or its owner could assert anyone.
 #[macro_export]

@@ -1,8 +1,8 @@
-//! Where the layer learns whose a credential is and what that account may do.
+//! Where the layer learns who owns a credential and what that account may do.
 //!
 //! [`AccountStateStore`] is the trait that a homeserver implements.
-//! [The guide](crate::guide::the_store) shows how, and [which store](crate::guide::stores) to put
-//! in front of it or beside it. The types that most servers need are in the crate's root.
+//! [The guide](crate::guide::the_store) shows how. [Stores](crate::guide::stores) are the ready-made ones in
+//! front of it or beside it. The types that most servers need are in the crate's root.
 
 pub(crate) mod account_state;
 pub(crate) mod answer;
@@ -17,6 +17,7 @@ mod error;
 mod forward;
 mod macros;
 pub(crate) mod memory;
+mod micros;
 #[cfg(feature = "postgres")]
 mod postgres;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]

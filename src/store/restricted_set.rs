@@ -1,4 +1,4 @@
-//! All restricted accounts in memory, for stores that can list them: they are few.
+//! All restricted accounts in memory. Stores that can list them hold this set, because they are few.
 
 use std::{
     collections::HashMap,
@@ -12,9 +12,9 @@ use crate::{
 
 /// Every restricted account's state, or nothing while the set may miss a change.
 ///
-/// It answers as long as the announcements that keep it current are
-/// [believed](Changes::is_believed). An account whose change was announced is unsettled, and asked
-/// for, until its new state is known; so nobody waits for a look-up before a change counts.
+/// It answers as long as the announcements that keep it up to date are [believed](Changes::is_believed). An
+/// account whose change was announced is unsettled, and is looked up in the database, until its new state is
+/// known. So a change counts without waiting for a look-up.
 ///
 /// Locked only for the time of one look-up or change. A whole new set is built outside and moved
 /// in.
@@ -25,14 +25,14 @@ pub(super) struct RestrictedSet {
 
 #[derive(Default)]
 struct Table {
-    /// `None` where it may be anyone's change that is missing.
+    /// `None` if a change of any account may be missing.
     accounts: Option<HashMap<UserId, AccountState>>,
-    /// Whose state is being asked for, with the number of the latest change.
+    /// The accounts whose states are being looked up, with the number of the latest change.
     unsettled: HashMap<UserId, u64>,
-    /// What was settled while the accounts are loaded: the load may have read it earlier.
+    /// The states that were settled while the accounts are loaded. The load may have read older ones.
     settled_meanwhile: HashMap<UserId, AccountState>,
     is_loading: bool,
-    /// Loads that began before this number are of no use.
+    /// A load that began before this number does not count.
     distrusted: u64,
     /// Counts changes and loads.
     last_number: u64,
@@ -54,7 +54,7 @@ impl RestrictedSet {
         }
     }
 
-    /// The state of `user`, unless the set may miss a change. Who is not in it is active.
+    /// The state of `user`, unless the set may miss a change. A user who is not in it is active.
     pub(super) fn peek(&self, user: &str) -> Option<AccountState> {
         if !self.changes.is_believed() {
             return None;
@@ -67,8 +67,8 @@ impl RestrictedSet {
         Some(accounts.get(user).cloned().unwrap_or_default())
     }
 
-    /// The state of `user` has changed: it is asked for from now on, until it is settled by a
-    /// look-up that begins after this.
+    /// The state of `user` has changed. The set does not answer for this user until a look-up that begins after
+    /// this settles the state.
     pub(super) fn unsettle(&self, user: &UserId) -> Ticket {
         let mut table = self.write();
         let number = table.next_number();
@@ -76,7 +76,7 @@ impl RestrictedSet {
         Ticket(number)
     }
 
-    /// Takes over the state of one account, unless it has changed again since.
+    /// Takes the state of one account, unless it has changed again since.
     pub(super) fn settle(&self, user: &UserId, ticket: Ticket, state: AccountState) {
         let mut table = self.write();
         if table.unsettled.get(user) != Some(&ticket.0) {
@@ -91,7 +91,7 @@ impl RestrictedSet {
         }
     }
 
-    /// To be called before all accounts are read.
+    /// Must be called before all accounts are read.
     pub(super) fn begin_load(&self) -> Load {
         let mut table = self.write();
         table.settled_meanwhile.clear();
@@ -99,10 +99,10 @@ impl RestrictedSet {
         Load(table.next_number())
     }
 
-    /// Takes over all accounts, unless the set was distrusted since the load began. What has been
-    /// settled since then is newer.
+    /// Takes all accounts, unless the set was distrusted since the load began. States that were settled since
+    /// then are newer.
     ///
-    /// Says whose states are other than before, or nothing where nothing was known before.
+    /// Returns the users whose states differ from before, or `None` if nothing was known before.
     pub(super) fn finish_load(
         &self,
         load: &Load,

@@ -40,25 +40,25 @@ impl RestrictionRecord {
         }
     }
 
-    /// Says who sets it, when, why and through what.
+    /// Sets who sets the restriction, when, why and through what.
     pub fn with_change(mut self, change: ChangeRecord) -> Self {
         self.change = change;
         self
     }
 
-    /// Names who set it. Moderators see it; the account's owner never does.
+    /// Names the user who set the restriction. Moderators see the name; the account's owner never does.
     pub fn with_set_by(mut self, user: impl Into<UserId>) -> Self {
         self.change = self.change.with_actor(user);
         self
     }
 
-    /// Says when it was set, where that is not now.
+    /// Sets when the restriction was set. The default is now.
     pub fn with_set_at(mut self, set_at: SystemTime) -> Self {
         self.change = self.change.with_time(set_at);
         self
     }
 
-    /// What is restricted, for which reason and how long.
+    /// The restriction, with its reason and its end.
     #[must_use]
     pub fn restriction(&self) -> &Restriction {
         &self.restriction
@@ -70,19 +70,19 @@ impl RestrictionRecord {
         self.restriction.kind()
     }
 
-    /// The change that set it. A store that keeps of it only who and when says
-    /// [`Channel::SERVER`] and no note when it is asked for the record.
+    /// The change that set the restriction. If a store keeps only who and when, the record that it
+    /// returns has [`Channel::SERVER`] and no note.
     pub fn change(&self) -> &ChangeRecord {
         &self.change
     }
 
-    /// Who set it, where that was said.
+    /// The user who set the restriction, if named.
     #[must_use]
     pub fn set_by(&self) -> Option<&UserId> {
         self.change.actor()
     }
 
-    /// When it was set.
+    /// When the restriction was set.
     #[must_use]
     pub fn set_at(&self) -> SystemTime {
         self.change.at()
@@ -127,27 +127,26 @@ impl<R: Into<Restriction>> From<R> for RestrictionRecord {
     note = "ready-made ones are `MemoryStore`, `SqliteStore` (feature `sqlite`) and `PostgresStore` (feature `postgres`)"
 )]
 pub trait RestrictionStore: Send + Sync + 'static {
-    /// Why a question could not be answered or a change not be made. It is shown to operators and
-    /// never to clients.
+    /// The error if a question cannot be answered or a change cannot be made. Operators see it, clients
+    /// never do.
     type Error: Into<StoreError> + Send;
 
-    /// In which state the account of `user` is. A user who is not known is
-    /// [active](AccountState::ACTIVE).
+    /// The state of the account of `user`. An unknown user is [active](AccountState::ACTIVE).
     fn state_of(
         &self,
         user: &str,
     ) -> impl Future<Output = Result<AccountState, Self::Error>> + Send;
 
-    /// Restricts the account of `user`, in place of a restriction of the same kind. A user who is
-    /// not known can be restricted.
+    /// Restricts the account of `user`, and replaces a restriction of the same kind. An unknown user can
+    /// be restricted.
     fn set_restriction(
         &self,
         user: &UserId,
         record: RestrictionRecord,
     ) -> impl Future<Output = Result<(), Self::Error>> + Send;
 
-    /// Lifts the restriction of `kind`, and says whether there was one. `change` says who lifts it,
-    /// when, why and through what.
+    /// Lifts the restriction of `kind`. Returns whether there was one. `change` says who lifts it, when,
+    /// why and through what.
     fn lift_restriction(
         &self,
         user: &UserId,
@@ -155,7 +154,7 @@ pub trait RestrictionStore: Send + Sync + 'static {
         change: &ChangeRecord,
     ) -> impl Future<Output = Result<bool, Self::Error>> + Send;
 
-    /// The restriction of `kind` with who set it and when, if there is one.
+    /// The restriction of `kind`, with who set it and when. `None` if there is none.
     fn record(
         &self,
         user: &UserId,
@@ -175,9 +174,9 @@ pub trait RestrictionStore: Send + Sync + 'static {
         limit: usize,
     ) -> impl Future<Output = Result<Vec<(UserId, Vec<RestrictionRecord>)>, Self::Error>> + Send;
 
-    /// The states of some users, one for each in their order: override it where one query answers
-    /// for many. It has to say what [`state_of`](Self::state_of) says. The default asks for one
-    /// after the other. A failure that concerns one account is that account's alone.
+    /// The states of several users, one for each in their order. Override it if one query can answer for
+    /// many. The answers must be those of [`state_of`](Self::state_of). The default asks for one user
+    /// after the other. A failure that concerns one account must not fail the others.
     fn states_of(
         &self,
         users: &[UserId],
@@ -191,14 +190,14 @@ pub trait RestrictionStore: Send + Sync + 'static {
         }
     }
 
-    /// The state of `user`, answered at once or, with `None`, not at all. It must not block. The
-    /// default never answers.
+    /// The state of `user` if it can be answered at once, else `None`. It must not block. The default is
+    /// `None`.
     fn peek_state_of(&self, user: &str) -> Option<AccountState> {
         let _ = user;
         None
     }
 
-    /// Where this store announces that a state has changed, if it does: after every answer that
-    /// it gives shows the change.
+    /// The hub where this store announces changes of states, if it does. It announces a change only when
+    /// every answer shows it.
     fn restriction_changes(&self) -> Option<Changes>;
 }

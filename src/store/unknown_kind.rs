@@ -1,4 +1,4 @@
-//! What the errors of the database stores say of a row that cannot be read.
+//! The error of the database stores for a row that cannot be read.
 
 /// A row that this version cannot read, such as one of a kind it does not know.
 #[derive(Debug)]

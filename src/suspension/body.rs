@@ -1,8 +1,8 @@
-//! What the body of an event says: which membership, which event is redacted, and what is
-//! beside that and would reach the room with it.
+//! The body of an event: its membership, the event that it redacts, and whatever else would reach the room
+//! with it.
 //!
-//! JSON may repeat a key, and parsers differ in which occurrence they keep, so every one counts.
-//! Keys are compared without regard to case, because there are parsers that do.
+//! JSON may repeat a key, and parsers differ in which occurrence they keep, so every one counts. Keys are
+//! compared without regard to case, because some parsers do so.
 
 use super::{
     BodyQuestion, Judgement, Redaction, SuspensionPolicy, membership::Membership,
@@ -14,7 +14,7 @@ use crate::{
     request::json::{Json, JsonError, Text, Value},
 };
 
-/// What becomes of a request, now that its body is known. What cannot be understood is refused.
+/// The verdict on a request whose body is known. A body that cannot be understood is refused.
 pub(crate) fn judge_body<'p>(
     policy: &SuspensionPolicy,
     question: BodyQuestion<'p>,
@@ -50,7 +50,7 @@ pub(crate) fn judge_body<'p>(
         }
         BodyQuestion::RedactionOf { room, event } => {
             let redaction = Redaction::in_path(room, event);
-            // A reason is optional, and so, for some servers, is the object around it.
+            // A reason is optional. Some servers do not need the object around it either.
             let content = match body {
                 b"" => Ok(Content::default()),
                 body => Content::read(body),
@@ -68,13 +68,13 @@ pub(crate) fn judge_body<'p>(
     }
 }
 
-/// What the content of a redaction says.
+/// The content of a redaction.
 #[derive(Default)]
 struct Content<'b> {
     redacts: Option<Text<'b>>,
-    /// Whether it names several events, or one by what is no text.
+    /// Whether it names several events, or one by a value that is no text.
     is_unclear: bool,
-    /// Whether there is anything but that and a reason.
+    /// Whether it has anything but that and a reason.
     has_more: bool,
 }
 
@@ -104,8 +104,8 @@ impl<'b> Content<'b> {
     }
 }
 
-/// As what a membership is refused, if it is: each that the body names counts, and whatever else
-/// would be in the room's state.
+/// The action as which a membership is refused, if it is. Each membership in the body counts, and so does
+/// whatever else would be in the room's state.
 fn refused_membership(policy: &SuspensionPolicy, own: bool, body: &[u8]) -> Option<Action> {
     let mut is_there = false;
     let mut refused = None;
@@ -124,7 +124,7 @@ fn refused_membership(policy: &SuspensionPolicy, own: bool, body: &[u8]) -> Opti
     }
 }
 
-/// What somebody does who writes this beside a membership, if anything.
+/// The action of writing this key beside a membership, if it is one.
 fn needed_beside(key: Text<'_>, value: Value<'_>) -> Option<Action> {
     let is = |name| key.is_key(name);
     match value {

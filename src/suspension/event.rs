@@ -9,8 +9,7 @@ const REDACTION: &str = "m.room.redaction";
 pub(super) const MEMBER: &str = "m.room.member";
 pub(super) const THIRD_PARTY_INVITE: &str = "m.room.third_party_invite";
 
-/// Parts in calls (MSC3401, MSC4143): each the state of one device, with empty content once it has
-/// left.
+/// Parts in calls (MSC3401, MSC4143). Each is the state of one device, with empty content after it has left.
 const CALL_MEMBERS: &[&str] = &[
     "m.call.member",
     "m.rtc.member",
@@ -18,7 +17,7 @@ const CALL_MEMBERS: &[&str] = &[
     "org.matrix.msc4143.rtc.member",
 ];
 
-/// A message event, in a room for appeals perhaps.
+/// A message event, perhaps in a room for appeals.
 pub(super) fn send<'p>(
     policy: &SuspensionPolicy,
     room: impl Fn() -> Part<'p>,
@@ -31,19 +30,19 @@ pub(super) fn send<'p>(
     if !event_type.is(REDACTION) {
         return message;
     }
-    // In a room for appeals, too: a redaction is no message, and may be of another's.
+    // In a room for appeals too, because a redaction is no message and may be of another person's event.
     let redaction = redaction::judge_head(policy, BodyQuestion::Redaction { room: room() });
     as_spelled(event_type, REDACTION, redaction, message)
 }
 
-/// Whose state an event is, which its state key tells.
+/// The owner of a state event, by its state key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum StateKey {
-    /// It is empty, so that the state is the room's.
+    /// The room: the key is empty.
     Empty,
     /// The person's own user id.
     Own,
-    /// The person's own user id with something behind it: a device, for example.
+    /// The person's own user id with a suffix: a device, for example.
     OwnPart,
     Other,
 }
@@ -55,7 +54,7 @@ impl StateKey {
         if key.is("") {
             return Self::Empty;
         }
-        // With an underscore before it in rooms whose version keeps such keys for their owner.
+        // An underscore is before it in rooms whose version keeps such keys for their owner.
         let part = key.after("_").and_then(|mut rest| {
             user.bytes()
                 .all(|byte| rest.next() == Some(byte))
@@ -103,8 +102,8 @@ pub(super) fn state<'p>(
     }
 }
 
-/// A type that is special only once it is decoded is, for a handler that does not decode, any
-/// other type.
+/// Some types are special only after decoding. A handler that does not decode takes them for any other
+/// type.
 pub(super) fn as_spelled<'p>(
     sent: Part<'_>,
     special: &str,

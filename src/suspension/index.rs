@@ -1,8 +1,8 @@
 //! The table of endpoints, in the order in which a path is looked up.
 //!
-//! The table is kept in the order in which people read it. A request must not cost a walk through
-//! all of it, so that the compiler sorts it by a hash of what is known of a path at once: how many
-//! segments it has, and the first of them, which is a literal in every row.
+//! The table is in the order in which people read it. A request must not cost a walk through all of it. So
+//! the compiler sorts it by a hash of a path's number of segments and its first segment, which is a literal
+//! in every row.
 
 use percent_encoding::percent_decode_str;
 
@@ -23,16 +23,16 @@ pub(super) struct Endpoint {
     row: Row,
     /// Its place in the table.
     place: usize,
-    /// Where in the template each part ends.
+    /// The end of each part of the template.
     ends: [u8; MAX_PARTS],
-    /// How many parts it has.
+    /// The number of its parts.
     len: usize,
     /// How the third of them begins, if that is a literal.
     third: Option<[u8; 2]>,
     scheduling: Option<Scheduling>,
 }
 
-/// What a row has to do with events that a server sends later.
+/// The relation of a row to events that a server sends later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Scheduling {
     /// It schedules one, which the body holds.

@@ -1,4 +1,4 @@
-//! What the policy says of a request, and what it has to know where it cannot say that yet.
+//! The policy's verdict on a request, or what the policy has to know first.
 
 use std::borrow::Cow;
 
@@ -7,19 +7,19 @@ use percent_encoding::percent_decode_str;
 use super::{SuspensionPolicy, path::Part};
 use crate::action::Action;
 
-/// What becomes of a suspended account's request.
+/// The verdict on a suspended account's request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Judgement<'p> {
     /// It passes.
     Permit,
-    /// It passes, and the handler has to look whose event is redacted, because nobody else knows. The
-    /// guard tells it so.
+    /// It passes. The handler has to check who sent the redacted event, because only it knows. The guard
+    /// tells it so.
     PermitUnattributed,
-    /// It is refused, as this action.
+    /// It is refused as this action.
     Refuse(Action),
-    /// The body says what it is: [`judge_body`](super::judge_body).
+    /// The body decides: [`judge_body`](super::judge_body).
     ReadBody(BodyQuestion<'p>),
-    /// It depends on who sent the event: [`judge_redaction`](super::judge_redaction).
+    /// The sender of the event decides: [`judge_redaction`](super::judge_redaction).
     RedactionOf(Redaction<'p>),
 }
 
@@ -42,7 +42,7 @@ impl<'p> Judgement<'p> {
     }
 }
 
-/// What the body has to tell.
+/// The question to the body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BodyQuestion<'p> {
     /// Which `membership` a `m.room.member` state event has.
@@ -77,7 +77,7 @@ pub(crate) enum BodyQuestion<'p> {
     NewRoom,
 }
 
-/// An event that is to be redacted, and its room. Nothing is decoded until it is asked for.
+/// An event to redact, and its room. Nothing is decoded until it is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Redaction<'p> {
     room: Part<'p>,

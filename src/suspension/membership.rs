@@ -3,7 +3,7 @@
 use super::SuspensionPolicy;
 use crate::{action::Action, request::json::Value};
 
-/// The memberships that there are, and what is none.
+/// The memberships, and the value that is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Membership {
     Join,
@@ -24,7 +24,7 @@ impl Membership {
         Self::Other,
     ];
 
-    /// The action as which it is refused, on oneself or on another, if it is.
+    /// The action as which it is refused, for oneself or for another, if it is.
     pub(super) fn refused(self, policy: &SuspensionPolicy, own: bool) -> Option<Action> {
         let actions: &[Action] = match (self, own) {
             (Self::Leave, true) => &[Action::LeaveRoom],

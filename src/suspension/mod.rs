@@ -1,8 +1,8 @@
-//! What a suspended account may do: the one restriction whose verdict depends on the request.
+//! What a suspended account may do. Only for this restriction the verdict depends on the request.
 //!
-//! [`judge`] looks at the method and the path and answers most requests without an allocation. The
-//! few that depend on more are handed back as a question: about the body, for [`judge_body`], or
-//! about who sent an event, for [`judge_redaction`].
+//! [`judge`] looks at the method and the path and answers most requests without an allocation. For the few
+//! that depend on more it returns a question: about the body, which [`judge_body`] answers, or about the
+//! sender of an event, which [`judge_redaction`] answers.
 
 mod body;
 mod event;
@@ -38,8 +38,8 @@ use self::{
 };
 use crate::{account::UserId, action::Action};
 
-/// What becomes of a request of `user`, who is suspended. `path` is the whole path, as it was sent
-/// and without a query.
+/// The verdict on a request of `user`, who is suspended. `path` is the whole path as it was sent, without the
+/// query.
 pub(crate) fn judge<'p>(
     policy: &SuspensionPolicy,
     method: &Method,
@@ -72,7 +72,7 @@ pub(crate) fn judge<'p>(
         .unwrap_or_else(|| request.unknown(&readings))
 }
 
-/// The template of the endpoint that `path`, a whole path as it was sent, is an instance of.
+/// The template of the endpoint of `path`, which is a whole path as it was sent.
 pub(crate) fn template(path: &str) -> Option<&'static str> {
     let segments: Vec<&str> = path.strip_prefix('/')?.split('/').collect();
     let (root, tail) = mounted(&segments)?;
@@ -190,7 +190,7 @@ impl<'a> Request<'a> {
         judgement
     }
 
-    /// A request to a server's administration, whatever it does there.
+    /// The verdict on a request to a server's administration, whatever it does.
     fn administration<'p>(&self) -> Judgement<'p> {
         let action = match self.reads {
             true => Action::ReadAdmin,
@@ -210,7 +210,7 @@ impl<'a> Request<'a> {
         rows::judge(self.policy, endpoint, segments, self.user)
     }
 
-    /// What becomes of a reading that no client needs: whatever is not simply permitted is refused.
+    /// The verdict on a reading that no client needs. It is refused unless it is simply permitted.
     fn refuse(&self, endpoint: &Endpoint, segments: &[&str], refusal: &mut Refusal) {
         match self.judge(endpoint, segments) {
             Judgement::Permit => {}
@@ -220,7 +220,7 @@ impl<'a> Request<'a> {
     }
 }
 
-/// As what other readings are refused: of several, as the first one in the table.
+/// The action as which other readings are refused: that of the first one in the table.
 #[derive(Clone, Copy, Debug, Default)]
 struct Refusal(Option<(usize, Action)>);
 

@@ -1,4 +1,4 @@
-//! Where a path is mounted, and which template it is an instance of.
+//! The prefix under which a path is mounted, and the template that it matches.
 
 use std::borrow::Cow;
 
@@ -6,7 +6,7 @@ use percent_encoding::percent_decode_str;
 
 use crate::request::version::unversioned;
 
-/// Where an endpoint is mounted.
+/// The prefix under which an endpoint is mounted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Root {
     /// `/_matrix/client/{version}/`
@@ -19,8 +19,8 @@ pub(super) enum Root {
     MediaProxy,
     /// `/.well-known/matrix/`
     WellKnown,
-    /// `/_synapse/admin/`, `/_dendrite/admin/` and `/_matrix/media/{version}/admin/`. Whatever is
-    /// there belongs to a server's administration, whether it has a row or not.
+    /// `/_synapse/admin/`, `/_dendrite/admin/` and `/_matrix/media/{version}/admin/`. Every path there belongs to
+    /// a server's administration, even without a row.
     Administration,
 }
 
@@ -29,7 +29,7 @@ pub(super) fn is(segment: &str, text: &str) -> bool {
     percent_decode_str(segment).eq(text.bytes())
 }
 
-/// What an event says of itself, as a segment of a path or in plain text.
+/// A property of an event, as a segment of a path or in plain text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Part<'p> {
     /// Percent-encoded, as it was sent.

@@ -111,7 +111,7 @@ impl<'p> Readings<'p> {
         self.sent.as_slice()
     }
 
-    /// The other three, where one of them may be another than [`sent`](Self::sent).
+    /// The other three, if one of them may differ from [`sent`](Self::sent).
     pub(super) fn others(&self) -> impl Iterator<Item = &[&'p str]> {
         self.others.iter().flat_map(|others| {
             [&others.sent_dense, &others.decoded, &others.decoded_dense].map(Segments::as_slice)

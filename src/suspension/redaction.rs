@@ -1,10 +1,9 @@
-//! Whose event is redacted.
+//! Redactions, and the sender of the redacted event.
 
 use super::{BodyQuestion, Judgement, SuspensionPolicy, UnattributedRedactions};
 use crate::action::Action;
 
-/// What becomes of a redaction: `own` says whether the suspended person has sent the event, if
-/// that is known.
+/// The verdict on a redaction. `own` says whether the suspended person sent the event, if that is known.
 pub(crate) fn judge_redaction(policy: &SuspensionPolicy, own: Option<bool>) -> Judgement<'static> {
     match (own, policy.unattributed()) {
         (Some(true), _) => Judgement::by(policy, Action::RedactOwnEvent),
@@ -14,8 +13,8 @@ pub(crate) fn judge_redaction(policy: &SuspensionPolicy, own: Option<bool>) -> J
     }
 }
 
-/// What becomes of a redaction before its body is known. Where redacting is refused whatever it
-/// is, or where anything may be said in a redaction, that is no question.
+/// The verdict on a redaction before its body is known. There is no question if every redaction is refused, or
+/// if a redaction may say anything.
 pub(super) fn judge_head<'p>(
     policy: &SuspensionPolicy,
     question: BodyQuestion<'p>,

@@ -1,7 +1,7 @@
-//! What a new room is made with.
+//! The content of a new room.
 //!
-//! Whom it invites, which alias it has and whether the directory lists it are acts that have
-//! endpoints of their own, and are judged as those.
+//! Its invitations, its alias and its entry in the directory are acts with endpoints of their own, and are
+//! judged as those.
 
 use super::{
     Judgement, SuspensionPolicy,
@@ -12,7 +12,7 @@ use crate::{
     request::json::{Json, JsonError, Value},
 };
 
-/// What becomes of a new room, whose body this is. Whoever may create no room is refused before.
+/// The verdict on a new room with this body. An account that may not create rooms is refused before.
 pub(super) fn judge_new<'p>(policy: &SuspensionPolicy, body: &[u8]) -> Judgement<'p> {
     if body.trim_ascii().is_empty() {
         return Judgement::Permit;
@@ -29,7 +29,7 @@ pub(super) fn judge_new<'p>(policy: &SuspensionPolicy, body: &[u8]) -> Judgement
     }
 }
 
-/// Notes what else is done with the room, for every occurrence of a key.
+/// Notes what else the request does with the room, for every occurrence of a key.
 fn read(body: &[u8], mut note: impl FnMut(Action)) -> Result<(), JsonError> {
     let mut json = Json::new(body)?;
     if json.value()? != Value::Object {

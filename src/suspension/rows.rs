@@ -11,14 +11,14 @@ use super::{
 };
 use crate::{account::UserId, action::Action, request::act::Event};
 
-/// Account data that an endpoint of its own sets as well.
+/// Account data that also has an endpoint of its own.
 const SET_ELSEWHERE: &[(&str, Action)] = &[
     ("m.fully_read", Action::SendReceipt),
     ("m.push_rules", Action::SetPushRule),
     ("m.tag", Action::SetTag),
 ];
 
-/// What becomes of a request of `endpoint`, with these segments for the template's parts.
+/// The verdict on a request to `endpoint`, with these segments as the template's parts.
 pub(super) fn judge<'p>(
     policy: &SuspensionPolicy,
     endpoint: &Endpoint,
@@ -83,8 +83,7 @@ fn create_room<'p>(policy: &SuspensionPolicy) -> Judgement<'p> {
     }
 }
 
-/// What becomes of an event of `user`, who is suspended: the same as of the request that sends it
-/// at once.
+/// The verdict on an event of `user`, who is suspended. It is that on the request that sends the event at once.
 pub(crate) fn judge_event<'a>(
     policy: &SuspensionPolicy,
     event: &Event<'a>,

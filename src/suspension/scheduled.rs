@@ -11,7 +11,7 @@ use crate::{
     request::json::{Json, JsonError, Text, Value},
 };
 
-/// What an event may be.
+/// The actions that an event may be.
 const ANY_EVENT: &[Action] = &[
     Action::SendMessage,
     Action::SendState,
@@ -28,13 +28,13 @@ const ANY_EVENT: &[Action] = &[
     Action::RedactEvent,
 ];
 
-/// Sends an event that is scheduled, or puts it off. Which one that is, the request does not say.
+/// Sends a scheduled event, or postpones it. The request does not say which event that is.
 pub(super) fn send<'p>(policy: &SuspensionPolicy) -> Judgement<'p> {
     let refused = ANY_EVENT.iter().find(|&&action| !policy.permits(action));
     refused.map_or(Judgement::Permit, |&action| Judgement::Refuse(action))
 }
 
-/// Does to an event that is scheduled what the body says.
+/// Does with a scheduled event what the body says.
 pub(super) fn change<'p>(policy: &SuspensionPolicy) -> Judgement<'p> {
     let send = send(policy);
     match (&send, policy.permits(Action::CancelDelayedEvent)) {
@@ -55,7 +55,7 @@ pub(super) fn judge_change<'p>(policy: &SuspensionPolicy, body: &[u8]) -> Judgem
     }
 }
 
-/// Whether the body asks for nothing but to cancel, if it is understood.
+/// Whether the body only asks to cancel, if it is understood.
 fn cancels(body: &[u8]) -> Result<Option<bool>, JsonError> {
     let mut actions = None;
     entries(body, |key, json| {
@@ -70,7 +70,7 @@ fn cancels(body: &[u8]) -> Result<Option<bool>, JsonError> {
     Ok(actions)
 }
 
-/// Schedules an event. Whether it is a message or state, and whose, the body says.
+/// Schedules an event. The body says whether it is a message or state, and whose.
 pub(super) fn add<'p>(
     policy: &SuspensionPolicy,
     room: Part<'p>,
@@ -123,7 +123,7 @@ pub(super) fn judge_new<'p>(
                 Some(key) => heads.push(state(StateKey::of(Part::Plain(&key), user))),
                 None => return Judgement::Refuse(Action::SendState),
             },
-            // No state key to some, an empty one to others.
+            // Some servers read no state key here, others an empty one.
             Value::Null => heads.extend([message(), state(StateKey::Empty)]),
             _ => return Judgement::Refuse(Action::SendState),
         }
@@ -144,7 +144,7 @@ pub(super) fn judge_new<'p>(
     judgement
 }
 
-/// One's own part in a call, with the content that it is to have.
+/// One's own part in a call, with its new content.
 pub(super) fn leave_call<'p>(policy: &SuspensionPolicy, body: &[u8]) -> Judgement<'p> {
     let leaves = std::str::from_utf8(body).is_ok_and(|body| is_empty(body, ['{', '}']));
     let action = match leaves {

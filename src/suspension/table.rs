@@ -1,7 +1,7 @@
-//! Which endpoint is which action.
+//! The action of each endpoint.
 //!
-//! Parameters are in braces and are one segment each. A path that matches several rows is all of
-//! their actions at once, so that the order says nothing.
+//! Parameters are in braces and are one segment each. A path that matches several rows is all of their
+//! actions at once, so the order does not matter.
 
 use super::path::Root;
 use crate::action::Action::{self, *};
@@ -13,10 +13,10 @@ pub(super) const PUT: u8 = 4;
 pub(super) const DELETE: u8 = 8;
 pub(super) const PATCH: u8 = 16;
 
-/// Methods, the path behind the version, what it does.
+/// Methods, the path behind the version, and the action.
 pub(super) type Row = (u8, &'static str, Action);
 
-/// Every endpoint that is known, by where it is mounted.
+/// Every known endpoint, by the prefix under which it is mounted.
 pub(super) const TABLE: &[(Root, &[Row])] = &[
     (Root::Client, CLIENT),
     (Root::ClientUnversioned, &[(GET, "versions", ReadServer)]),
@@ -272,7 +272,7 @@ const MEDIA: &[Row] = &[
     (DELETE, "download/{serverName}/{mediaId}", DeleteMedia),
 ];
 
-/// A content scanner's, which fetches for the client and looks at what it fetched.
+/// A content scanner, which fetches media for the client and scans it.
 #[rustfmt::skip]
 const MEDIA_PROXY: &[Row] = &[
     (GET, "public_key", DownloadMedia),

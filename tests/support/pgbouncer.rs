@@ -5,15 +5,14 @@
 
 use std::{
     fs,
-    net::TcpListener,
     path::{Path, PathBuf},
     process::{Child, Command},
     time::Duration,
 };
 
-use tokio::time::timeout;
+use tokio::{net::TcpSocket, time::timeout};
 
-use crate::postgres::{Cluster, as_server};
+use crate::postgres::{Cluster, as_server, reserved_port};
 
 /// How long it may take to start.
 const START_LIMIT: Duration = Duration::from_secs(30);
@@ -22,6 +21,7 @@ pub struct Pooler {
     program: &'static Path,
     settings: PathBuf,
     port: u16,
+    _reserved: TcpSocket,
     process: Child,
 }
 
@@ -47,9 +47,7 @@ impl Pooler {
             eprintln!("skipped: pgbouncer is not installed");
             return None;
         };
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        drop(listener);
+        let (reserved, port) = reserved_port();
         let file = cluster.folder().join(format!("pgbouncer-{port}.ini"));
         // With `any` every client is this user to the server.
         let settings = format!(
@@ -66,6 +64,7 @@ impl Pooler {
             program,
             settings: file,
             port,
+            _reserved: reserved,
         };
         pooler.until_it_listens().await;
         Some(pooler)

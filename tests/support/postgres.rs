@@ -5,7 +5,7 @@
 
 use std::{
     fs,
-    net::TcpListener,
+    net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     sync::{
@@ -17,6 +17,7 @@ use std::{
 };
 
 use tempfile::TempDir;
+use tokio::net::TcpSocket;
 use tokio_postgres::{Client, NoTls};
 
 /// How long the server may take to start; recovering after a kill takes longest.
@@ -26,6 +27,7 @@ pub struct Cluster {
     folder: TempDir,
     programs: PathBuf,
     port: u16,
+    _reserved: TcpSocket,
     /// A shell that ends the server when its own input ends: even where this process is killed.
     keeper: Mutex<Option<Child>>,
     databases: AtomicU32,
@@ -65,15 +67,15 @@ impl Cluster {
             "--no-sync",
         ]);
         expect_success(&mut initdb);
-        let port = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let (reserved, port) = reserved_port();
         let cluster = Self {
-            port: port.local_addr().unwrap().port(),
+            port,
+            _reserved: reserved,
             folder,
             programs,
             keeper: Mutex::new(None),
             databases: AtomicU32::new(0),
         };
-        drop(port);
         cluster.launch();
         cluster
     }
@@ -192,11 +194,14 @@ impl Cluster {
         keeper.try_wait().unwrap().is_some()
     }
 
-    /// Kills the server, whose other processes end when they notice.
+    /// Kills the server, and returns when its other processes have noticed and ended: until then they
+    /// answer.
     pub fn kill(&self) {
         let pid = self.postmaster().expect("PostgreSQL runs");
+        let others = children(pid);
         signal("-KILL", pid);
         self.until_gone(pid);
+        others.into_iter().for_each(|other| self.until_gone(other));
     }
 
     /// Stops the server in an orderly way that does not wait for clients.
@@ -219,8 +224,7 @@ impl Cluster {
     fn signal_all(&self, name: &str) {
         let pid = self.postmaster().expect("PostgreSQL runs");
         signal(name, pid);
-        let children = format!("/proc/{pid}/task/{pid}/children");
-        for child in fs::read_to_string(children).unwrap().split_whitespace() {
+        for child in children(pid) {
             // One may have ended just now.
             let _ = Command::new("sh")
                 .args(["-c", &format!("kill {name} {child}")])
@@ -306,6 +310,17 @@ impl Drop for Cluster {
     }
 }
 
+/// A port that the system gives nobody else as long as the socket lives, though nobody listens there. A
+/// server that reuses addresses, as all do, can.
+pub fn reserved_port() -> (TcpSocket, u16) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_reuseaddr(true).unwrap();
+    let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    socket.bind(any).unwrap();
+    let port = socket.local_addr().unwrap().port();
+    (socket, port)
+}
+
 /// Where PostgreSQL's programs are: on the path, or where Debian has them, the newest first.
 fn programs() -> PathBuf {
     let on_path = std::env::var_os("PATH").unwrap_or_default();
@@ -359,6 +374,13 @@ pub fn as_server(program: &Path) -> Command {
     };
     command.current_dir("/");
     command
+}
+
+fn children(pid: u32) -> Vec<u32> {
+    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
+    let children = children.unwrap();
+    let pids = children.split_whitespace();
+    pids.map(|child| child.parse().unwrap()).collect()
 }
 
 fn is_running(pid: u32) -> bool {

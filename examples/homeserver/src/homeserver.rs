@@ -81,7 +81,7 @@ impl Homeserver {
             .await
     }
 
-    /// Lets events happen, and wakes whoever waits for them.
+    /// Lets events happen, and wakes the requests that wait for them.
     pub(crate) async fn change_rooms<T: Send + 'static>(
         &self,
         change: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
@@ -105,7 +105,7 @@ impl News {
         self.0.send_modify(|_| {});
     }
 
-    /// No news come any more; who waits should answer with what there is.
+    /// Nothing happens any more. A request that waits should answer with what there is.
     pub(crate) fn close(&self) {
         self.0.send_replace(true);
     }

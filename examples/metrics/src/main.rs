@@ -1,6 +1,6 @@
-//! What the layer does, as metrics of the [`metrics`] crate.
+//! What the layers do, as metrics of the [`metrics`] crate.
 //!
-//! Sends a few requests through the layer and prints what Prometheus would scrape:
+//! Sends a few requests through the layers and prints what Prometheus would scrape:
 //!
 //! ```sh
 //! cargo run -p example-metrics
@@ -9,7 +9,7 @@
 //! A label takes only values from a short list that this program knows: a method that a client has
 //! invented, a user id or a token never becomes one.
 
-use std::{error::Error, io, time::Duration};
+use std::{convert::Infallible, error::Error, io, time::Duration};
 
 use axum::{Router, body::Body, routing::any};
 use http::{Method, Request, header::AUTHORIZATION};
@@ -17,16 +17,19 @@ use metrics::{counter, describe_counter, describe_histogram, histogram};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use tower::{Layer, ServiceExt};
 use tower_account_status::{
-    AccountState, AccountStateStore, AccountStatusLayer, Action, Denial, DenialCause, Outcome,
-    RestrictionKind, UserId,
+    AccountDirectory, AccountModerationLayer, AccountState, AccountStateStore, AccountStatusLayer,
+    Action, Authentication, Denial, DenialCause, MemoryStore, Outcome, RestrictionKind, UserId,
+    moderation::{self, Refusal},
     store::{Answer, StoreError},
     without,
 };
 
 const DECISIONS: &str = "account_status_decisions_total";
+const MODERATION: &str = "account_status_moderation_total";
 const LOOKUP_TIME: &str = "account_status_lookup_seconds";
 
-/// The observer: one counter for all that is decided, and how long the store took where it was awaited.
+/// The observer of the `AccountStatusLayer`: one counter of all decisions, and how long the store took
+/// if it was awaited.
 ///
 /// A sync that is ended counts twice: it had `passed` before it was `ended`.
 fn record(outcome: &Outcome<'_>) {
@@ -47,6 +50,26 @@ fn record(outcome: &Outcome<'_>) {
         };
         histogram!(LOOKUP_TIME, "answered" => answered).record(time);
     }
+}
+
+/// The observer of the `AccountModerationLayer`: who changed what belongs in a log, how often in a
+/// metric.
+///
+/// A method that a client has invented is `refused` with the cause `method_not_allowed`.
+fn record_moderation(outcome: &moderation::Outcome<'_>) {
+    let wanted = match outcome.wanted() {
+        Some(true) => "set",
+        Some(false) => "lift",
+        None => "none",
+    };
+    counter!(
+        MODERATION,
+        "decision" => outcome.decision().as_str(),
+        "cause" => outcome.refusal().map_or("none", Refusal::as_str),
+        "wanted" => wanted,
+        "endpoint" => outcome.endpoint(),
+    )
+    .increment(1);
 }
 
 fn cause(cause: DenialCause) -> &'static str {
@@ -95,18 +118,47 @@ impl AccountStateStore for Store {
     }
 }
 
+/// Knows that Alice is the administrator.
+#[derive(Debug)]
+struct Directory;
+
+impl AccountDirectory for Directory {
+    type Error = Infallible;
+
+    async fn authenticate(&self, token: &str) -> Result<Authentication, Infallible> {
+        let is_known = ["alice", "bob"].contains(&token);
+        let user = is_known.then(|| UserId::local(token, "localhost"));
+        Ok(user.into())
+    }
+
+    async fn is_administrator(&self, user: &UserId) -> Result<bool, Infallible> {
+        Ok(user == "@alice:localhost")
+    }
+
+    fn is_local(&self, user: &UserId) -> bool {
+        user.server_name() == Some("localhost")
+    }
+
+    async fn exists(&self, _: &UserId) -> Result<bool, Infallible> {
+        Ok(true)
+    }
+}
+
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let metrics = PrometheusBuilder::new()
         .set_buckets(&[0.001, 0.005, 0.025, 0.1, 0.5, 2.5])?
         .install_recorder()?;
     describe_counter!(DECISIONS, "What the layer did with a request");
+    describe_counter!(MODERATION, "What became of a moderator's request");
     describe_histogram!(LOOKUP_TIME, "How long the account state store took");
 
     let router = Router::new().fallback(any(|| async { "{}" }));
+    let moderation =
+        AccountModerationLayer::new(Directory, MemoryStore::new()).with_observer(record_moderation);
     let app = AccountStatusLayer::new(Store)
         .with_observer(record)
-        .layer(router);
+        .layer(moderation.layer(router));
 
     let send = "/_matrix/client/v3/rooms/!room:localhost/send/m.room.message/1";
     for (method, path, token) in [
@@ -125,6 +177,18 @@ async fn main() -> Result<(), Box<dyn Error>> {
             request = request.header(AUTHORIZATION, format!("Bearer {token}"));
         }
         app.clone().oneshot(request.body(Body::empty())?).await?;
+    }
+    let lock = "/_matrix/client/v1/admin/lock/@carol:localhost";
+    for (method, token, body) in [
+        (Method::PUT, "alice", r#"{"locked":true}"#),
+        (Method::PUT, "alice", r#"{"locked":true}"#),
+        (Method::GET, "alice", ""),
+        (Method::PUT, "bob", r#"{"locked":false}"#),
+        (Method::from_bytes(b"INVENTED")?, "bob", ""),
+    ] {
+        let request = Request::builder().method(method).uri(lock);
+        let request = request.header(AUTHORIZATION, format!("Bearer {token}"));
+        app.clone().oneshot(request.body(Body::from(body))?).await?;
     }
     print!("{}", metrics.render());
     Ok(())

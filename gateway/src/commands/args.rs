@@ -9,27 +9,19 @@ use clap::ValueEnum;
 use jiff::{Span, SpanRelativeTo, Timestamp};
 use tower_account_status::{RestrictionKind, UserId};
 
-use crate::args::user_id;
+use crate::args::{Database, user_id};
 
 /// Which database, and how the answer is written.
 #[derive(clap::Args)]
 pub(crate) struct Place {
-    /// Where restrictions are kept, by a gateway or by any server that uses the same
-    /// stores: a SQLite file, or the URL of a PostgreSQL database (postgres://...)
-    #[arg(
-        long,
-        value_name = "FILE|URL",
-        default_value = "gateway.sqlite",
-        env = "ACCOUNT_STATUS_DATABASE",
-        hide_env_values = true
-    )]
-    pub(super) database: String,
+    #[command(flatten)]
+    pub(super) database: Database,
 
     /// The schema of the tables in PostgreSQL
     #[arg(long, value_name = "NAME", default_value = "account_status")]
     pub(super) schema: String,
 
-    /// Write JSON, an object a line, and no table
+    /// Write JSON, one object a line, instead of a table
     #[arg(long)]
     pub(super) json: bool,
 }
@@ -37,7 +29,7 @@ pub(crate) struct Place {
 /// Whose restriction is changed, and who says so.
 #[derive(clap::Args)]
 pub(crate) struct Change {
-    /// The user ids, as in @user:example.org; - reads more from the standard input, one a line
+    /// User ids, as in @user:example.org; - reads more from the standard input, one a line
     #[arg(value_name = "USER", required = true, value_parser = user_or_input)]
     pub(super) users: Vec<Users>,
 
@@ -54,19 +46,19 @@ pub(crate) struct SetArgs {
     #[command(flatten)]
     pub(super) change: Change,
 
-    /// Why, which the account's owner is told
+    /// Why; the account's owner is told
     #[arg(long, value_name = "TEXT")]
     pub(super) reason: Option<String>,
 
-    /// Why, for the log only
+    /// Why; only the log has it
     #[arg(long, value_name = "TEXT")]
     pub(super) note: Option<String>,
 
-    /// When it ends by itself (RFC 3339), as in 2030-01-31T12:00:00Z
+    /// When the restriction ends by itself (RFC 3339), as in 2030-01-31T12:00:00Z
     #[arg(long, value_name = "TIME", value_parser = to_come, conflicts_with = "duration")]
     until: Option<SystemTime>,
 
-    /// How long it lasts, as in 30m, 2h, 7d or "1w 12h"
+    /// How long the restriction lasts, as in 30m, 2h, 7d or "1w 12h"
     #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
     duration: Option<Duration>,
 }
@@ -93,7 +85,7 @@ pub(crate) struct LiftArgs {
 
 #[derive(clap::Args)]
 pub(crate) struct ShowArgs {
-    /// The user ids, as in @user:example.org; - reads more from the standard input, one a line
+    /// User ids, as in @user:example.org; - reads more from the standard input, one a line
     #[arg(value_name = "USER", required = true, value_parser = user_or_input)]
     pub(super) users: Vec<Users>,
 
@@ -103,7 +95,7 @@ pub(crate) struct ShowArgs {
 
 #[derive(clap::Args)]
 pub(crate) struct ListArgs {
-    /// Only restrictions of this kind
+    /// List only restrictions of this kind
     #[arg(long, value_name = "KIND")]
     pub(super) kind: Option<Kind>,
 
@@ -113,19 +105,20 @@ pub(crate) struct ListArgs {
 
 #[derive(clap::Args)]
 pub(crate) struct LogArgs {
-    /// Only changes of these accounts, one account after another
+    /// Show only changes of these accounts, one account after another; - reads more user ids from the
+    /// standard input, one a line
     #[arg(value_name = "USER", value_parser = user_or_input)]
     pub(super) users: Vec<Users>,
 
-    /// Only changes since this time (RFC 3339), or for so long, as in 2h
+    /// Show only changes since this time (RFC 3339), or in the last 2h, for example
     #[arg(long, value_name = "TIME|DURATION", value_parser = moment)]
     pub(super) since: Option<SystemTime>,
 
-    /// Only changes before this time (RFC 3339), or until so long ago, as in 2h
+    /// Show only changes before this time (RFC 3339), or until 2h ago, for example
     #[arg(long, value_name = "TIME|DURATION", value_parser = moment)]
     pub(super) until: Option<SystemTime>,
 
-    /// At most so many changes, of each account where accounts are given
+    /// Show at most this many changes, of each account if accounts are given
     #[arg(long, value_name = "NUMBER")]
     pub(super) limit: Option<usize>,
 
@@ -196,7 +189,7 @@ fn moment(text: &str) -> Result<SystemTime, String> {
     match duration(text) {
         Ok(ago) => SystemTime::now()
             .checked_sub(ago)
-            .ok_or_else(|| "that long ago there was no clock".to_owned()),
+            .ok_or_else(|| "this duration is too long".to_owned()),
         Err(_) => time(text),
     }
 }

@@ -27,16 +27,16 @@ use crate::{
     restrictions::{self, Restrictions},
 };
 
-/// How a command ended, as its exit code says. 2 is for a command line that cannot be read.
+/// How a command ended, which its exit code shows. clap exits with 2 if the command line is wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
-    /// Everything is as it was asked for.
+    /// Everything was done.
     Done = 0,
-    /// There was nothing to lift for one user at least, or nothing to show of any.
+    /// A user had no such restriction to lift, or no user had a restriction to show.
     Nothing = 3,
 }
 
-/// Runs what is not `serve`.
+/// Runs every command but `serve`.
 pub(crate) async fn run(command: Command) -> ExitCode {
     let ended = match command {
         // The gateway itself, which `main` runs.
@@ -51,7 +51,7 @@ pub(crate) async fn run(command: Command) -> ExitCode {
     };
     match ended {
         Ok(end) => ExitCode::from(end as u8),
-        // Whoever read the output has enough, as `head` has.
+        // The reader has enough, as `head` has.
         Err(error) if is_closed_pipe(&*error) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {}", chain(&*error));
@@ -66,18 +66,18 @@ fn is_closed_pipe(error: &(dyn std::error::Error + Send + Sync + 'static)) -> bo
 }
 
 impl Place {
-    /// Opens the database, which has to be there: a lock in a new one would restrict nobody.
+    /// Opens the database. It must exist, because a lock in a new one would restrict nobody.
     async fn open(&self) -> Result<Restrictions, BoxError> {
-        let is_file = !self.database.contains("://");
-        if is_file && !Path::new(&self.database).exists() {
-            let database = &self.database;
+        let database = &self.database.name;
+        let is_file = !database.contains("://");
+        if is_file && !Path::new(database).exists() {
             return Err(format!("there is no database {database}: give --database").into());
         }
         let options = restrictions::Options {
             schema: Some(&self.schema),
             audit_retention: None,
         };
-        let opening = Restrictions::open(&self.database, options);
+        let opening = Restrictions::open(database, options);
         progress::while_waiting("opening the database", opening).await
     }
 

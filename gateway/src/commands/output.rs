@@ -1,4 +1,4 @@
-//! What a command writes to the standard output: a table for people, or an object a line.
+//! The standard output of a command: a table for people, or one JSON object a line.
 
 use std::{
     io::{self, BufWriter, IsTerminal as _, Stdout, Write as _},
@@ -11,11 +11,11 @@ use tower_account_status::{
     Restriction, RestrictionKind, RestrictionRecord, UserId, store::AuditEntry,
 };
 
-/// The standard output. A write fails with [`io::ErrorKind::BrokenPipe`] where nobody reads any more.
+/// The standard output. A write fails with [`io::ErrorKind::BrokenPipe`] if nobody reads any more.
 pub(super) struct Output {
     out: BufWriter<Stdout>,
     is_json: bool,
-    /// Each line is wanted at once.
+    /// Each line is shown at once.
     is_watched: bool,
     has_heading: bool,
 }
@@ -154,7 +154,7 @@ impl Output {
         self.row(&ENTRY, &cells)
     }
 
-    /// Writes what is held back.
+    /// Writes what is still buffered.
     pub(super) fn end(&mut self) -> io::Result<()> {
         self.out.flush()
     }
@@ -191,7 +191,7 @@ impl Output {
     }
 }
 
-/// A text without what a terminal would take for a command: it may be anybody's.
+/// Escapes what a terminal would take for a command, because anybody may have written the text.
 fn plain(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     for character in text.chars() {
@@ -209,7 +209,7 @@ fn is_plain(character: char) -> bool {
         && !matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// What the calendar does not reach is its last day.
+/// A time beyond the calendar becomes its last day.
 fn timestamp(time: SystemTime) -> Timestamp {
     Timestamp::try_from(time).unwrap_or(match time < SystemTime::UNIX_EPOCH {
         true => Timestamp::MIN,

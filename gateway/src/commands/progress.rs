@@ -1,5 +1,5 @@
-//! A line that says how far something is which takes long. It is written to the standard error
-//! output where that is a terminal, and is gone in the end.
+//! A line that shows the progress of something that takes long. It is written to the standard error
+//! output if that is a terminal, and is erased at the end.
 
 use std::{
     future::Future,
@@ -8,28 +8,29 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// What takes less is not worth a line.
+/// Shorter work shows no line.
 const PATIENCE: Duration = Duration::from_millis(500);
 const INTERVAL: Duration = Duration::from_millis(100);
 
 pub(super) struct Progress<W: Write = io::Stderr> {
     out: Option<W>,
     what: &'static str,
-    total: usize,
+    /// `None` if it is not known.
+    total: Option<usize>,
     next: Instant,
     is_drawn: bool,
 }
 
 impl Progress {
-    /// Where the standard output is a terminal as well, its lines say how far it is.
-    pub(super) fn begin(what: &'static str, total: usize) -> Self {
+    /// Draws nothing if the standard output is a terminal too: its lines show the progress.
+    pub(super) fn begin(what: &'static str, total: impl Into<Option<usize>>) -> Self {
         let is_shown = io::stderr().is_terminal() && !io::stdout().is_terminal();
-        Self::on(is_shown.then(io::stderr), what, total, PATIENCE)
+        Self::on(is_shown.then(io::stderr), what, total.into(), PATIENCE)
     }
 }
 
 impl<W: Write> Progress<W> {
-    fn on(out: Option<W>, what: &'static str, total: usize, patience: Duration) -> Self {
+    fn on(out: Option<W>, what: &'static str, total: Option<usize>, patience: Duration) -> Self {
         Self {
             out,
             what,
@@ -47,8 +48,11 @@ impl<W: Write> Progress<W> {
         }
         self.next = now + INTERVAL;
         self.is_drawn = true;
-        // Nothing depends on it.
-        let _ = write!(out, "\r\x1b[K{}: {done} of {}", self.what, self.total);
+        // A failure to draw does not matter.
+        let _ = match self.total {
+            Some(total) => write!(out, "\r\x1b[K{}: {done} of {total}", self.what),
+            None => write!(out, "\r\x1b[K{}: {done}", self.what),
+        };
         let _ = out.flush();
     }
 
@@ -61,14 +65,14 @@ impl<W: Write> Progress<W> {
     }
 }
 
-/// Also where it ends with an error, which comes on a line of its own.
+/// Erases the line if the work ends with an error, too. The error then has a line of its own.
 impl<W: Write> Drop for Progress<W> {
     fn drop(&mut self) {
         self.end();
     }
 }
 
-/// Says how long something has been waited for, as bringing the tables up to date.
+/// Shows how long the command has waited: until the tables are up to date, for example.
 pub(super) async fn while_waiting<T>(what: &str, work: impl Future<Output = T>) -> T {
     let mut work = pin!(work);
     if !io::stderr().is_terminal() {
@@ -97,7 +101,7 @@ mod tests {
     #[test]
     fn the_line_is_gone_in_the_end_and_nowhere_but_on_a_terminal() {
         let mut text = Vec::new();
-        let mut progress = Progress::on(Some(&mut text), "locking", 3, Duration::ZERO);
+        let mut progress = Progress::on(Some(&mut text), "locking", Some(3), Duration::ZERO);
         progress.done(1);
         // Not more often than anybody can read.
         progress.done(2);
@@ -108,11 +112,21 @@ mod tests {
         );
 
         let mut text = Vec::new();
-        let mut progress = Progress::on(Some(&mut text), "locking", 3, Duration::from_secs(60));
+        let mut progress = Progress::on(Some(&mut text), "listing", None, Duration::ZERO);
+        progress.done(500);
+        drop(progress);
+        assert_eq!(
+            String::from_utf8(text).expect("text"),
+            "\r\x1b[Klisting: 500\r\x1b[K"
+        );
+
+        let mut text = Vec::new();
+        let mut progress =
+            Progress::on(Some(&mut text), "locking", Some(3), Duration::from_secs(60));
         progress.done(1);
         drop(progress);
         assert!(text.is_empty(), "it does not take long");
-        let mut nowhere = Progress::<Vec<u8>>::on(None, "locking", 3, Duration::ZERO);
+        let mut nowhere = Progress::<Vec<u8>>::on(None, "locking", Some(3), Duration::ZERO);
         nowhere.done(1);
         assert!(!nowhere.is_drawn);
     }

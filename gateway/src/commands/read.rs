@@ -9,6 +9,7 @@ use super::{
     End,
     args::{ListArgs, LogArgs, ShowArgs},
     output::Output,
+    progress::Progress,
     users,
 };
 use crate::{answer::BoxError, restrictions::Restrictions};
@@ -20,8 +21,9 @@ pub(super) async fn show(args: ShowArgs) -> Result<End, BoxError> {
     let users = users(&args.users)?;
     let store = args.place.open().await?;
     let mut output = args.place.output();
+    let mut progress = Progress::begin("looking up", users.len());
     let mut end = End::Nothing;
-    for user in &users {
+    for (done, user) in users.iter().enumerate() {
         let mut is_restricted = false;
         for &kind in RestrictionKind::ALL {
             let record = store.record(user, kind).await?;
@@ -34,7 +36,9 @@ pub(super) async fn show(args: ShowArgs) -> Result<End, BoxError> {
             true => end = End::Done,
             false => output.unrestricted(user)?,
         }
+        progress.done(done + 1);
     }
+    progress.end();
     output.end()?;
     Ok(end)
 }
@@ -43,7 +47,9 @@ pub(super) async fn list(args: ListArgs) -> Result<End, BoxError> {
     let store = args.place.open().await?;
     let mut output = args.place.output();
     let kind = args.kind.map(RestrictionKind::from);
+    let mut progress = Progress::begin("listing accounts", None);
     let mut after = None;
+    let mut done = 0;
     loop {
         let page = store.restricted(after.as_ref(), PAGE).await?;
         for (user, records) in &page {
@@ -53,11 +59,14 @@ pub(super) async fn list(args: ListArgs) -> Result<End, BoxError> {
                 }
             }
         }
+        done += page.len();
+        progress.done(done);
         match page.last() {
             Some((last, _)) if page.len() == PAGE => after = Some(last.clone()),
             _ => break,
         }
     }
+    progress.end();
     output.end()?;
     Ok(End::Done)
 }
@@ -65,7 +74,7 @@ pub(super) async fn list(args: ListArgs) -> Result<End, BoxError> {
 pub(super) async fn log(args: LogArgs) -> Result<End, BoxError> {
     let users = users(&args.users)?;
     let store = args.place.open().await?;
-    let mut output = args.place.output();
+    let output = args.place.output();
     let mut query = AuditQuery::new();
     if let Some(since) = args.since {
         query = query.with_since(since);
@@ -74,24 +83,37 @@ pub(super) async fn log(args: LogArgs) -> Result<End, BoxError> {
         query = query.with_until(until);
     }
     let limit = args.limit.unwrap_or(usize::MAX);
-    // Of nobody in particular only where nobody was asked for: the standard input may be empty.
+    let mut written = Written {
+        output,
+        progress: Progress::begin("reading the log", None),
+        entries: 0,
+    };
+    // All accounts only if none was asked for. The standard input may be empty.
     if args.users.is_empty() {
-        entries(&store, &query, limit, &mut output).await?;
+        entries(&store, &query, limit, &mut written).await?;
     }
     for user in &users {
         let query = query.clone().with_user(user.clone());
-        entries(&store, &query, limit, &mut output).await?;
+        entries(&store, &query, limit, &mut written).await?;
     }
-    output.end()?;
+    written.progress.end();
+    written.output.end()?;
     Ok(End::Done)
 }
 
-/// Writes what the query asks for, one page after another.
+/// What was written of the log.
+struct Written {
+    output: Output,
+    progress: Progress,
+    entries: usize,
+}
+
+/// Writes the entries that the query asks for, one page after another.
 async fn entries(
     store: &Restrictions,
     query: &AuditQuery,
     mut limit: usize,
-    output: &mut Output,
+    written: &mut Written,
 ) -> Result<(), BoxError> {
     let mut query = query.clone();
     loop {
@@ -99,8 +121,10 @@ async fn entries(
         query = query.with_limit(size);
         let page = store.audit(&query).await?;
         for entry in &page {
-            output.entry(entry)?;
+            written.output.entry(entry)?;
         }
+        written.entries += page.len();
+        written.progress.done(written.entries);
         limit -= page.len();
         match page.last() {
             Some(last) if page.len() == size && limit > 0 => query = query.behind(last.position()),

@@ -11,7 +11,11 @@ use std::{
 use serde_json::json;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::{SYNC, WHOAMI, World, assert_locked, gateway::Gateway, homeserver::BOUND};
+use crate::{
+    SYNC, WHOAMI, World, assert_locked,
+    gateway::Gateway,
+    homeserver::{BOUND, reserve},
+};
 
 #[tokio::test]
 async fn rule_12_the_homeserver_is_killed_and_restarted_under_load_and_every_session_goes_on() {
@@ -100,9 +104,8 @@ async fn rule_12_a_lock_holds_while_the_homeserver_is_away() {
 
 #[tokio::test]
 async fn a_gateway_whose_homeserver_is_not_up_yet_starts_and_says_so() {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    let address = listener.local_addr().expect("an address").to_string();
-    drop(listener);
+    let nobody = reserve("127.0.0.1:0");
+    let address = nobody.local_addr().expect("an address").to_string();
     let gateway = Gateway::start(&address, &[]).await;
     let answer = gateway.get("/_matrix/client/versions", ()).await;
     answer.error(502, "M_UNKNOWN");

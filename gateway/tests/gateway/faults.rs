@@ -7,15 +7,13 @@ use tokio::{
     time::timeout,
 };
 
-use crate::{gateway::Gateway, homeserver::BOUND, upstream::Upstream};
+use crate::{
+    gateway::Gateway,
+    homeserver::{BOUND, reserve},
+    upstream::Upstream,
+};
 
 const REFRESH: &str = "/_matrix/client/v3/refresh";
-
-/// An address at which nobody listens.
-fn nobody() -> String {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    listener.local_addr().expect("an address").to_string()
-}
 
 #[tokio::test]
 async fn malformed_chunks_are_the_clients_fault() {
@@ -51,7 +49,9 @@ async fn malformed_chunks_are_the_clients_fault() {
 
 #[tokio::test]
 async fn rule_10_on_refresh_no_problem_has_the_form_of_a_matrix_error() {
-    let away = Gateway::start(&nobody(), &["--max-body", "1"]).await;
+    let nobody = reserve("127.0.0.1:0");
+    let address = nobody.local_addr().expect("an address").to_string();
+    let away = Gateway::start(&address, &["--max-body", "1"]).await;
     let long = vec![b' '; (1 << 20) + 1];
     let elsewhere = away.get("/_matrix/client/v3/sync", ()).await;
     elsewhere.error(502, "M_UNKNOWN");

@@ -72,7 +72,7 @@ async fn the_log_has_each_change_each_refusal_and_each_failure() {
         &log,
         &[
             "INFO",
-            "not restricted",
+            "a change of a restriction was refused",
             r#"user="@admin:localhost""#,
             "their own account",
         ],

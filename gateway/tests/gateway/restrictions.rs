@@ -95,9 +95,16 @@ async fn an_expired_token_is_its_accounts_for_as_long_as_its_owner_is_remembered
         let session = world.gateway.login("alice", &password, more.clone()).await;
         text(&session.ok()["access_token"]).to_owned()
     };
-    let (known, unknown) = (login().await, login().await);
-    world.gateway.get(WHOAMI, &known).await.ok();
+    let unknown = login().await;
     let deadline = Instant::now() + homeserver::BOUND;
+    // A machine may be so busy that a new token has expired before its owner is asked for.
+    let known = loop {
+        let known = login().await;
+        if world.gateway.get(WHOAMI, &known).await.status == 200 {
+            break known;
+        }
+        assert!(Instant::now() < deadline, "no new token is one");
+    };
     for token in [&known, &unknown] {
         while world.homeserver.get(WHOAMI, token).await.status == 200 {
             assert!(Instant::now() < deadline, "the token does not expire");

@@ -137,10 +137,14 @@ fn rule_6_decoding_goes_on_until_nothing_is_left_to_decode() {
 #[test]
 fn an_encoding_of_an_encoding_of_an_encoding_costs_no_more_than_its_length() {
     let nested = format!("%{}2e", "25".repeat(32_000));
-    let started = std::time::Instant::now();
-    assert_eq!(*decode_fully(nested.as_bytes()), *b".");
-    // Decoding it again and again took several seconds.
-    assert!(started.elapsed() < std::time::Duration::from_millis(500));
+    // Decoding it again and again took several seconds. Something else may take the processor away,
+    // but not each time.
+    let is_fast = (0..10).any(|_| {
+        let started = std::time::Instant::now();
+        assert_eq!(*decode_fully(nested.as_bytes()), *b".");
+        started.elapsed() < std::time::Duration::from_millis(500)
+    });
+    assert!(is_fast);
 }
 
 #[test]

@@ -1,17 +1,16 @@
-//! One look-up at a time for each key, and what becomes of its answer when the key is
-//! invalidated meanwhile.
+//! One look-up at a time for each key, and the fate of its answer if the key is invalidated meanwhile.
 //!
 //! The rule is one sentence: **an answer is kept only if its flight is still on the board when it
-//! lands**. Whoever needs a key boards the flight that is on the board for it, or puts a new one
+//! lands**. A caller that needs a key boards the flight that is on the board for it, or puts a new one
 //! there. To invalidate a key is to take its flight off the board and its entry out of the table,
 //! and to land is to take the flight off the board and put its entry into the table, both under
 //! one lock. So after an invalidation has returned, nothing from before it is in the table, nothing
 //! from before it can get there, and nobody can board what began before it. Those who were on
 //! board already get the answer that they were waiting for: their requests began before.
 //!
-//! Whoever asks for many at once takes a seat on the flight of each before it asks, and lands them
-//! with its answer. It waits for none of them, and whoever boards one meanwhile need not wait for
-//! the many: it asks for its own. Whichever answer lands first is kept.
+//! A caller that asks for many keys at once takes a seat on the flight of each before it asks, and lands
+//! them with its answer. It waits for none of them. A caller that boards one meanwhile need not wait for
+//! the many: it asks for its own key. The answer that lands first is kept.
 //!
 //! The lock is held for a few table operations and never across an await. A flight needs no one
 //! in particular to stay alive: if the one that was asking the store goes away, the next one on board

@@ -3,17 +3,17 @@
 //! A collision would hand one person's state to another, and the tables must not be a heap of
 //! tokens for anyone who can read the memory. So a key is 128 bits of SipHash under a random key
 //! that each cache draws for itself, with another one for each kind of key. SipHash is a
-//! pseudo-random function: who does not know its key cannot search for collisions, and by chance
-//! alone a million entries and a million million attempts meet with a probability of 2^-68. It is
-//! the variant with two and four rounds, the one that is meant for more than hash tables: for a
-//! token of 40 bytes it takes 21 ns where the one with one and three takes 12. BLAKE3 takes 79, and
-//! cut to 128 bits is no safer against chance.
+//! pseudo-random function: nobody without its key can search for collisions. By chance a million
+//! entries and a million million attempts collide with a probability of 2^-68. The variant has two and
+//! four rounds, and is meant for more than hash tables. A token of 40 bytes takes 21 ns; with one and
+//! three rounds it would take 12 ns. BLAKE3 takes 79 ns, and cut to 128 bits it is no safer against
+//! chance.
 
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 
 use siphasher::sip128::{Hash128, SipHasher24};
 
-/// A token, or a user's name, as the tables know it.
+/// The key of a token or of a user's name in the tables.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Key(u64, u64);
 
@@ -22,7 +22,7 @@ impl Key {
         Self(hash.h1, hash.h2)
     }
 
-    /// Bits that are as random as the key, for what is to differ from key to key.
+    /// Bits that are as random as the key, to vary a value from key to key.
     #[inline]
     pub(super) fn bits(self) -> u64 {
         self.1

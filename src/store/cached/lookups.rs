@@ -1,4 +1,4 @@
-//! Asking the store: how many at once, for how long, and what a panic means.
+//! How the cache asks the store: how many look-ups at once, for how long, and what a panic means.
 
 use std::{
     future::Future,
@@ -28,8 +28,8 @@ impl Lookups {
             return Err(CachedStoreError::overloaded(settings.max_lookups).into());
         };
         counters.loads.count();
-        // A panic of the store is a failure like any other. Unwinding through whoever happens to
-        // ask would leave those who wait with him to run into it one by one.
+        // A panic of the store is a failure like any other. If it unwound through the caller that asks,
+        // the callers that wait for the same look-up would run into it one by one.
         let load = async {
             let answer = caught(async { load().await }).await;
             answer.unwrap_or_else(|_| Err(CachedStoreError::panicked().into()))
@@ -47,7 +47,7 @@ impl Lookups {
     }
 
     fn enter(&self, limit: usize) -> Option<Place<'_>> {
-        // Made before the comparison: it gives the place back either way.
+        // Made before the comparison, because it gives the place back either way.
         let place = Place(&self.0);
         (self.0.fetch_add(1, Ordering::Relaxed) < limit).then_some(place)
     }

@@ -8,7 +8,7 @@ use crate::{
 
 type State = Result<AccountState, StoreError>;
 
-/// What is known of one account before the store is asked.
+/// What the cache knows of an account before it asks the store.
 enum Known<'a> {
     State(State),
     /// Its answer is kept if the flight is still on the board when it lands.
@@ -16,7 +16,7 @@ enum Known<'a> {
 }
 
 impl<S: AccountStateStore> CachedStore<S> {
-    /// The states of `users`, in their order: what is remembered, and by one look-up the others.
+    /// The states of `users`, in their order: the remembered ones, and the others by one look-up.
     pub(super) async fn find_states(&self, users: &[UserId]) -> Vec<State> {
         let tables = self.tables();
         let known: Vec<Known<'_>> = users.iter().map(|user| self.known(user)).collect();
@@ -44,7 +44,7 @@ impl<S: AccountStateStore> CachedStore<S> {
                     seat.land(&read, |read, epoch| tables.keep_state(key, read, epoch));
                     read.map(|read| read.state)
                 }
-                // It is not kept: it may be that of asking for too many.
+                // It is not kept, because the reason may be that too many look-ups were under way.
                 Err(error) => self.last_known_or(user, error),
             })
         };

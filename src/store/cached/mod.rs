@@ -4,20 +4,19 @@
 //!
 //! The two questions have a table each: an access token leads to its owner, and an owner to a
 //! state. So locking a person with nine devices drops one entry, and an answer costs one keyed
-//! hash and two reads. A state expires soon, because it changes; an owner may stay, because a
-//! token never gets another one, and if it is revoked the inner service refuses it anyway: **a
-//! cached owner is no authentication**, it says only whose state was checked.
+//! hash and two reads. A state expires soon, because it changes. An owner may stay, because a token
+//! never gets another one, and the inner service refuses a revoked token anyway. **A cached owner is no
+//! authentication**: it says only whose state was checked.
 //!
 //! Unknown tokens have a small table of their own, so that a flood of made-up tokens
 //! cannot push anyone out. Refresh tokens, login tokens and names at a login are not remembered:
-//! each is seen once or a few times, and what a person typed into a login form is nothing to keep.
-//! Their owner is asked for each time, and its state comes from the table.
+//! each is seen once or a few times, and a cache should not keep what a person typed into a login form.
+//! Their owner is looked up each time, and its state comes from the table.
 //!
 //! # Files
 //!
-//! `flights` holds the rule that makes revocation race-proof, `tables` what is remembered and how
-//! it is forgotten, `lookups` how the store is asked, `answers` the order of the steps, and `many`
-//! the same for many accounts at once.
+//! `flights` has the rule that makes revocation race-proof. `tables` remembers and forgets. `lookups` asks
+//! the store. `answers` has the order of the steps, and `many` the same for many accounts at once.
 
 mod answers;
 mod clock;
@@ -61,7 +60,7 @@ use crate::{
 ///     .with_capacity(50_000)
 ///     .with_ttl(Duration::from_secs(30));
 /// let cache = store.handle(); // give it to the code that locks accounts
-/// // … the database now says that the account is locked, and then:
+/// // when the database says that the account is locked:
 /// cache.invalidate("@alice:example.org");
 /// ```
 ///
@@ -89,12 +88,12 @@ use crate::{
 /// # Cost to the store
 ///
 /// There is one look-up at a time for each token and each account, however many requests wait for
-/// it. If it fails, all of them get its failure. If [one](AccountStateStore::states) asks for many
-/// waiting requests, it asks only for what is not remembered, and the answers are remembered; a
-/// request that comes meanwhile asks for its own account and waits for no other one. An unknown token costs two look-ups, among the
-/// users' tokens and then among the services', and two entries for the
-/// [time](Self::with_unknown_ttl) of unknown tokens, because only the second look-up shows whether a
-/// service has registered it. A service's own request without an assertion is looked up among the
+/// it. If it fails, all of them get its failure. If [one look-up](AccountStateStore::states) answers for
+/// many waiting requests, it asks only for states that are not remembered, and its answers are
+/// remembered. A request that comes meanwhile asks for its own account and waits for no other one. An
+/// unknown token costs two look-ups, among the users' tokens and then among the services', and two
+/// entries for the [time](Self::with_unknown_ttl) of unknown tokens, because only the second look-up
+/// shows whether a service has registered it. A service's own request without an assertion is looked up among the
 /// users' tokens again whenever that time is over. If the request that asks goes away, the next one
 /// asks. As with every shared look-up, it makes progress only while the future that asks is polled:
 /// a caller must not keep that future without polling it.
@@ -126,7 +125,7 @@ impl<S: AccountStateStore> CachedStore<S> {
 }
 
 impl<S> CachedStore<S> {
-    /// The handle by which your server tells this cache of changes.
+    /// The handle with which your server tells this cache of changes.
     #[must_use]
     pub fn handle(&self) -> CacheHandle {
         self.handle.clone()

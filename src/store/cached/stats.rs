@@ -6,15 +6,14 @@ use super::key::Key;
 
 /// What a [`CachedStore`](crate::CachedStore) has done since it was made, and what it holds.
 ///
-/// Read one number after the other while requests go on, so they may disagree by a few.
+/// The numbers are read one after the other while requests go on, so they may disagree by a few.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CacheStats {
     /// Questions that were answered from memory.
     pub hits: u64,
-    /// Questions that were not: they waited for a look-up, their own or one that was under way, or
-    /// were told a failure that was remembered. Credentials that are never remembered count only
-    /// in `loads`.
+    /// Questions that were not answered from memory. They waited for their own look-up or for one that was
+    /// under way, or got a remembered failure. Credentials that are never remembered count only in `loads`.
     pub misses: u64,
     /// Look-ups in the store that were begun.
     pub loads: u64,

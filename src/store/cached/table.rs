@@ -1,5 +1,5 @@
-//! A bounded table whose entries expire, counted from a moment that the writer names and
-//! never from when they were last read.
+//! A bounded table whose entries expire. The time counts from a moment that the writer names, and never from
+//! the last read.
 
 use std::time::Duration;
 
@@ -31,13 +31,7 @@ pub(super) struct Now {
 
 impl<V: Clone> Table<V> {
     pub(super) fn new(capacity: usize) -> Self {
-        Self(Cache::with(
-            capacity,
-            weight(capacity),
-            UnitWeighter,
-            Prehashed,
-            DefaultLifecycle::default(),
-        ))
+        Self(bounded(capacity))
     }
 
     pub(super) fn set_capacity(&self, capacity: usize) {
@@ -53,8 +47,8 @@ impl<V: Clone> Table<V> {
         self.get_within(key, now, Duration::ZERO)
     }
 
-    /// What is there, even if it has expired, as long as that is less than `grace` ago. What was
-    /// written in an earlier epoch counts for nothing.
+    /// The value, even if it has expired, as long as that is less than `grace` ago. A value of an earlier epoch
+    /// does not count.
     #[inline]
     pub(super) fn get_within(&self, key: Key, now: Now, grace: Duration) -> Option<V> {
         let entry = self.0.get(&key)?;
@@ -65,7 +59,7 @@ impl<V: Clone> Table<V> {
     /// Keeps `value` for at most `ttl`, and for up to a tenth less: entries that were written
     /// together, as after a restart, do not expire together.
     pub(super) fn insert(&self, key: Key, value: V, now: Now, ttl: Duration) {
-        // Between 0 and 65,535 parts of 655,360. From the key, which is random.
+        // Between 0 and 65,535 parts of 655,360. The key is random.
         let jitter = (ttl / 655_360).saturating_mul((key.bits() & 0xffff) as u32);
         let entry = Entry {
             value,
@@ -85,18 +79,12 @@ impl<V: Clone> Table<V> {
     }
 }
 
-/// A bounded table of what follows from its key, and so neither expires nor is invalidated.
+/// A bounded table of values that follow from their keys, and so neither expire nor are invalidated.
 pub(super) struct Interned<V>(Cache<Key, V, UnitWeighter, Prehashed>);
 
 impl<V: Clone> Interned<V> {
     pub(super) fn new(capacity: usize) -> Self {
-        Self(Cache::with(
-            capacity,
-            weight(capacity),
-            UnitWeighter,
-            Prehashed,
-            DefaultLifecycle::default(),
-        ))
+        Self(bounded(capacity))
     }
 
     pub(super) fn set_capacity(&self, capacity: usize) {
@@ -107,12 +95,23 @@ impl<V: Clone> Interned<V> {
         self.0.get(&key)
     }
 
-    /// Keeps `value`, unless its like is there.
+    /// Keeps `value`, unless the key has one.
     pub(super) fn insert(&self, key: Key, value: &V) {
         if !self.0.contains_key(&key) {
             self.0.insert(key, value.clone());
         }
     }
+}
+
+/// A cache of at most this many values, whose keys are hashes already.
+fn bounded<V: Clone>(capacity: usize) -> Cache<Key, V, UnitWeighter, Prehashed> {
+    Cache::with(
+        capacity,
+        weight(capacity),
+        UnitWeighter,
+        Prehashed,
+        DefaultLifecycle::default(),
+    )
 }
 
 fn weight(capacity: usize) -> u64 {

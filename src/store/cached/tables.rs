@@ -1,5 +1,5 @@
-//! What the cache remembers, whatever the type of the store: two tables for the two questions,
-//! and two small ones for the unknown tokens and for failures.
+//! The tables of the cache, which do not depend on the type of the store: two for the two questions, and two
+//! small ones for unknown tokens and for failures.
 
 use std::sync::{PoisonError, RwLock, atomic::Ordering};
 
@@ -51,7 +51,7 @@ pub(super) struct Owner {
     pub(super) user_key: Key,
 }
 
-/// What a look-up by credential has found.
+/// The result of a look-up by credential.
 #[derive(Clone)]
 pub(super) struct Found {
     pub(super) owner: Option<Owner>,
@@ -247,7 +247,7 @@ impl Tables {
                 self.owners.insert(key, *user_key, now, settings.owner_ttl);
             }
             None => {
-                // Or a grace would bring an owner back whose token has been revoked.
+                // Otherwise a grace would bring back the owner of a revoked token.
                 self.owners.remove(key);
                 self.unknown.insert(key, (), now, settings.unknown_ttl);
             }
@@ -266,7 +266,7 @@ impl Tables {
     }
 
     fn keep_failure(&self, key: Key, error: &StoreError, epoch: u64, settings: &Settings) {
-        // That too many look-ups were under way says nothing about this one.
+        // Too many look-ups under way are no failure of this one.
         let error_of_cache = error.downcast_ref::<CachedStoreError>();
         if !error_of_cache.is_some_and(CachedStoreError::is_overloaded) {
             let now = self.now_in(epoch);

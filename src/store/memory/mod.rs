@@ -21,8 +21,8 @@ use crate::{
     credential::{Credential, LoginToken, ThirdParty},
 };
 
-/// Accounts, their tokens and their states, all in memory: for tests, for trying the layer out,
-/// and for servers that keep their tokens in memory anyway.
+/// Accounts, their tokens and their states, all in memory. Use it in tests, to try the layer out, and in
+/// servers that keep their tokens in memory anyway.
 ///
 /// Everything is answered at once. Nothing survives the process.
 ///
@@ -68,8 +68,8 @@ impl MemoryStore {
         tables.access_tokens.insert(token.as_ref(), place);
     }
 
-    /// Makes `token` the token of an application service, which acts as `sender` where a request
-    /// asserts no other user.
+    /// Makes `token` the token of an application service, which acts as `sender` if a request asserts no other
+    /// user.
     pub fn insert_application_service_token(
         &self,
         token: impl AsRef<[u8]>,
@@ -81,7 +81,7 @@ impl MemoryStore {
         tables.application_services.insert(token.as_ref(), place);
     }
 
-    /// Forgets an access token, an application service's included, and says whether it was known.
+    /// Forgets an access token, also an application service's. Returns whether it was known.
     pub fn remove_access_token(&self, token: impl AsRef<[u8]>) -> bool {
         let tables = &mut *self.write();
         tables.application_services.remove(token.as_ref())
@@ -95,7 +95,7 @@ impl MemoryStore {
         tables.refresh_tokens.insert(token.as_ref(), place);
     }
 
-    /// Forgets a refresh token, and says whether it was known.
+    /// Forgets a refresh token. Returns whether it was known.
     pub fn remove_refresh_token(&self, token: impl AsRef<[u8]>) -> bool {
         self.write().refresh_tokens.remove(token.as_ref())
     }
@@ -107,7 +107,7 @@ impl MemoryStore {
         tables.login_tokens.insert(token.as_ref(), place);
     }
 
-    /// Forgets a login token, and says whether it was known.
+    /// Forgets a login token. Returns whether it was known.
     pub fn remove_login_token(&self, token: impl AsRef<[u8]>) -> bool {
         self.write().login_tokens.remove(token.as_ref())
     }
@@ -119,7 +119,7 @@ impl MemoryStore {
         tables.insert_third_party(medium, address, place);
     }
 
-    /// Adds a restriction, in place of one of its kind, and announces the change.
+    /// Adds a restriction, which replaces one of its kind, and announces the change.
     pub fn restrict(&self, user: impl Into<UserId>, restriction: impl Into<Restriction>) {
         let restriction = restriction.into();
         self.change(&user.into(), |state| state.with(restriction));
@@ -164,7 +164,7 @@ impl MemoryStore {
         self.tables.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The account that a credential belongs to.
+    /// The account to which a credential belongs.
     fn account_now(&self, credential: Credential<'_>) -> Option<Account> {
         let tables = &*self.read();
         let place = self.place_of(tables, credential)?;
@@ -196,7 +196,7 @@ impl MemoryStore {
         }
     }
 
-    /// Out of line: what is rare would cost the usual case its registers.
+    /// Out of line, because the rare case would cost the usual case its registers.
     #[cold]
     fn glance_closer(&self, credential: Credential<'_>) -> Option<Peek> {
         match self.peek(credential) {
@@ -205,7 +205,7 @@ impl MemoryStore {
         }
     }
 
-    /// What is said of a restricted account, or of an unknown token. Out of line, too.
+    /// The answer for a restricted account or an unknown token. Out of line, too.
     #[cold]
     fn seen(tables: &Tables, place: Option<Place>) -> Option<Peek> {
         Some(place.map(|place| tables.account(place)).into())

@@ -1,5 +1,5 @@
-//! Who restricted an account of the [`MemoryStore`], and when: beside the table that requests are
-//! answered from, which needs neither.
+//! Who restricted an account of the `MemoryStore`, and when. It is apart from the table that answers
+//! requests, because requests need neither.
 
 use std::{
     collections::BTreeMap,
@@ -22,8 +22,8 @@ pub(super) struct Records(Mutex<BTreeMap<UserId, AccountRecords>>);
 pub(super) struct AccountRecords([Option<RestrictionRecord>; RestrictionKind::COUNT]);
 
 impl Records {
-    /// Changes the records of one account. The lock is held meanwhile, so that of two changes of
-    /// an account's state the later one leaves the record.
+    /// Changes the records of one account. The lock is held meanwhile, so that the later of two changes of an
+    /// account's state leaves its record.
     pub(super) fn change<T>(
         &self,
         user: &UserId,

@@ -1,5 +1,4 @@
-//! The tables that requests are answered from: laid out for one hash and few reads, and for
-//! millions of accounts.
+//! The tables that answer requests. Their layout is for one hash, few reads and millions of accounts.
 
 use std::{
     collections::HashMap,
@@ -10,7 +9,7 @@ use hashbrown::{HashTable, hash_table::Entry};
 
 use crate::account::{Account, AccountState, UserId};
 
-/// The place of an account. Four bytes: there is one in every entry of every table.
+/// The place of an account. It has four bytes, because every entry of every table has one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Place(u32);
 
@@ -20,8 +19,7 @@ impl Place {
     }
 }
 
-/// Every key leads to the account's place, so that a state is stored once however many devices a
-/// person has.
+/// Every key leads to the account's place, so that a state is stored once for all devices of a person.
 #[derive(Default)]
 pub(super) struct Tables {
     pub(super) access_tokens: Tokens,
@@ -33,7 +31,7 @@ pub(super) struct Tables {
 }
 
 impl Tables {
-    /// The place of `user`, who is given one if there is none yet.
+    /// The place of `user`. A new user gets one.
     pub(super) fn place(&mut self, user: UserId) -> Place {
         self.accounts.place(user)
     }
@@ -49,7 +47,7 @@ impl Tables {
         )
     }
 
-    /// The state of `user`, who need not be known.
+    /// The state of `user`, who may be unknown.
     pub(super) fn state_of(&self, user: &str) -> AccountState {
         let place = self.find(user);
         place.map_or(AccountState::ACTIVE, |place| self.state(place).clone())
@@ -88,7 +86,7 @@ struct Accounts {
     users: Vec<UserId>,
     states: Vec<AccountState>,
     places: HashTable<Place>,
-    /// People choose their names: a hash that withstands chosen keys.
+    /// A hash that withstands chosen keys, because people choose their names.
     hasher: RandomState,
 }
 
@@ -121,11 +119,10 @@ impl Accounts {
     }
 }
 
-/// Tokens and whose they are.
+/// Tokens and their owners.
 ///
-/// The hash is keyed and fast, and not made to withstand chosen keys: what is in the table
-/// are tokens that the server made up. A stranger chooses only what is looked up, which costs the
-/// same whatever it is.
+/// The hash is keyed and fast. It does not withstand chosen keys, and need not: the server made up the tokens
+/// in the table. A stranger chooses only the tokens that are looked up, which all cost the same.
 #[derive(Default)]
 pub(super) struct Tokens {
     entries: HashTable<Token>,

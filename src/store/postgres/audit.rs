@@ -1,4 +1,4 @@
-//! The log of changes, which the table's triggers write: there is one writer, whoever changes the
+//! The log of changes. The table's triggers write it, so there is one writer, whatever changes the
 //! table.
 
 use std::{sync::Arc, time::Duration};
@@ -33,7 +33,7 @@ pub(super) struct Audit {
 }
 
 impl Audit {
-    /// How many entries are deleted at once: few enough that it takes milliseconds.
+    /// How many entries are deleted at once. Deleting so few takes milliseconds.
     const PIECE: i64 = 1000;
     const INTERVAL: Duration = Duration::from_secs(600);
 
@@ -81,7 +81,7 @@ impl Audit {
             .collect()
     }
 
-    /// Deletes entries that are older than `retention` now and then, as long as the runtime lives.
+    /// Deletes entries that are older than `retention` at an interval, as long as the runtime lives.
     pub(super) fn keep_for(self: &Arc<Self>, retention: Duration) -> EndOnDrop {
         let audit = Arc::clone(self);
         EndOnDrop(tokio::spawn(async move {
@@ -89,14 +89,14 @@ impl Audit {
                 let wait = match audit.prune(retention).await {
                     Ok(pruned) if pruned < Self::PIECE as u64 => Self::INTERVAL.min(retention),
                     Ok(_) => Duration::ZERO,
-                    // The server is away, or the role may not.
+                    // The server is away, or the role may not delete.
                     Err(_error) => {
                         #[cfg(feature = "tracing")]
                         crate::store::error::tell_unpruned(&_error);
                         Self::INTERVAL
                     }
                 };
-                // Several processes do not come at the same moment.
+                // Several processes must not delete at the same moment.
                 sleep(
                     wait.max(Duration::from_secs(1))
                         .mul_f64(0.75 + random_fraction() / 4.0),
@@ -107,7 +107,7 @@ impl Audit {
     }
 
     async fn prune(&self, retention: Duration) -> Result<u64> {
-        // What is older than a thousand years is older than the first entry.
+        // A thousand years ago is before the first entry, and still a time to PostgreSQL.
         let seconds = retention.as_secs_f64().min(3.2e10);
         let parameters: [&(dyn ToSql + Sync); 2] = [&seconds, &Self::PIECE];
         self.queries

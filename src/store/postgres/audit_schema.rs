@@ -1,9 +1,9 @@
-//! The table and the triggers of the log, and how a statement tells them who changes.
+//! The table and the triggers of the log, and how a statement tells them who makes the change.
 
 /// The second version of the schema, below a search path that has the schema in it.
 ///
-/// The function runs as its owner, so that who changes restrictions can neither write the log nor
-/// delete from it. It does so for `session_user`, who is recorded.
+/// The function runs as its owner, so that a role that changes restrictions can neither write the log
+/// nor delete from it. It records `session_user`.
 pub(super) fn migration_sql(schema: &str) -> String {
     format!(
         r#"CREATE TABLE IF NOT EXISTS {schema}.audit (
@@ -73,8 +73,8 @@ ALTER TABLE {schema}.restrictions ENABLE ALWAYS TRIGGER record_truncate;
     )
 }
 
-/// What the beginning of a statement tells the triggers: who changes, through what, why and when.
-/// The setting ends with the transaction, which is the statement.
+/// The beginning of a statement, which tells the triggers who makes the change, through what, why and
+/// when. The setting ends with the transaction, which is the statement.
 pub(super) fn said(actor: &str, channel: &str, note: &str, at: &str) -> String {
     format!(
         "WITH said AS MATERIALIZED (SELECT pg_catalog.set_config('account_status.change', \

@@ -1,4 +1,4 @@
-//! Changes that a server notifies by itself, because it keeps its locks in tables of its own.
+//! Changes of a server that keeps its locks in tables of its own and notifies a channel itself.
 
 use std::{fmt, sync::Arc};
 
@@ -16,30 +16,30 @@ use crate::changes::Changes;
 /// };
 ///
 /// struct Homeserver {
-///     news: PostgresChanges,
+///     listener: PostgresChanges,
 ///     // and its database
 /// }
 ///
 /// impl AccountStateStore for Homeserver {
 /// #   async fn access_token(&self, _: &str) -> Answer { Ok(None) }
 /// #   without! { application_service, login_name, third_party, login_token, refresh_token }
-///     // Whose a credential is …
+///     // the owners of credentials …
 ///
 ///     async fn state(&self, user: &str) -> Result<AccountState, StoreError> {
-///         // … and what its tables say.
+///         // … and the states in its tables
 /// #       let _ = user;
 /// #       Ok(AccountState::ACTIVE)
 ///     }
 ///
 ///     fn changes(&self) -> Option<Changes> {
-///         Some(self.news.changes())
+///         Some(self.listener.changes())
 ///     }
 /// }
 ///
 /// # async fn example() -> Result<(), tower_account_status::store::PostgresStoreError> {
 /// let database = "postgres://homeserver@localhost/matrix";
-/// let news = PostgresChanges::listen(database, "account_status").await?;
-/// let store = CachedStore::new(Homeserver { news });
+/// let listener = PostgresChanges::listen(database, "account_status").await?;
+/// let store = CachedStore::new(Homeserver { listener });
 /// # drop(store);
 /// # Ok(())
 /// # }
@@ -50,9 +50,9 @@ use crate::changes::Changes;
 ///
 /// # What the server adds to its database
 ///
-/// What is notified is a full user id, or nothing where any account may have changed. A trigger
-/// does it, whoever makes the change. Put your table for `users`, its column of full user ids for
-/// `id`, and the columns that say who is restricted for `locked_at` and `suspended_at`:
+/// The payload of a notification is a full user id, or empty if any account may have changed. A trigger
+/// sends it, whatever changes the table. Replace `users` with your table, `id` with its column of full
+/// user ids, and `locked_at` and `suspended_at` with the columns that restrict an account:
 ///
 /// ```sql
 /// CREATE FUNCTION notify_account_status() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -79,10 +79,10 @@ use crate::changes::Changes;
 /// ALTER TABLE users ENABLE ALWAYS TRIGGER notify_account_status_all;
 /// ```
 ///
-/// `ENABLE ALWAYS` has them fire where logical replication makes the change, too. A server that
-/// wants no trigger notifies in the transaction that changes the state, and nowhere else: a
-/// notification that is sent after the commit is lost where the process dies in between, and one
-/// that another connection sends before it is heard too early.
+/// With `ENABLE ALWAYS` they also fire if logical replication makes the change. A server without
+/// triggers must notify in the transaction that changes the state. A notification after the commit is
+/// lost if the process dies in between. A notification from another connection before the commit is
+/// heard too early.
 ///
 /// ```sql
 /// BEGIN;
@@ -96,21 +96,19 @@ use crate::changes::Changes;
 ///
 /// # What is believed
 ///
-/// As in [`PostgresStore`](super::PostgresStore), whose listener this is. A
-/// [proof](super::PostgresOptions::with_heartbeat) is sent every 10 seconds, a notification from
-/// another connection, and what rests on these changes is believed for
-/// [20 seconds](super::PostgresOptions::with_trust_limit) after the last one that arrived was sent.
-/// Past that a `/sync` that waits asks for itself at least every 10 seconds. A lost connection is
-/// made again, and everything is announced then. Every
+/// The listener is that of [`PostgresStore`](super::PostgresStore). Every 10 seconds another connection
+/// sends a [proof](super::PostgresOptions::with_heartbeat), which is a notification. These changes are
+/// believed for [20 seconds](super::PostgresOptions::with_trust_limit) after the last proof that arrived
+/// was sent. Past that a waiting `/sync` asks for itself at least every 10 seconds. The listener
+/// reconnects after a loss and then announces all accounts. Every
 /// [60 seconds](super::PostgresOptions::with_reread_interval) the proofs move to a new connection, so
-/// that a server which new connections do not lead to is left.
+/// that the listener leaves a server to which new connections no longer lead.
 ///
-/// A [`CachedStore`](crate::CachedStore) answers for its time to live, 60 seconds, whatever is
-/// believed; a store of yours that answers from memory asks [`Changes::is_believed`] first.
+/// A [`CachedStore`](crate::CachedStore) answers for its time to live, 60 seconds, even if nothing is
+/// believed. A store of yours that answers from memory has to ask [`Changes::is_believed`] first.
 ///
-/// The proof says that notifications arrive. It does not say that your trigger fires: where
-/// somebody has disabled it, a cache is late by its time to live, and a `/sync` that waits is not
-/// ended.
+/// The proof shows that notifications arrive. It does not show that your trigger fires. If somebody
+/// disables the trigger, a cache is late by its time to live, and a waiting `/sync` is not ended.
 #[derive(Clone)]
 pub struct PostgresChanges(Arc<Listening>);
 
@@ -119,24 +117,23 @@ impl PostgresChanges {
         Self(Arc::new(listening))
     }
 
-    /// What [`AccountStateStore::changes`](crate::AccountStateStore::changes) returns. It is told
-    /// as long as a clone of this `PostgresChanges` lives, so that the store keeps one.
+    /// Return it from [`AccountStateStore::changes`](crate::AccountStateStore::changes). It announces as
+    /// long as a clone of this `PostgresChanges` lives, so keep one in the store.
     #[must_use]
     pub fn changes(&self) -> Changes {
         self.0.heal();
         self.0.changes().clone()
     }
 
-    /// Whether changes are being heard of: whether the last
-    /// [proof](super::PostgresOptions::with_heartbeat) of that is young enough.
+    /// Whether notifications arrive: whether the last [proof](super::PostgresOptions::with_heartbeat) is
+    /// recent enough.
     #[must_use]
     pub fn is_listening(&self) -> bool {
         self.0.heal();
         self.0.is_listening()
     }
 
-    /// Waits until [`is_listening`](Self::is_listening) says `listening`: for a log line or an
-    /// alarm.
+    /// Waits until [`is_listening`](Self::is_listening) is `listening`. A log line or an alarm can use it.
     pub async fn until_listening(&self, listening: bool) {
         self.0.heal();
         self.0.until_listening(listening).await;

@@ -6,9 +6,8 @@ use tokio_postgres::{Config, config::Host};
 
 use super::error::Cause;
 
-/// Reads the string. What is wrong with it is said in words that hold no piece of it: where a
-/// password is not quoted as it has to be, the driver takes pieces of it for names of options, of
-/// hosts, of databases, and shows them.
+/// Reads the string. The error shows no piece of it. If a password is not quoted as it must be, the
+/// driver takes pieces of it for names of options, hosts and databases, and shows them.
 pub(super) fn parse(string: &str) -> Result<Config, Cause> {
     let config: Config = string.parse().map_err(|error| fault(&error))?;
     let is_url = ["postgres://", "postgresql://"]
@@ -43,7 +42,7 @@ fn bad(what: &str) -> Cause {
 
 fn fault(error: &tokio_postgres::Error) -> Cause {
     let said = error.source().map(ToString::to_string).unwrap_or_default();
-    // These values are named by the driver's own list of options.
+    // The driver's own list of options names these values.
     if let Some(option) = said.strip_prefix("invalid value for option ") {
         let known = OPTIONS.iter().find(|known| option == format!("`{known}`"));
         if let Some(option) = known {

@@ -1,4 +1,4 @@
-//! Connections, encrypted as the user has it: the one place that knows the TLS connector's type.
+//! Connections, encrypted as the user configured. Only this module knows the TLS connector's type.
 
 use std::{
     future::{Future, poll_fn},
@@ -34,7 +34,7 @@ pub(super) trait Dial: Send + Sync {
     fn dial(&self, config: &Config) -> Dialling<'_>;
 }
 
-/// The other half of a connection, which has to be polled for its client to get answers.
+/// The other half of a connection. Its client gets answers only while it is polled.
 pub(super) trait Messages: Send {
     fn poll_message(
         &mut self,
@@ -140,14 +140,14 @@ impl Hosts {
         }
     }
 
-    /// How long dialling takes at most, but for names that lead to many addresses.
+    /// How long dialling takes at most, except for names with many addresses.
     pub(super) fn limit(&self) -> Duration {
         let hosts = u32::try_from(self.each.len()).unwrap_or(u32::MAX);
         self.limit_of_each.saturating_mul(hosts.saturating_add(1))
     }
 
-    /// The first host that can be written to. A host that accepts and says nothing costs its own
-    /// limit, and the next one is tried.
+    /// The first host that accepts writes. A host that accepts a connection and does not answer costs its
+    /// own limit. Then the next one is tried.
     pub(super) async fn dial(&self) -> Result<Dialled, Cause> {
         let mut order: Vec<&One> = self.each.iter().collect();
         if self.is_random {

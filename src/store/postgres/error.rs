@@ -4,18 +4,18 @@ use tokio_postgres::error::{DbError, Severity, SqlState};
 
 use crate::store::unknown_kind::UnknownKind;
 
-/// Why a [`PostgresStore`](super::PostgresStore) could not be connected, asked or changed, or
-/// [`PostgresChanges`](super::PostgresChanges) not connected.
+/// The error of a [`PostgresStore`](super::PostgresStore) that cannot be connected, asked or changed, or of
+/// [`PostgresChanges`](super::PostgresChanges) that cannot be connected.
 ///
-/// Holds no password, user id or reason of the store's own; what PostgreSQL says is its source.
+/// The store puts no password, user id or reason into it. Its source is the error of PostgreSQL.
 #[derive(Debug)]
 pub struct PostgresStoreError(Box<Cause>);
 
-/// What the module's own functions fail with. Converting a driver's error into the public one would
+/// The error of the module's own functions. Converting a driver's error into the public one would
 /// make the driver's type a part of the public API.
 #[derive(Debug)]
 pub(super) enum Cause {
-    /// In words of our own: the driver's may hold a piece of a password.
+    /// In our own words, because the driver's text may hold a piece of a password.
     ConnectionString(String),
     Name {
         what: &'static str,
@@ -60,18 +60,18 @@ impl From<UnknownKind> for Cause {
     }
 }
 
-/// What an error of the driver says about the connection that it came on.
+/// What an error of the driver says about its connection.
 pub(super) trait Fault {
-    /// Whether the answer would be the same on another connection. Otherwise this one is over, or
-    /// no longer fit for use.
+    /// Whether the answer would be the same on another connection. Otherwise this connection has ended or
+    /// is no longer fit for use.
     fn is_final(&self) -> bool;
 
-    /// Whether a change may have been made all the same: nothing came but the end of the connection,
-    /// or a pooler, or a server that was going down, knows no more.
+    /// Whether a change may have been made all the same: the connection ended without an answer, or a
+    /// pooler or a server that was stopping does not know.
     fn leaves_open_what_was_done(&self) -> bool;
 
-    /// As [`is_final`](Self::is_final), of an error with which a connection was refused: every
-    /// refusal is fatal, and so that says nothing.
+    /// As [`is_final`](Self::is_final), for an error that refused a connection. Every such error is fatal,
+    /// so its severity says nothing.
     fn is_final_refusal(&self) -> bool;
 }
 
@@ -98,14 +98,14 @@ impl Fault for tokio_postgres::Error {
         let Some(error) = self.as_db_error() else {
             return !self.is_closed() && !has_io_error(self);
         };
-        // A table was altered: the plan was made for another one.
+        // A table was altered, and the plan was made before.
         let is_stale_plan = error.routine() == Some("RevalidateCachedQuery");
         !is_stale_plan && !makes_unfit(error.code())
     }
 }
 
-/// Whether a connection on which this came is over or unfit, whatever the severity: a pooler in
-/// between may tell of its own connection.
+/// Whether the connection of this error has ended or is unfit, whatever the severity. A pooler in between
+/// may report the loss of its own connection.
 fn makes_unfit(code: &SqlState) -> bool {
     code.code().starts_with("08")
         || [
@@ -115,9 +115,9 @@ fn makes_unfit(code: &SqlState) -> bool {
             SqlState::DATABASE_DROPPED,
             SqlState::IDLE_SESSION_TIMEOUT,
             SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT,
-            // A primary that has become a standby, and answers reads as before.
+            // A primary has become a standby, and answers reads as before.
             SqlState::READ_ONLY_SQL_TRANSACTION,
-            // Somebody has discarded the session's state, or left another's behind.
+            // Somebody discarded the session's state, or left another's behind.
             SqlState::INVALID_SQL_STATEMENT_NAME,
             SqlState::DUPLICATE_PSTATEMENT,
             SqlState::IN_FAILED_SQL_TRANSACTION,
@@ -135,7 +135,7 @@ fn has_io_error(error: &tokio_postgres::Error) -> bool {
         .is_some_and(<dyn Error>::is::<std::io::Error>)
 }
 
-/// What can be done about a failure of the server, where it says enough.
+/// What to do about a failure of the server, if the server says enough.
 fn advice(error: &tokio_postgres::Error) -> Option<&'static str> {
     let state = error.code()?;
     let advice = match state {

@@ -1,4 +1,4 @@
-//! Time limits, and what spreads attempts out.
+//! Time limits, and the random part that spreads attempts out.
 
 use std::{
     future::Future,
@@ -10,10 +10,10 @@ use tokio::time::timeout;
 
 use super::error::Cause;
 
-/// How long the server has for a statement of the listener's, and for a proof to come back.
+/// How long a statement of the listener may take, and a proof until it arrives.
 pub(super) const LIMIT: Duration = Duration::from_secs(5);
 
-/// What `answer` says within `limit`.
+/// The output of `answer`, if it comes within `limit`.
 pub(super) async fn limited<T>(
     what: &'static str,
     limit: Duration,

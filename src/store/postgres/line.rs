@@ -1,4 +1,4 @@
-//! The two connections of the listener, and the proofs of life that go from one to the other.
+//! The two connections of the listener, and the proofs of life that one sends to the other.
 
 use std::{sync::Arc, time::Instant};
 
@@ -20,7 +20,7 @@ use crate::locks::{Mutex, lock};
 
 type Result<T> = std::result::Result<T, Cause>;
 
-/// The connection that notifications come on.
+/// The connection that receives notifications.
 pub(super) struct Line {
     pub(super) notifications: mpsc::UnboundedReceiver<Notification>,
     pub(super) proofs: Proofs,
@@ -29,10 +29,8 @@ pub(super) struct Line {
 }
 
 impl Line {
-    /// Subscribes first, and returns when a proof has come through: what is read after that misses
-    /// nothing.
-    ///
-    /// Says, too, when that proof was sent.
+    /// Subscribes, and returns when a proof has arrived, with the time when that proof was sent. Reading the
+    /// accounts after that misses no change.
     pub(super) async fn connect(
         hosts: &Hosts,
         source: &Source,
@@ -53,7 +51,7 @@ impl Line {
             _driver: driver,
         };
         let (news, proofs) = (&source.channel, quoted(&line.proofs.channel));
-        // Whoever only listens is idle.
+        // A session that only listens is idle.
         let sql = format!("SET idle_session_timeout = 0; LISTEN {news}; LISTEN {proofs}");
         let listened = async { Ok(line.client.batch_execute(&sql).await?) };
         limited("subscribing", LIMIT, listened).await?;
@@ -67,7 +65,7 @@ impl Line {
     async fn first_proof(&mut self) -> Result<Instant> {
         let arrived = async {
             loop {
-                // All is loaded and announced after this, whatever else comes.
+                // Everything is loaded and announced after this, so other notifications do not matter.
                 let Some(notification) = self.notifications.recv().await else {
                     return Err(Cause::ConnectionLost);
                 };
@@ -84,7 +82,7 @@ impl Line {
     }
 }
 
-/// The connection that proofs are sent on, and accounts read.
+/// The connection that sends proofs and reads accounts.
 pub(super) struct Reader {
     pub(super) client: Client,
     pub(super) table: Option<TableIdentity>,
@@ -108,7 +106,7 @@ impl Reader {
     }
 }
 
-/// Proofs of life, numbered: which one was sent when, and which came back.
+/// Numbered proofs of life: when each was sent, and which arrived.
 pub(super) struct Proofs {
     /// A channel of this listener's own.
     pub(super) channel: String,
@@ -125,7 +123,7 @@ impl Proofs {
         }
     }
 
-    /// Sends the next proof, where the triggers of the store's own table are as they have to be.
+    /// Sends the next proof, if the triggers of the store's own table are in order.
     pub(super) async fn send(
         &self,
         client: &Client,
@@ -145,7 +143,7 @@ impl Proofs {
         limited("a proof of life", LIMIT, sent).await
     }
 
-    /// When the proof was sent, if it is the latest.
+    /// The time when the proof was sent, if it is the latest.
     pub(super) fn arrived(&self, number: u64) -> Option<Instant> {
         let (latest, sent_at) = *lock(&self.sent);
         if number != latest {

@@ -1,8 +1,8 @@
-//! Hears of every process's changes, and of the times in which it may have missed some.
+//! Receives the changes of every process, and notices when it may have missed some.
 //!
 //! One connection listens and does nothing else. Another sends the proofs of life, which are
-//! notifications like those of a change, and reads what has changed. So a proof goes the way that
-//! announcements go: from another client's connection, through the server, to the one that listens.
+//! notifications like those of a change, and reads the accounts that have changed. So a proof takes the
+//! way of an announcement: from another client's connection, through the server, to the listening one.
 
 use std::{
     collections::HashSet,
@@ -38,10 +38,10 @@ const LOAD_LIMIT: Duration = Duration::from_secs(60);
 /// The waits between attempts to connect grow from the first to the last.
 const FIRST_WAIT: Duration = Duration::from_millis(100);
 const LAST_WAIT: Duration = Duration::from_secs(10);
-/// Where more accounts have changed at a time, all are loaded.
+/// If more accounts have changed at a time, all are loaded.
 const MOST_AT_ONCE: usize = 1000;
 
-/// What the listener keeps current, and how.
+/// What the listener keeps up to date, and how.
 pub(super) struct Feed {
     pub(super) hosts: Arc<Hosts>,
     pub(super) source: Source,
@@ -50,21 +50,21 @@ pub(super) struct Feed {
     pub(super) is_listening: watch::Sender<bool>,
 }
 
-/// How often something is done without a cause, and how long the last proof counts.
+/// The intervals of the listener, and how long the last proof counts.
 pub(super) struct Pace {
     pub(super) heartbeat: Duration,
     pub(super) trust_limit: Duration,
     pub(super) reread_interval: Duration,
 }
 
-/// What has been heard and has to be read.
+/// Accounts that a notification named and that have to be read.
 enum Work {
     Accounts(Vec<(UserId, Ticket)>),
     All,
 }
 
 impl Feed {
-    /// Starts to listen, and returns when it does, or why it cannot.
+    /// Starts to listen. Returns when it listens, or with the reason why it cannot.
     pub(super) async fn start(self: &Arc<Self>) -> Result<EndOnDrop> {
         let (started, start) = oneshot::channel();
         let task = EndOnDrop(tokio::spawn(Arc::clone(self).run(Some(started))));
@@ -80,8 +80,7 @@ impl Feed {
         EndOnDrop(tokio::spawn(Arc::clone(self).run(None)))
     }
 
-    /// Listens for ever. Only where the very first attempt fails, and somebody waits for it, does
-    /// it give up.
+    /// Listens for ever. It gives up only if the first attempt fails and somebody waits for it.
     async fn run(self: Arc<Self>, mut started: Option<oneshot::Sender<Result<()>>>) {
         let mut wait = FIRST_WAIT;
         loop {
@@ -89,20 +88,20 @@ impl Feed {
             if let Some(started) = started {
                 return drop(started.send(Err(ended)));
             }
-            // Several processes that lost the same server do not come back at the same moment.
+            // Several processes that lost the same server must not reconnect at the same moment.
             sleep(wait.mul_f64(0.5 + random_fraction() / 2.0)).await;
             wait = (wait * 2).min(LAST_WAIT);
         }
     }
 
-    /// Connects, listens until something is wrong, and says what. To connect again is the answer
-    /// to everything.
+    /// Connects and listens until something is wrong. Returns what. The answer to every fault is to
+    /// reconnect.
     async fn session(
         &self,
         started: &mut Option<oneshot::Sender<Result<()>>>,
         wait: &mut Duration,
     ) -> Cause {
-        // Also where this task ends in the middle, by a panic or with its runtime.
+        // Dropped even if this task ends early, by a panic or with its runtime.
         let _away = SayAway(self);
         let connected = Line::connect(&self.hosts, &self.source).await;
         let (mut line, reader, sent_at) = match connected {
@@ -120,7 +119,7 @@ impl Feed {
             self.changes.announce_all();
             self.is_listening.send_replace(true);
             if let Some(started) = started.take() {
-                // Whoever connected may have gone away: then this task is ended.
+                // The caller that connects may have gone away. Then this task is ended.
                 let _ = started.send(Ok(()));
             }
         };
@@ -133,8 +132,8 @@ impl Feed {
         .unwrap_or(Cause::Panicked)
     }
 
-    /// Takes in notifications as they come. Nothing is awaited between what is heard and the
-    /// belief in it, so that a proof vouches for all that was heard before it.
+    /// Takes notifications as they come. Nothing is awaited between a notification and the belief in it, so
+    /// that a proof vouches for every notification before it.
     async fn hear(
         &self,
         notifications: &mut mpsc::UnboundedReceiver<Notification>,
@@ -192,7 +191,7 @@ impl Feed {
         }
     }
 
-    /// Reads what was heard of, and all accounts at an interval; and announces it.
+    /// Reads the accounts that notifications named, and all accounts at an interval. Announces them.
     async fn read(
         &self,
         reader: &Mutex<Arc<Reader>>,
@@ -249,7 +248,7 @@ impl Feed {
         let mut states = limited("reading changed accounts", LIMIT, read).await?;
         for (user, ticket) in &users {
             let state = states.get_mut(user).map(std::mem::take);
-            // Of several tickets the last one counts, and it may come behind.
+            // The last of several tickets counts, and it may come later.
             let state = state.unwrap_or(AccountState::ACTIVE);
             states.insert(user.clone(), state.clone());
             set.settle(user, *ticket, state);
@@ -260,12 +259,12 @@ impl Feed {
         Ok(())
     }
 
-    /// Reads all accounts on a new connection, which leads to where a new process would come: to
-    /// another server, if the one that is listened to is no longer the one that is written to.
+    /// Reads all accounts on a new connection, which leads where a new process would connect. That is
+    /// another server if the primary is no longer the server of the listener.
     async fn reread(&self, reader: &Mutex<Arc<Reader>>) -> Result<()> {
         let new = Arc::new(Reader::connect(&self.hosts, &self.source).await?);
         *lock(reader) = Arc::clone(&new);
-        // Those that changed without a notification are announced here.
+        // Accounts that changed without a notification are announced here.
         let changed = self.load(&new).await?;
         match changed.len() > MOST_AT_ONCE {
             true => self.changes.announce_all(),
@@ -274,13 +273,13 @@ impl Feed {
         Ok(())
     }
 
-    /// The table and the set in memory, where there is one.
+    /// The table and the set in memory, if there is one.
     fn held(&self) -> Option<(&Table, &RestrictedSet)> {
         let table = self.source.table.as_ref()?;
         Some((table, table.set.as_deref()?))
     }
 
-    /// Loads the set, and says who is in another state than before.
+    /// Loads the set. Returns the users whose state differs from before.
     async fn load(&self, reader: &Reader) -> Result<Vec<UserId>> {
         let Some((table, set)) = self.held() else {
             return Ok(Vec::new());
@@ -291,7 +290,7 @@ impl Feed {
         Ok(set.finish_load(&load, states).unwrap_or_default())
     }
 
-    /// Sends a proof at an interval, and ends where one does not come back.
+    /// Sends a proof at an interval. Ends if one does not come back.
     async fn prove(
         &self,
         reader: &Mutex<Arc<Reader>>,
@@ -318,7 +317,7 @@ impl Feed {
     }
 }
 
-/// Says that the listener has ended, for whatever reason.
+/// Notes that the listener has ended, for whatever reason.
 struct SayAway<'a>(&'a Feed);
 
 impl Drop for SayAway<'_> {
@@ -328,7 +327,7 @@ impl Drop for SayAway<'_> {
             set.distrust();
         }
         self.0.is_listening.send_replace(false);
-        // What was wrong with this connection may be wrong with the others.
+        // The other connections may have the same fault.
         if let Some(table) = &self.0.source.table {
             table.queries.renew_connections();
         }

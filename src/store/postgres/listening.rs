@@ -1,4 +1,4 @@
-//! A listener that runs, as those hold it who are told by it.
+//! A running listener, and the handles that keep it alive.
 
 use std::{
     sync::Arc,
@@ -18,7 +18,7 @@ use crate::{
     locks::{Mutex, lock},
 };
 
-/// Ends with its last owner.
+/// The listener ends with its last owner.
 pub(super) struct Listening {
     changes: Changes,
     is_listening: watch::Receiver<bool>,
@@ -27,7 +27,7 @@ pub(super) struct Listening {
 }
 
 impl Listening {
-    /// Returns when it listens, or why it cannot.
+    /// Returns when it listens, or with the reason why it cannot.
     pub(super) async fn start(
         hosts: Arc<Hosts>,
         source: Source,
@@ -62,7 +62,7 @@ impl Listening {
     pub(super) async fn until_listening(&self, listening: bool) {
         let mut is_listening = self.is_listening.clone();
         while self.is_listening() != listening {
-            // A proof grows old without a word, and a young one says nothing either.
+            // Nothing tells when a proof gets old, or when a new one arrives.
             let now = Instant::now();
             let until = self.changes.believed_until();
             let left = until.map_or(Duration::MAX, |until| until.saturating_duration_since(now));
@@ -72,8 +72,8 @@ impl Listening {
         }
     }
 
-    /// Listens again where the runtime has ended that did: on this one, if there is one. Says
-    /// whether that may have been so.
+    /// Listens again on this runtime, if there is one and if the runtime that listened has ended. Returns
+    /// whether it may have ended.
     pub(super) fn heal(&self) -> bool {
         if *self.is_listening.borrow() || Handle::try_current().is_err() {
             return false;

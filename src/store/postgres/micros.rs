@@ -1,4 +1,4 @@
-//! Times as the database has them.
+//! Times as the database stores them.
 
 use std::error::Error;
 
@@ -16,7 +16,7 @@ pub(super) struct Micros(pub(super) i64);
 const EPOCH: i64 = 946_684_800_000_000;
 /// Noon of the last year that the database knows, 294276; beyond is `infinity`.
 const LAST: i64 = 9_223_371_331_200_000_000 - 1;
-/// The year 4713 before our era is the first.
+/// The first year of the database is 4713 BC.
 const FIRST: i64 = -211_813_488_000_000_000;
 
 impl FromSql<'_> for Micros {

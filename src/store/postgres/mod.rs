@@ -1,4 +1,4 @@
-//! Restrictions in PostgreSQL: for servers of many processes on many machines.
+//! Restrictions in PostgreSQL, which many processes on many machines can share.
 
 mod audit;
 mod audit_schema;
@@ -46,7 +46,7 @@ use crate::{
 /// use tower_account_status::{Combined, store::PostgresStore};
 ///
 /// let restrictions = PostgresStore::connect("postgres://homeserver@localhost/matrix").await?;
-/// // `Homeserver` is your `AccountStateStore`, which says whose a credential is.
+/// // `Homeserver` is your `AccountStateStore`, which finds the owner of a credential.
 /// let store = Combined::new(Homeserver, restrictions.clone());
 /// # struct Homeserver;
 /// # impl tower_account_status::AccountStateStore for Homeserver {
@@ -110,7 +110,7 @@ pub struct PostgresStore(Arc<Inner>);
 struct Inner {
     queries: Arc<Queries>,
     audit: Arc<Audit>,
-    /// Deletes old entries of the log, where a retention was set.
+    /// Deletes old entries of the log, if a retention was set.
     pruning: Option<(Duration, Mutex<EndOnDrop>)>,
     set: Option<Arc<RestrictedSet>>,
     listening: Listening,
@@ -126,9 +126,8 @@ impl PostgresStore {
         PostgresOptions::new(connection_string)?.connect().await
     }
 
-    /// What [connecting](PostgresOptions::connect) would run to make the tables in `schema`, or to
-    /// bring them up to date, for those who run it themselves. It is one transaction, and may be
-    /// run again.
+    /// The SQL that [connecting](PostgresOptions::connect) runs to create the tables in `schema` or to bring
+    /// them up to date. You can run it yourself. It is one transaction, and may be run again.
     ///
     /// # Errors
     ///
@@ -137,25 +136,24 @@ impl PostgresStore {
         Ok(Schema::new(schema)?.migration_sql())
     }
 
-    /// Whether other processes' changes are being heard of: whether the last
-    /// [proof](PostgresOptions::with_heartbeat) of that is young enough.
+    /// Whether the changes of other processes arrive: whether the last
+    /// [proof](PostgresOptions::with_heartbeat) is recent enough.
     #[must_use]
     pub fn is_listening(&self) -> bool {
         self.0.listening.is_listening()
     }
 
-    /// Waits until [`is_listening`](Self::is_listening) says `listening`: for a log line or an
-    /// alarm.
+    /// Waits until [`is_listening`](Self::is_listening) is `listening`. A log line or an alarm can use it.
     pub async fn until_listening(&self, listening: bool) {
         self.0.listening.until_listening(listening).await;
     }
 
-    /// What has to be true before a change is acknowledged.
+    /// What must be done before a change is acknowledged.
     async fn changed(&self, user: &UserId) {
         if let Some(set) = &self.0.set {
             let ticket = set.unsettle(user);
             let state = limited("reading the new state", LIMIT, self.0.queries.state(user));
-            // Else the account is asked for until its notification has come.
+            // On an error the database is asked for this account until its notification arrives.
             if let Ok(state) = state.await {
                 set.settle(user, ticket, state);
             }
@@ -163,8 +161,8 @@ impl PostgresStore {
         self.0.listening.changes().announce(user);
     }
 
-    /// Listens and deletes old entries again where the runtime has ended that did: on this one, if
-    /// there is one.
+    /// Listens and deletes old entries again on this runtime, if there is one and if the runtime that did so
+    /// has ended.
     fn heal(&self) {
         if !self.0.listening.heal() {
             return;

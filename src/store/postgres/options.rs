@@ -41,28 +41,28 @@ pub struct PostgresOptions {
 impl PostgresOptions {
     /// How long each host has, unless the connection string says otherwise.
     const HOST_LIMIT: Duration = Duration::from_secs(2);
-    /// How long migrating has, beside the wait for its lock.
+    /// How long migrating may take, without the wait for its lock.
     const MIGRATION_LIMIT: Duration = Duration::from_secs(60);
-    /// A proof has 5 seconds to come back, and as many to be sent.
+    /// A proof may take 5 seconds to be sent, and 5 to arrive.
     const TRUST_AFTER_HEARTBEAT: Duration = Duration::from_secs(10);
-    /// What any clock can add, and any server bear.
+    /// Intervals that every clock can add and every server can bear.
     const SHORTEST: Duration = Duration::from_millis(10);
     const LONGEST: Duration = Duration::from_secs(3600);
 
-    /// Takes a connection string, as
+    /// Takes a connection string, such as
     /// `host=localhost user=synapse dbname=restrictions` or `postgres://user:password@host/database`
     /// ([its keys](https://docs.rs/tokio-postgres/latest/tokio_postgres/config/struct.Config.html)).
     ///
-    /// Without TLS, unless [`with_tls`](Self::with_tls) says how; a string with `sslmode=require`
-    /// is then refused when connecting. Unless the string says otherwise, a connection whose peer
-    /// is silent is given up after 15 seconds (`tcp_user_timeout`, `keepalives_idle`). Of several
-    /// hosts the first that can be written to is taken; `connect_timeout`, 2 seconds by default,
-    /// counts for each address of each host, from the first packet until it can be used.
+    /// TLS is used only with [`with_tls`](Self::with_tls). Without it, connecting with `sslmode=require` is
+    /// an error. A connection with a silent peer is given up after 15 seconds, unless the string says
+    /// otherwise (`tcp_user_timeout`, `keepalives_idle`). Of several hosts the first that accepts writes is
+    /// taken. `connect_timeout`, 2 seconds by default, is the limit of each address of each host, from the
+    /// first packet until the connection can be used.
     ///
     /// # Errors
     ///
-    /// If the string cannot be read. The error says what is wrong and shows nothing of the string,
-    /// since any piece of it may belong to a password.
+    /// If the string cannot be read. The error says what is wrong. It shows nothing of the string, because
+    /// any piece may belong to a password.
     pub fn new(connection_string: &str) -> Result<Self, PostgresStoreError> {
         let mut config = connection_string::parse(connection_string)?;
         let silence = Duration::from_secs(15);
@@ -96,8 +96,8 @@ impl PostgresOptions {
     /// Encrypts with a TLS connector of tokio-postgres 0.7, such as that of `postgres-native-tls`
     /// or `tokio-postgres-rustls`, configured with the roots and certificates of your choice.
     ///
-    /// `sslmode` in the connection string says whether TLS is preferred (as without it) or
-    /// required. This is the one place where a type of the driver is in the public API.
+    /// `sslmode` in the connection string says whether TLS is preferred (the default) or required. Only
+    /// here is a type of the driver in the public API.
     pub fn with_tls<T>(mut self, tls: T) -> Self
     where
         T: MakeTlsConnect<Socket> + Clone + Send + Sync + 'static,
@@ -109,15 +109,15 @@ impl PostgresOptions {
         self
     }
 
-    /// Keeps the tables in this schema, which is made where it is missing. `account_status` by
+    /// Keeps the tables in this schema, which is created if it is missing. `account_status` by
     /// default; any name of at most 48 bytes.
     pub fn with_schema(mut self, schema: impl Into<String>) -> Self {
         self.schema = schema.into();
         self
     }
 
-    /// Holds at most this many connections, 8 by default. At least one. Beside them there is one
-    /// that listens, one that sends proofs, and one more while the set is read again.
+    /// Holds at most this many connections, 8 by default and at least one. One more connection listens, one
+    /// sends proofs, and there is one while the set is read again.
     pub fn with_pool_size(mut self, connections: usize) -> Self {
         self.pool_size = connections.max(1);
         self
@@ -126,8 +126,8 @@ impl PostgresOptions {
     /// Sends a proof that notifications arrive at this interval, 10 seconds by default. At least
     /// 10 milliseconds and at most an hour.
     ///
-    /// The proof is a notification, like that of a change, from another connection than the one
-    /// that listens. Where it does not come back within 5 seconds, the connection is made again.
+    /// The proof is a notification like that of a change. Another connection than the listening one sends it.
+    /// If it does not arrive within 5 seconds, the listener reconnects.
     pub fn with_heartbeat(mut self, interval: Duration) -> Self {
         self.heartbeat = interval.clamp(Self::SHORTEST, Self::LONGEST);
         self
@@ -136,21 +136,21 @@ impl PostgresOptions {
     /// Believes what is in memory for this long after the last proof was sent: by default 10
     /// seconds longer than the [interval](Self::with_heartbeat) of the proofs. At most two hours.
     ///
-    /// This bounds how late a lock of another process can be whatever happens to the connection,
-    /// to what is between it and the server, or to the runtime that listens.
+    /// This bounds how late a lock of another process can take effect, whatever happens to the connection, to
+    /// the network or to the runtime that listens.
     pub fn with_trust_limit(mut self, limit: Duration) -> Self {
         self.trust_limit = Some(limit.clamp(Self::SHORTEST, 2 * Self::LONGEST));
         self
     }
 
     /// Reads [the set in memory](Self::with_restricted_set_in_memory) again at this interval, 60
-    /// seconds by default: rows may have changed without a notification. At least 10 milliseconds
+    /// seconds by default, because rows may have changed without a notification. At least 10 milliseconds
     /// and at most an hour.
     ///
-    /// It is read on a new connection, so that a server which is no longer the primary is left. For
-    /// the same reason a connection of the pool is used for this long, and at most for 60 seconds.
-    /// Ten thousand restricted accounts take tens of milliseconds, a million seconds; answers are
-    /// given meanwhile.
+    /// It is read on a new connection, so that the store leaves a server that is no longer the primary. For
+    /// the same reason a connection of the pool is used for this long, and at most for 60 seconds. Reading
+    /// ten thousand restricted accounts takes tens of milliseconds, a million takes seconds. The store
+    /// answers meanwhile.
     pub fn with_reread_interval(mut self, interval: Duration) -> Self {
         self.reread_interval = interval.clamp(Self::SHORTEST, Self::LONGEST);
         self
@@ -159,29 +159,30 @@ impl PostgresOptions {
     /// Holds the states of all restricted accounts in memory, so that
     /// [`peek_state`](crate::RestrictionStore::peek_state_of) answers for every account, at once.
     ///
-    /// A restricted account takes about 270 bytes, and its reason; others take nothing. The set is
-    /// loaded when the store is connected and whenever the listener was away. This process's
-    /// changes are in it before they are acknowledged; those of other processes count when their
-    /// notification arrives, and the database is asked for such an account until its new state is
-    /// known. Without a [young proof](Self::with_trust_limit) that notifications arrive it answers
-    /// nothing, and the database is asked.
+    /// A restricted account takes about 270 bytes and its reason; others take nothing. The set is loaded when
+    /// the store connects and whenever the listener reconnects. This process's changes are in it before
+    /// they are acknowledged. A change of another process counts when its notification arrives, and the
+    /// database is asked for that account until its new state is known. Without a
+    /// [recent proof](Self::with_trust_limit) that notifications arrive, the set answers nothing and the
+    /// database is asked.
     pub fn with_restricted_set_in_memory(mut self) -> Self {
         self.set_in_memory = true;
         self
     }
 
-    /// Deletes entries of [the log](crate::store::AuditLog) that are older than this; by default it
-    /// is kept for ever.
+    /// Deletes entries of [the log](crate::store::AuditLog) that are older than this. By default all are
+    /// kept.
     ///
-    /// They are deleted within ten minutes, 1000 at a time and a piece a second, so that no change
-    /// waits for it. Every process with this setting does so.
+    /// They are deleted within ten minutes, in pieces of 1000 and at most one piece a second, so that no
+    /// change waits. Every process with this setting does so. The role needs the right to `DELETE` from
+    /// `audit`; without it each attempt is a `tracing` warning.
     pub fn with_audit_retention(mut self, age: Duration) -> Self {
         self.audit_retention = Some(age);
         self
     }
 
-    /// Connects, brings the schema up to date, and listens. To be called on the tokio runtime
-    /// that the connections are to live on.
+    /// Connects, brings the schema up to date, and listens. Call it on the tokio runtime on which the
+    /// connections should live.
     ///
     /// # Errors
     ///
@@ -221,12 +222,12 @@ impl PostgresOptions {
         })))
     }
 
-    /// Connects, and listens on a channel that the server notifies by itself; [`PostgresChanges`]
-    /// says how. To be called on the tokio runtime that the connections are to live on.
+    /// Connects, and listens on a channel that the server notifies itself, as [`PostgresChanges`] describes.
+    /// Call it on the tokio runtime on which the connections should live.
     ///
-    /// The settings of the connection, of the proofs and the interval at which the proofs move to
-    /// a new connection count here. Nothing is made in the database, and the role needs no right
-    /// but to connect.
+    /// The settings of the connection and of the proofs count, and so does the interval at which the proofs
+    /// move to a new connection. Nothing is created in the database, and the role needs only the right to
+    /// connect.
     ///
     /// # Errors
     ///

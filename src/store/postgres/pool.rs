@@ -32,11 +32,11 @@ type Arrivals = mpsc::UnboundedReceiver<(Instant, Result<Connection>)>;
 
 /// How long a look-up waits for a connection that others use.
 const PLACE_LIMIT: Duration = Duration::from_secs(2);
-/// How long a connection has to show that it is well after somebody has left in the middle.
+/// How long a connection has to show that it works after a caller left in the middle of a statement.
 const CLEAN_UP_LIMIT: Duration = Duration::from_secs(2);
-/// A connection is used for this long, or for as long as the interval at which the set is read again
-/// where that is shorter. So a server that is no longer the one which new connections lead to is
-/// left, although it goes on answering.
+/// A connection is used for this long, or for the interval at which the set is read again if that is
+/// shorter. So the pool leaves a server to which new connections no longer lead, although the server
+/// still answers.
 const MAX_AGE: Duration = Duration::from_secs(60);
 
 #[derive(Clone)]
@@ -207,7 +207,7 @@ impl Shared {
                 let mut dials = lock(&self.dials);
                 match arrived {
                     Ok(_) => dials.arrived = dials.arrived.saturating_sub(1),
-                    // Its runtime may stand still: it is not waited for again.
+                    // Its runtime may stand still. Nobody waits for it again.
                     Err(_) => drop(dials.under_way.pop_first()),
                 }
             }
@@ -312,8 +312,8 @@ impl Drop for Delivery {
     }
 }
 
-/// A connection in use. It goes back to the pool by [`done`](Self::done) only; where this is
-/// dropped before, somebody has left in the middle, and the connection has to show that it is well.
+/// A connection in use. Only [`done`](Self::done) returns it to the pool. If it is dropped before, its
+/// caller left in the middle of a statement, and the connection has to show that it works.
 pub(super) struct Lease {
     connection: Option<Connection>,
     shared: Arc<Shared>,
@@ -343,7 +343,7 @@ impl Drop for Lease {
         let (Some(connection), Some(place)) = (self.connection.take(), self.place.take()) else {
             return;
         };
-        // Whoever leaves again and again does not make the server open connections.
+        // Callers that leave again and again must not make the server open connections.
         let Ok(runtime) = Handle::try_current() else {
             return;
         };

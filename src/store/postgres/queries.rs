@@ -19,6 +19,7 @@ use crate::{
     account::{AccountState, Restriction, RestrictionKind, UserId},
     store::{
         ChangeRecord, RestrictionRecord, StoreError,
+        micros::to_micros,
         stored::{self, Row},
     },
 };
@@ -144,7 +145,8 @@ impl Queries {
         let rows = match after {
             None => self.rows(&self.first_page, &[&limit]).await?,
             Some(after) => {
-                // No stored user stands between what is before a U+0000 and what is behind it.
+                // PostgreSQL stores no U+0000, so no stored user sorts between the part before it and
+                // the whole.
                 let after = after.split('\0').next().unwrap_or_default();
                 self.rows(&self.next_page, &[&after, &limit]).await?
             }
@@ -168,7 +170,7 @@ impl Queries {
             &user.as_str(),
             &record.kind().as_str(),
             &reason,
-            &until.map(|until| Micros(stored::to_micros(until))),
+            &until.map(|until| Micros(to_micros(until))),
             &said.actor,
             &said.at,
             &said.channel,
@@ -309,7 +311,7 @@ impl Queries {
         Err(Cause::ConnectionLost) // never reached
     }
 
-    /// A new connection in place of a bad one, once.
+    /// Replaces a bad connection with a new one, once.
     async fn another(&self, bad: Lease, attempt: u32, error: Cause) -> Result<Lease> {
         bad.discard();
         self.pool.renew();
@@ -320,7 +322,7 @@ impl Queries {
     }
 }
 
-/// What it does to make a change a second time, where nobody knows whether it was made.
+/// Whether a change may be made a second time if it is not known whether it was made.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Repeat {
     IsHarmless,
@@ -341,7 +343,7 @@ impl<'a> Said<'a> {
             actor: change.actor().map(UserId::as_str),
             channel: change.channel().as_str(),
             note: change.note(),
-            at: Micros(stored::to_micros(change.at())),
+            at: Micros(to_micros(change.at())),
         };
         let texts = [said.actor, Some(said.channel), said.note];
         match texts.into_iter().flatten().any(has_nul) {

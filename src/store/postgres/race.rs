@@ -7,7 +7,7 @@ use std::{
     task::Poll,
 };
 
-/// What the first of them ends with; nothing where it panics.
+/// The output of the future that ends first, or `None` if it panics.
 pub(super) async fn first_to_end<T, const N: usize>(
     mut futures: [Pin<Box<dyn Future<Output = T> + Send + '_>>; N],
 ) -> Option<T> {

@@ -43,8 +43,8 @@ impl Schema {
         format!("{}.audit", self.quoted)
     }
 
-    /// Where changes are notified: the user id, or nothing where that is too long or all have
-    /// changed.
+    /// The channel of notifications. The payload is the user id, or empty if that is too long or all
+    /// accounts may have changed.
     pub(super) fn channel(&self) -> &str {
         &self.channel
     }
@@ -108,10 +108,10 @@ COMMIT;
         )
     }
 
-    /// Brings the schema up to date where it is not, and refuses a newer one.
+    /// Brings an older schema up to date, and refuses a newer one.
     ///
-    /// Where it is up to date nothing is changed, so that a role without the right to make tables
-    /// will do once they are there.
+    /// A schema that is up to date is not changed, so that a role needs no right to create tables once
+    /// they are there.
     pub(super) async fn migrate(&self, client: &Client) -> Result<(), Cause> {
         let encoding: String = client
             .query_one("SELECT current_setting('server_encoding')", &[])
@@ -126,7 +126,7 @@ COMMIT;
         {
             return Ok(());
         }
-        // Whoever hangs in the middle of a migration keeps nobody from saying so.
+        // If another process hangs in the middle of a migration, this one fails and says so.
         let begin = "BEGIN; SET LOCAL lock_timeout = '10s';";
         let sql = self.migration_sql().replacen("BEGIN;", begin, 1);
         if let Err(error) = client.batch_execute(&sql).await {

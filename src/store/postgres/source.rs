@@ -1,4 +1,4 @@
-//! Where news come from: a channel, and the table behind it where that is the store's own.
+//! Where notifications come from: a channel, and the store's own table if it has one.
 
 use std::sync::Arc;
 
@@ -13,14 +13,14 @@ use crate::store::restricted_set::RestrictedSet;
 
 /// What a listener listens to.
 pub(super) struct Source {
-    /// Ready for use in a statement. What is notified there is a user id, or nothing where any
-    /// account may have changed.
+    /// Ready for use in a statement. The payload of a notification is a user id, or empty if any account
+    /// may have changed.
     pub(super) channel: String,
-    /// None where a server keeps the restrictions in tables of its own.
+    /// `None` if a server keeps the restrictions in tables of its own.
     pub(super) table: Option<Table>,
 }
 
-/// The store's own table, and what of it is held in memory.
+/// The store's own table, and the set of it in memory.
 pub(super) struct Table {
     pub(super) schema: Schema,
     pub(super) queries: Arc<Queries>,
@@ -54,7 +54,7 @@ impl Source {
         self.table.as_ref()?.set.as_ref()
     }
 
-    /// Which table it is, where it is the store's own and its triggers fire for every change.
+    /// The table's identity, if it is the store's own and its triggers fire for every change.
     pub(super) async fn identity(&self, client: &Client) -> Result<Option<TableIdentity>, Cause> {
         match &self.table {
             Some(table) => Ok(Some(table.schema.identity(client).await?)),

@@ -1,4 +1,4 @@
-//! The log of changes, which the file's triggers write: there is one writer, whoever changes the
+//! The log of changes. The file's triggers write it, so there is one writer, whatever changes the
 //! table.
 
 use std::time::{Duration, SystemTime};
@@ -10,13 +10,14 @@ use crate::{
     account::UserId,
     store::{
         AuditEntry, AuditQuery, ChangeRecord,
+        micros::to_micros,
         stored::{self, AuditRow},
     },
 };
 
 type Result<T> = std::result::Result<T, Cause>;
 
-/// Says who makes the changes of this transaction.
+/// Notes who makes the changes of this transaction.
 pub(super) fn begin(connection: &Connection, change: &ChangeRecord) -> Result<()> {
     let mut statement = connection.prepare_cached(
         "INSERT OR REPLACE INTO current_change (one, actor, channel, note, made_at)
@@ -31,7 +32,7 @@ pub(super) fn begin(connection: &Connection, change: &ChangeRecord) -> Result<()
     Ok(())
 }
 
-/// What comes after is by hand again.
+/// Later changes on this connection are by hand again.
 pub(super) fn end(connection: &Connection) -> Result<()> {
     let mut statement = connection.prepare_cached("DELETE FROM current_change")?;
     statement.execute(())?;
@@ -43,9 +44,9 @@ const OLDER: &str = "recorded_at < ?1 AND recorded_at >= ?2 ORDER BY recorded_at
 
 /// The newest entries that the query asks for.
 ///
-/// Those of the same time as the last one before them come first. They are a statement of their own,
-/// because SQLite does not look a time and an `id` together up in an index; one statement by
-/// hand may give a million rows the same time.
+/// Entries of the same time as the last one of the page before come first. They have a statement of their
+/// own, because SQLite does not look up a time together with an `id` in an index. One statement by hand
+/// may give a million rows the same time.
 pub(super) fn entries(connection: &Connection, query: &AuditQuery) -> Result<Vec<AuditEntry>> {
     let (since, before) = stored::bounds(query);
     let mut rows = Vec::new();
@@ -112,10 +113,10 @@ fn read(row: &SqlRow<'_>) -> rusqlite::Result<AuditRow> {
     })
 }
 
-/// How many entries are deleted at once, which takes milliseconds: a change waits for no more.
+/// How many entries are deleted at once. That takes milliseconds, and a change waits no longer.
 pub(super) const PIECE: usize = 500;
 
-/// Deletes entries that are older than `retention`, and says how many.
+/// Deletes entries that are older than `retention`. Returns how many.
 pub(super) fn prune(connection: &Connection, retention: Duration) -> Result<usize> {
     let Some(before) = SystemTime::now().checked_sub(retention) else {
         return Ok(0);
@@ -125,7 +126,7 @@ pub(super) fn prune(connection: &Connection, retention: Duration) -> Result<usiz
             SELECT id FROM audit WHERE recorded_at < ?1 ORDER BY recorded_at LIMIT ?2
          )",
     )?;
-    let before = stored::to_micros(before);
+    let before = to_micros(before);
     let piece = i64::try_from(PIECE).unwrap_or(i64::MAX);
     Ok(statement.execute([before, piece])?)
 }
@@ -135,7 +136,7 @@ mod tests {
     use super::{OF_ONE_TIME, OLDER, sql};
     use crate::store::sqlite::schema::{BUSY_LIMIT, Location, open_writer};
 
-    /// Else a page would cost as much as all before it.
+    /// Otherwise a page would cost as much as all pages before it.
     #[test]
     fn a_page_is_found_by_an_index_and_is_not_sorted() {
         let connection = open_writer(&Location::Memory, BUSY_LIMIT).unwrap();

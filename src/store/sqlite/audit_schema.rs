@@ -2,9 +2,9 @@
 
 /// The second version of the schema.
 ///
-/// `current_change` says who makes the change of this transaction, and is empty outside of one: then
-/// the change is by hand. An update that leaves the row as it was is none, and one of a key is two.
-/// The clock is read in a way that SQLite knew before 3.42, too.
+/// `current_change` says who makes the change of this transaction. If it is empty, the change is by hand.
+/// An update that leaves the row as it was is no change, and an update of a key is two. The clock is read
+/// in a way that SQLite also knew before 3.42.
 pub(super) const AUDIT: &str = "
 CREATE TABLE audit (
     id INTEGER PRIMARY KEY,

@@ -1,4 +1,4 @@
-//! The store for code that is not async: servers whose own database is synchronous.
+//! Calls of the store for code that is not async.
 
 use std::{
     future::Future,
@@ -17,8 +17,7 @@ use crate::{
 
 /// # Without async
 ///
-/// For servers whose own database is synchronous, and which record a deactivation in a function
-/// that is not async:
+/// A server whose own database is synchronous may record a deactivation in a function that is not async:
 ///
 /// ```no_run
 /// use std::sync::LazyLock;
@@ -29,22 +28,22 @@ use crate::{
 /// });
 ///
 /// fn deactivate(user: &str) -> Result<(), SqliteStoreError> {
-///     // First: if the file cannot be written, nothing has been done.
+///     // Do this first: if the file cannot be written, nothing has been done.
 ///     RESTRICTIONS.blocking_set(user, RestrictionKind::Deactivated, true)?;
-///     // … devices and password are removed
+///     // then remove the devices and the password
 ///     Ok(())
 /// }
 /// # deactivate("@alice:example.org").unwrap();
 /// ```
 ///
-/// The calling thread waits for the disk, and for up to 3 seconds while another process writes.
-/// Called from an async task, they hold up one thread of the runtime for that time, as a
-/// synchronous database of the server's own does: wrap them in tokio's `block_in_place` or
-/// `spawn_blocking` where that is too long. On a runtime with a single thread every other task
-/// waits, too. They need no runtime and end in any case, because the store has its own threads.
+/// The calling thread waits for the disk, and for up to 3 seconds while another process writes. An async
+/// task that makes such a call holds up one thread of the runtime for that time, as a synchronous
+/// database does. If that is too long, wrap the call in tokio's `block_in_place` or `spawn_blocking`. On
+/// a runtime with a single thread every other task waits, too. The calls need no runtime and always end,
+/// because the store has its own threads.
 ///
-/// A callback of [`Changes::listen`](crate::Changes::listen) must not call them: it is called
-/// on the thread that makes the changes, and would wait for itself.
+/// A callback of [`Changes::listen`](crate::Changes::listen) must not make them. The thread that makes the
+/// changes calls it, and would wait for itself.
 impl SqliteStore {
     /// Opens the file with the default [options](SqliteOptions), as [`open`](Self::open) does, and
     /// waits until it is open.
@@ -56,8 +55,8 @@ impl SqliteStore {
         SqliteOptions::new().blocking_open(path)
     }
 
-    /// Restricts the account of `user`, in place of a restriction of the same kind, and waits until
-    /// it is on disk and announced.
+    /// Restricts the account of `user`, replaces a restriction of the same kind, and waits until that is
+    /// on disk and announced.
     ///
     /// # Errors
     ///
@@ -71,8 +70,8 @@ impl SqliteStore {
         wait(self.set_restriction(&user, record))
     }
 
-    /// Lifts the restriction of `kind`, waits until that is on disk and announced, and says
-    /// whether there was one.
+    /// Lifts the restriction of `kind`, and waits until that is on disk and announced. Returns whether there
+    /// was one.
     ///
     /// # Errors
     ///
@@ -87,8 +86,8 @@ impl SqliteStore {
     }
 
     /// [Restricts](Self::blocking_restrict) the account of `user` without a reason if `restricted`,
-    /// and else [lifts](Self::blocking_lift) the restriction: for a function of the server that
-    /// takes a flag.
+    /// and otherwise [lifts](Self::blocking_lift) the restriction. A function of the server that takes a flag
+    /// can call it.
     ///
     /// # Errors
     ///
@@ -105,7 +104,7 @@ impl SqliteStore {
         }
     }
 
-    /// The state of `user`, as the file has it.
+    /// The state of `user` in the file.
     ///
     /// # Errors
     ///
@@ -130,8 +129,8 @@ impl SqliteOptions {
 
 /// Waits for the store's threads.
 ///
-/// On a thread of its own, because a task of tokio that has used up its turn is told "not yet" by
-/// tokio's channels until it yields, which a thread that waits never does.
+/// A thread of its own waits. A task of tokio that has used up its turn gets no message from tokio's
+/// channels until it yields, and a thread that waits never yields.
 fn wait<T: Send>(
     answer: impl Future<Output = Result<T, SqliteStoreError>> + Send,
 ) -> Result<T, SqliteStoreError> {

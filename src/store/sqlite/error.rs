@@ -4,13 +4,13 @@ use rusqlite::ErrorCode;
 
 use crate::store::unknown_kind::UnknownKind;
 
-/// Why a [`SqliteStore`](super::SqliteStore) could not be opened, asked or changed.
+/// The error of a [`SqliteStore`](super::SqliteStore) that cannot be opened, asked or changed.
 ///
-/// Holds no user id, reason or credential.
+/// It holds no user id, reason or credential.
 #[derive(Debug)]
 pub struct SqliteStoreError(pub(super) Box<Cause>);
 
-/// What the module's own functions fail with. Converting a driver's error into the public one would
+/// The error of the module's own functions. Converting a driver's error into the public one would
 /// make the driver's type a part of the public API.
 #[derive(Debug)]
 pub(super) enum Cause {
@@ -57,7 +57,7 @@ impl Cause {
     }
 }
 
-/// What can be done about a failure of SQLite.
+/// What to do about a failure of SQLite.
 fn advice(error: &rusqlite::Error) -> &'static str {
     match error.sqlite_error_code() {
         Some(ErrorCode::CannotOpen) => {

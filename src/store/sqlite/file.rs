@@ -1,4 +1,4 @@
-//! Which file it is that was opened, and whether its path still leads there.
+//! The identity of the open file, and whether its path still leads to it.
 
 use std::{
     io,
@@ -8,11 +8,11 @@ use std::{
 
 use super::error::Cause;
 
-/// What the threads of a store share about its file.
+/// The state of the file, which the threads of a store share.
 #[derive(Debug, Default)]
 pub(super) struct FileState {
     is_replaced: AtomicBool,
-    /// Counts how often the file was opened again, which every reader then does.
+    /// Counts how often the file was opened again. Every reader then opens it again, too.
     generation: AtomicU64,
 }
 
@@ -43,8 +43,8 @@ impl FileState {
 pub(super) struct OpenedFile {
     path: PathBuf,
     main: Option<Identity>,
-    /// The write-ahead log and its index, which have to stay what they are as well: a change is in
-    /// them first. They come with the first access.
+    /// The write-ahead log and its index. They must stay the same files, because a change is in them first.
+    /// The first access creates them.
     beside: [Option<Identity>; 2],
 }
 
@@ -52,7 +52,7 @@ pub(super) struct OpenedFile {
 type Identity = (u64, u64);
 
 impl OpenedFile {
-    /// To be called before the file is opened, and [`is_same`](Self::is_same) afterwards.
+    /// Call it before the file is opened, and [`is_same`](Self::is_same) afterwards.
     pub(super) fn at(path: &Path) -> Self {
         Self {
             path: path.to_owned(),
@@ -95,15 +95,15 @@ fn identity(path: &Path) -> io::Result<Option<Identity>> {
     }
 }
 
-/// Elsewhere an open file cannot be replaced, so that it is enough that there is one.
+/// On other systems an open file cannot be replaced, so it is enough that one exists.
 #[cfg(not(unix))]
 fn identity(path: &Path) -> io::Result<Option<Identity>> {
     Ok(path.try_exists()?.then_some((0, 0)))
 }
 
-/// The path from the root, so that it goes on leading there when the process changes its folder.
+/// The absolute path, which stays right if the process changes its folder.
 pub(super) fn checked_path(path: &Path) -> Result<PathBuf, Cause> {
-    // SQLite would make a database that ends with its connection, and each connection has one.
+    // For these paths SQLite makes a database for each connection, which ends with it.
     if path.as_os_str().is_empty() || path.as_os_str() == ":memory:" {
         return Err(Cause::NoFile(path.to_owned()));
     }

@@ -1,4 +1,4 @@
-//! Restrictions in one SQLite file: for servers of one machine, with no database to run.
+//! Restrictions in one SQLite file, for servers on one machine without a database server.
 
 mod audit;
 mod audit_schema;
@@ -45,7 +45,7 @@ use crate::{
 /// use tower_account_status::{Combined, store::SqliteStore};
 ///
 /// let restrictions = SqliteStore::open("/var/lib/homeserver/restrictions.db").await?;
-/// // `Homeserver` is your `AccountStateStore`, which says whose a credential is.
+/// // `Homeserver` is your `AccountStateStore`, which finds the owner of a credential.
 /// let store = Combined::new(Homeserver, restrictions.clone());
 /// # struct Homeserver;
 /// # impl tower_account_status::AccountStateStore for Homeserver {
@@ -79,8 +79,8 @@ use crate::{
 ///
 /// # The log
 ///
-/// Triggers in the file write every change to [a log](AuditLog), also those of other programs. Nothing
-/// deletes entries unless [an age is set](SqliteOptions::with_audit_retention).
+/// Triggers in the file write every change to [a log](AuditLog), also the changes of other programs.
+/// Entries are deleted only if [an age is set](SqliteOptions::with_audit_retention).
 ///
 /// # Threads
 ///
@@ -129,8 +129,8 @@ impl SqliteOptions {
         }
     }
 
-    /// Looks for other processes' changes at this interval, which bounds how late they have an
-    /// effect. At least a millisecond and at most a minute.
+    /// Looks for other processes' changes at this interval, which bounds how late they take effect. At least a
+    /// millisecond and at most a minute.
     ///
     /// What is in memory is believed for two intervals and a second after the last look.
     pub fn with_poll_interval(mut self, interval: Duration) -> Self {
@@ -141,38 +141,38 @@ impl SqliteOptions {
     /// Holds the states of all restricted accounts in memory, so that
     /// [`peek_state`](RestrictionStore::peek_state_of) answers for every account, at once.
     ///
-    /// A restricted account takes about 270 bytes, and its reason; others take nothing. The set is
-    /// loaded when the store is opened. This process's changes are in it before they are
-    /// acknowledged; those of other processes come with the next look at the file, and while the
-    /// set is loaded again, or the file cannot be read, it answers nothing and the file is asked.
+    /// A restricted account takes about 270 bytes and its reason; others take nothing. The set is loaded when
+    /// the store is opened. This process's changes are in it before they are acknowledged. Those of other
+    /// processes are in it after the next look at the file. While the set is loaded again, or the file
+    /// cannot be read, the set answers nothing and the file is asked.
     pub fn with_restricted_set_in_memory(mut self) -> Self {
         self.set_in_memory = true;
         self
     }
 
-    /// Deletes entries of [the log](AuditLog) that are older than this; by default it is kept for
-    /// ever.
+    /// Deletes entries of [the log](AuditLog) that are older than this. By default all are kept.
     ///
-    /// They are deleted within ten minutes, 500 at a time and a piece a second, so that no change waits
-    /// for more than a few milliseconds. Every process that has the file open with this setting does so.
+    /// They are deleted within ten minutes, in pieces of 500 and at most one piece a second, so that no
+    /// change waits for more than a few milliseconds. Every process that has the file open with this
+    /// setting does so. If entries cannot be deleted, each attempt is a `tracing` warning.
     pub fn with_audit_retention(mut self, age: Duration) -> Self {
         self.audit_retention = Some(age);
         self
     }
 
-    /// Opens the file, which is made where it is missing.
+    /// Opens the file, which is created if it is missing.
     ///
     /// # Errors
     ///
-    /// If the path is empty or `:memory:`, the file cannot be opened or made, is another program's,
-    /// has a newer schema, or stays locked by another process for 3 seconds.
+    /// If the path is empty or `:memory:`; if the file cannot be opened or created, is another program's, or
+    /// has a newer schema; or if another process locks it for 3 seconds.
     pub async fn open(self, path: impl AsRef<Path>) -> Result<SqliteStore, SqliteStoreError> {
         let path = checked_path(path.as_ref())?;
         let opened = self.start(Location::File(path.clone())).await;
         opened.map_err(|SqliteStoreError(cause)| Cause::Open { path, cause }.into())
     }
 
-    /// Makes a database in memory, which ends with the store: for tests.
+    /// Makes a database in memory, which ends with the store. Tests use it.
     ///
     /// # Errors
     ///
@@ -229,7 +229,7 @@ impl Default for SqliteOptions {
 }
 
 impl SqliteStore {
-    /// Opens the file with the default [options](SqliteOptions), and makes it where it is missing.
+    /// Opens the file with the default [options](SqliteOptions). It is created if it is missing.
     ///
     /// # Errors
     ///
@@ -238,7 +238,7 @@ impl SqliteStore {
         SqliteOptions::new().open(path).await
     }
 
-    /// Makes a database in memory, which ends with the store: for tests.
+    /// Makes a database in memory, which ends with the store. Tests use it.
     ///
     /// # Errors
     ///
@@ -247,8 +247,8 @@ impl SqliteStore {
         SqliteOptions::new().open_in_memory().await
     }
 
-    /// Opens the file again that is at the path now, whichever it is, and makes it where it is
-    /// missing: after the one that was open has been [replaced](SqliteStore#durability).
+    /// Opens whichever file is at the path now, after the open one has been
+    /// [replaced](SqliteStore#durability). A missing file is created.
     ///
     /// # Errors
     ///

@@ -9,6 +9,7 @@ use crate::{
     account::{AccountState, RestrictionKind, UserId},
     store::{
         RestrictionRecord,
+        micros::to_micros,
         stored::{self, Row},
     },
 };
@@ -26,8 +27,8 @@ pub(super) fn state(connection: &Connection, user: &UserId) -> Result<AccountSta
     rows.into_iter().map(|row| Ok(row?)).collect()
 }
 
-/// Of each user what [`state`] says: for many by one statement for as many as it has places, which
-/// takes a fifth. A row that cannot be read is its account's failure.
+/// The [`state`] of each user. One statement looks up as many as it has places, which takes a fifth of the
+/// time. A row that cannot be read fails its account alone.
 pub(super) fn states(
     connection: &Connection,
     users: &[UserId],
@@ -40,7 +41,7 @@ pub(super) fn states(
     let mut states = HashMap::<String, Option<AccountState>>::new();
     let mut statement = connection.prepare_cached(STATES)?;
     for some in users.chunks(PLACES) {
-        // Places that are left over ask for the last one again.
+        // Places that are left over ask for the last user again.
         let last = some.last().map(UserId::as_str);
         let names = some.iter().map(|user| Some(user.as_str()));
         let names = names.chain(std::iter::repeat(last)).take(PLACES);
@@ -63,7 +64,7 @@ pub(super) fn states(
     Ok(users.iter().map(answer).collect())
 }
 
-/// Fewer than this are asked for one by one.
+/// Fewer users than this are looked up one by one.
 const FEW: usize = 8;
 const PLACES: usize = 32;
 const STATES: &str = "SELECT user_id, kind, reason, until FROM restrictions WHERE user_id IN \
@@ -120,7 +121,7 @@ pub(super) fn restricted(
     Ok(stored::accounts(records))
 }
 
-/// Every restricted account's state, as of one moment.
+/// Every restricted account's state at one moment.
 pub(super) fn all_states(connection: &Connection) -> Result<HashMap<UserId, AccountState>> {
     let mut statement =
         connection.prepare_cached("SELECT user_id, kind, reason, until FROM restrictions")?;
@@ -157,9 +158,9 @@ pub(super) fn restrict(
     Ok(())
 }
 
-/// A time as the table holds it: one shortly after 1970 is stored as 1970, which has passed alike.
+/// A time as the table stores it. A time shortly after 1970 is stored as 1970; both have passed.
 pub(super) fn micros(time: SystemTime) -> i64 {
-    match stored::to_micros(time) {
+    match to_micros(time) {
         1..EARLIEST_MICROS => 0,
         micros => micros,
     }

@@ -10,14 +10,14 @@ use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use super::{audit_schema::AUDIT, error::Cause};
 
-/// How long a change, or opening the file, waits for another process that is writing: less than a
-/// request waits for its store.
+/// How long a change, or opening the file, waits for another process that is writing. A request waits
+/// longer for its store.
 pub(super) const BUSY_LIMIT: Duration = Duration::from_secs(3);
 
 /// Marks the file as one of ours (`PRAGMA application_id`): `MASt`.
 const APPLICATION_ID: i64 = 0x4d41_5374;
 
-/// What leads from each version of the schema to the next. `PRAGMA user_version` counts them.
+/// The steps from each version of the schema to the next. `PRAGMA user_version` counts them.
 const MIGRATIONS: [&str; 2] = [
     // A user id is compared byte by byte: the collation of a column is BINARY unless it says
     // otherwise. Times are microseconds since 1970; what would be a time of 1970 to 1973 is refused,
@@ -44,7 +44,7 @@ pub(super) enum Location {
     Memory,
 }
 
-/// Opens the connection that changes are made through, and brings the schema up to date.
+/// Opens the connection that makes changes, and brings the schema up to date.
 pub(super) fn open_writer(
     location: &Location,
     busy_timeout: Duration,
@@ -72,7 +72,7 @@ pub(super) fn open_reader(location: &Location) -> Result<Connection, Cause> {
 
 fn open(location: &Location) -> Result<Connection, Cause> {
     let connection = match location {
-        // A path is a path, and no URI with parameters.
+        // The path is never read as a URI with parameters.
         Location::File(path) => Connection::open_with_flags(
             path,
             OpenFlags::SQLITE_OPEN_READ_WRITE
@@ -113,8 +113,8 @@ fn migrate(connection: &mut Connection) -> Result<(), Cause> {
     Ok(())
 }
 
-/// The switch needs the file for itself for a moment and does not wait for that: two processes
-/// that start on a new file meet here.
+/// The switch needs the file alone for a moment, and SQLite does not wait for that. Two processes that
+/// start on a new file meet here.
 fn write_ahead(connection: &Connection) -> Result<(), Cause> {
     let deadline = Instant::now() + BUSY_LIMIT;
     loop {

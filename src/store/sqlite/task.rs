@@ -1,4 +1,4 @@
-//! What the threads are asked to do.
+//! The tasks of the threads.
 
 use rusqlite::Connection;
 use tokio::sync::oneshot;
@@ -11,7 +11,7 @@ use crate::{
 
 type Result<T> = std::result::Result<T, Cause>;
 
-/// Is given the connection, or why there is none to be used.
+/// Gets the connection, or the reason why there is none.
 pub(super) type Read = Box<dyn FnOnce(Result<&Connection>) + Send>;
 
 pub(super) enum Task {
@@ -26,7 +26,7 @@ pub(super) enum Change {
 }
 
 impl Change {
-    /// Who makes it, when, why and through what.
+    /// Who makes the change, when, why and through what.
     pub(super) fn record(&self) -> &ChangeRecord {
         match self {
             Self::Restrict(record) => record.change(),

@@ -1,4 +1,4 @@
-//! The threads that the database is used on, so that no disk access blocks the async runtime.
+//! The threads that use the database, so that no disk access blocks the async runtime.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -43,7 +43,7 @@ pub(super) async fn start_reader(
                     }
                 }
             }
-            // Who asked hears of a panic; the thread is needed for others.
+            // The caller hears of a panic. The thread goes on, because others need it.
             let _ = catch_unwind(AssertUnwindSafe(|| {
                 read(file.check().map(|()| &connection));
             }));
@@ -66,7 +66,7 @@ pub(super) async fn start<T: 'static>(
                     run(connection);
                 }
             }
-            // Whoever opened the store has gone away.
+            // The caller that opened the store has gone away.
             Err(error) => drop(opened.send(Err(error))),
         })
         .map_err(Cause::Thread)?;

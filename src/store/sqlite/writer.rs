@@ -27,9 +27,9 @@ pub(super) struct Writer {
     /// `None` for a database in memory.
     opened: Option<OpenedFile>,
     polled_at: Instant,
-    /// When entries of the log are deleted next, where they are.
+    /// When entries of the log are deleted next, if there is a retention.
     prune_at: Instant,
-    /// `None` where the set in memory may miss a change, and has to be loaded again.
+    /// `None` if the set in memory may miss a change and has to be loaded again.
     data_version: Option<i64>,
 }
 
@@ -44,7 +44,7 @@ pub(super) struct Shared {
     pub(super) file: Arc<FileState>,
 }
 
-/// Whatever ends the thread.
+/// The set is not believed any more, however the thread ends.
 impl Drop for Writer {
     fn drop(&mut self) {
         self.distrust();
@@ -52,7 +52,7 @@ impl Drop for Writer {
 }
 
 impl Writer {
-    /// How long the set in memory is believed after a look at the file, beside two intervals.
+    /// The set in memory is believed for two intervals and this long after a look at the file.
     const TRUST: Duration = Duration::from_secs(1);
     const PRUNE_INTERVAL: Duration = Duration::from_secs(600);
 
@@ -83,7 +83,7 @@ impl Writer {
         }
     }
 
-    /// Does what is next, unless the store is gone.
+    /// Does the next task. Returns false if the store is gone.
     fn step(&mut self, tasks: &mpsc::Receiver<Task>) -> bool {
         let interval = self.shared.poll_interval;
         match tasks.recv_timeout(interval.saturating_sub(self.polled_at.elapsed())) {
@@ -105,8 +105,8 @@ impl Writer {
         true
     }
 
-    /// Deletes a piece of the log that is older than it has to be. After a whole piece there may be
-    /// more, but other processes look at the file again after each.
+    /// Deletes a piece of the log that is older than the retention. After a whole piece there may be more,
+    /// but one piece a second is enough, because other processes look at the file again after each.
     fn prune(&mut self) {
         let now = Instant::now();
         let Some(retention) = self.shared.audit_retention else {
@@ -118,12 +118,12 @@ impl Writer {
         let wait = match audit::prune(&self.connection, retention) {
             Ok(pruned) if pruned < audit::PIECE => Self::PRUNE_INTERVAL.min(retention),
             Ok(_) => Duration::ZERO,
-            // Where another process writes, that comes first.
+            // If another process writes, it comes first.
             Err(error) if error.is_busy() => Duration::ZERO,
             Err(_error) => {
                 #[cfg(feature = "tracing")]
                 crate::store::error::tell_unpruned(&_error);
-                Self::PRUNE_INTERVAL.min(retention)
+                Self::PRUNE_INTERVAL
             }
         };
         self.prune_at = now + wait.max(Duration::from_secs(1));
@@ -138,7 +138,7 @@ impl Writer {
         self.look_at_file()?;
         match self.commit(user, change, reply) {
             Ok(true) => {
-                // It is in a file that nobody would find again.
+                // Otherwise the change is in a file that nobody would find again.
                 self.look_at_file()?;
                 self.follow(user);
                 self.shared.changes.announce(user);
@@ -147,7 +147,7 @@ impl Writer {
             Ok(false) => Ok(false),
             Err(Cause::NobodyWaits) => Err(Cause::NobodyWaits),
             Err(error) => {
-                // Nobody can say whether it was made.
+                // It is not known whether the change was made.
                 self.distrust();
                 Err(error)
             }
@@ -172,8 +172,8 @@ impl Writer {
         }
     }
 
-    /// Asks whether anybody still waits when the file may be written, and not before: what was
-    /// answered as failed is not made afterwards.
+    /// Checks that the caller still waits once the file may be written. So a change that was answered
+    /// as failed is not made afterwards.
     fn try_to_commit(
         &self,
         user: &UserId,
@@ -202,11 +202,11 @@ impl Writer {
         Ok(changed)
     }
 
-    /// Takes an account's new state over into memory.
+    /// Puts an account's new state into the set in memory.
     fn follow(&self, user: &UserId) {
         let Some(set) = &self.shared.set else { return };
         let ticket = set.unsettle(user);
-        // Else the account is asked for until all are loaded.
+        // On an error the file is asked for this account until all are loaded.
         if let Ok(state) = queries::state(&self.connection, user) {
             set.settle(user, ticket, state);
         }
@@ -232,13 +232,13 @@ impl Writer {
         if let Some(end) = self.polled_at.checked_add(trust) {
             self.shared.changes.believe_until(end);
         }
-        // Last: who is told of it finds it in the set.
+        // Last, because a listener that hears of it looks into the set.
         if !is_known {
             self.shared.changes.announce_all();
         }
     }
 
-    /// Fails where the path no longer leads to the file that was opened, as long as that is so.
+    /// Fails as long as the path does not lead to the file that was opened.
     fn look_at_file(&mut self) -> Result<()> {
         let Some(opened) = &mut self.opened else {
             return Ok(());
@@ -246,14 +246,14 @@ impl Writer {
         let is_same = opened.is_same();
         let was_same = self.shared.file.check().is_ok();
         if is_same != was_same {
-            // First: whoever is told that the file is gone finds nothing in memory either.
+            // Before `set_replaced`: a caller that learns that the file is gone finds nothing in memory.
             self.distrust();
             self.shared.file.set_replaced(!is_same);
         }
         self.shared.file.check()
     }
 
-    /// Opens what the path leads to now.
+    /// Opens the file to which the path leads now.
     fn reopen(&mut self) -> Result<()> {
         self.distrust();
         self.look_at_file().ok();

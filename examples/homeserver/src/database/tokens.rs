@@ -74,7 +74,7 @@ fn account_of(
         .optional()
 }
 
-/// Gives a device its tokens, in place of those that it had.
+/// Gives a device its tokens, which replace those that it had.
 pub(crate) fn log_in(
     connection: &Connection,
     user: &UserId,

@@ -205,7 +205,7 @@ pub(crate) async fn messages(
     Ok(axum::Json(answer))
 }
 
-/// One event, for whoever is in its room.
+/// One event, if the requester is in its room.
 pub(crate) async fn event(
     State(server): super::State,
     session: Authenticated,

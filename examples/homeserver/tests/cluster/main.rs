@@ -15,14 +15,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use homeserver::{Answer, Homeserver};
+use homeserver::{Answer, Homeserver, password_of};
 use http::StatusCode;
 use postgres::Cluster;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
 const WHOAMI: &str = "/_matrix/client/v3/account/whoami";
 const SYNC: &str = "/_matrix/client/v3/sync";
+const REFRESH: &str = "/_matrix/client/v3/refresh";
 
 /// Two processes, `one` and `other`, and the administrator's token, which both know.
 struct TwoProcesses {
@@ -56,18 +57,34 @@ impl TwoProcesses {
         assert_eq!(answer.ok(), body);
     }
 
-    /// Starts a sync of `token` at `process` that has nothing to say, and returns when it waits.
-    async fn wait_in_sync(process: &Arc<Homeserver>, token: &str) -> Waiting {
-        let since = process.get(SYNC, token).await.ok()["next_batch"].clone();
-        let path = format!("{SYNC}?timeout=30000&since={}", since.as_str().unwrap());
-        let (server, token) = (Arc::clone(process), token.to_owned());
+    /// Starts a sync of a new session of `user` at `process` that has nothing to say, and returns
+    /// when its handler is at work. It waits for a minute, unless it is ended.
+    async fn wait_in_sync(process: &Arc<Homeserver>, user: &str) -> Waiting {
+        let more = json!({ "refresh_token": true });
+        let login = process.login(user, &password_of(user), more).await.ok();
+        let token = |session: &Value| session["access_token"].as_str().unwrap().to_owned();
+        let since = process.get(SYNC, &token(&login)).await.ok()["next_batch"].clone();
+        // With the first use of the new token the handler deletes the one before, which the database
+        // shows.
+        let body = json!({ "refresh_token": login["refresh_token"] });
+        let session = process.post(REFRESH, (), body).await.ok();
+        let path = format!("{SYNC}?timeout=60000&since={}", since.as_str().unwrap());
+        let (server, token) = (Arc::clone(process), token(&session));
         let answer = tokio::spawn(async move {
             let answer = server.get(&path, &token).await;
             (answer, Instant::now())
         });
-        // It has been sent when a later request of the same client is answered: long enough for
-        // the test to mean something, and whether it has begun to wait must not matter.
-        process.get(WHOAMI, ()).await.error(401, "M_MISSING_TOKEN");
+        let database = rusqlite::Connection::open(&process.database).unwrap();
+        database.busy_timeout(homeserver::BOUND).unwrap();
+        let unused = "SELECT count(*) FROM access_tokens WHERE replaces IS NOT NULL";
+        let deadline = Instant::now() + homeserver::BOUND;
+        while database.query_row(unused, [], |row| row.get(0)) != Ok(0) {
+            assert!(
+                Instant::now() < deadline,
+                "the sync never came to its handler"
+            );
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
         Waiting(answer)
     }
 }

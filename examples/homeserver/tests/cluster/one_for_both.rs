@@ -94,10 +94,10 @@ async fn rule_16_a_sync_at_one_process_ends_when_the_account_is_locked_through_t
     let processes = TwoProcesses::start(&cluster).await;
     let TwoProcesses { one, other, .. } = &processes;
     let alice = one.register("alice").await;
-    let bob = one.register("bob").await;
+    one.register("bob").await;
     for (waited_on, setter) in [(one, other), (other, one), (one, one)] {
-        let alices = TwoProcesses::wait_in_sync(waited_on, &alice).await;
-        let bobs = TwoProcesses::wait_in_sync(waited_on, &bob).await;
+        let alices = TwoProcesses::wait_in_sync(waited_on, "alice").await;
+        let bobs = TwoProcesses::wait_in_sync(waited_on, "bob").await;
         processes.set_lock(setter, "alice", true).await;
         let (answer, _) = alices.answer().await;
         assert_eq!(answer.error(401, "M_USER_LOCKED")["soft_logout"], true);

@@ -1,17 +1,19 @@
 //! Files, errors, and the server as a process.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use hyper::{Method, header};
 use serde_json::json;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
-    time::timeout,
+    time::{sleep, timeout},
 };
 
 use crate::{
     REFRESH, WHOAMI,
-    homeserver::{self, Homeserver},
+    homeserver::{self, Homeserver, password_of},
     room_of, text,
 };
 
@@ -192,20 +194,33 @@ async fn a_server_that_is_told_to_stop_ends_its_waiting_syncs_and_stops() {
     let alice = server.register("alice").await;
     let first = server.get("/_matrix/client/v3/sync", &alice).await.ok();
     let since = text(&first["next_batch"]);
+    let more = json!({ "refresh_token": true });
+    let login = server
+        .login("alice", &password_of("alice"), more)
+        .await
+        .ok();
+    let body = json!({ "refresh_token": login["refresh_token"] });
+    let session = server.post(REFRESH, (), body).await.ok();
     let mut sync = TcpStream::connect(&server.address)
         .await
         .expect("a connection");
     let head = format!(
         "GET /_matrix/client/v3/sync?timeout=60000&since={since} HTTP/1.1\r\nhost: localhost\r\n\
-         authorization: Bearer {alice}\r\n\r\n"
+         authorization: Bearer {}\r\n\r\n",
+        text(&session["access_token"])
     );
     sync.write_all(head.as_bytes())
         .await
         .expect("the head is sent");
-    // The server has read the first request by the time that it has answered later ones.
-    for _ in 0..5 {
-        server.get(WHOAMI, &alice).await.ok();
-    }
+    // With the first use of the new token the handler deletes the one before.
+    let database = rusqlite::Connection::open(&server.database).expect("the server's database");
+    let unused = "SELECT count(*) FROM access_tokens WHERE replaces IS NOT NULL";
+    let at_work = timeout(homeserver::BOUND, async {
+        while database.query_row(unused, [], |row| row.get(0)) != Ok(0) {
+            sleep(Duration::from_millis(1)).await;
+        }
+    });
+    at_work.await.expect("the sync comes to its handler");
     let status = server.terminate().await;
     assert!(status.success(), "{status}");
     let mut answer = String::new();
