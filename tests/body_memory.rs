@@ -114,7 +114,7 @@ async fn the_names_in_a_body_take_no_more_than_it_is_long() {
     for body in all {
         assert!(body.len() <= LIMIT);
         let peak = peak(|| anonymous(Method::POST, LOGIN, body.clone()));
-        // What is escaped is written anew, and there are two of it for a moment.
+        // What is escaped is written anew, and this store writes an address once more to look it up.
         let most = 2 * body.len() + BESIDE;
         assert!(peak <= most, "{peak} bytes for {}", &body[..60]);
     }

@@ -146,7 +146,7 @@ async fn sqlite_store_in_memory() {
 async fn sqlite_store_in_a_file() {
     let folder = tempfile::tempdir().unwrap();
     let store = SqliteStore::open(folder.path().join("restrictions.db")).await;
-    check_all(store.unwrap()).await;
+    Box::pin(check_all(store.unwrap())).await;
 }
 
 #[tokio::test]
@@ -154,14 +154,14 @@ async fn sqlite_store_with_the_set_in_memory() {
     let folder = tempfile::tempdir().unwrap();
     let options = SqliteOptions::new().with_restricted_set_in_memory();
     let store = options.open(folder.path().join("restrictions.db")).await;
-    check_all(store.unwrap()).await;
+    Box::pin(check_all(store.unwrap())).await;
 }
 
 #[tokio::test]
 async fn postgres_store() {
     let cluster = postgres::Cluster::shared();
     let store = PostgresStore::connect(&cluster.database().await).await;
-    check_all(store.unwrap()).await;
+    Box::pin(check_all(store.unwrap())).await;
 }
 
 #[tokio::test]
@@ -169,7 +169,7 @@ async fn postgres_store_with_the_set_in_memory() {
     let cluster = postgres::Cluster::shared();
     let options = PostgresOptions::new(&cluster.database().await).unwrap();
     let store = options.with_restricted_set_in_memory().connect().await;
-    check_all(store.unwrap()).await;
+    Box::pin(check_all(store.unwrap())).await;
 }
 
 /// How long the stores below keep entries. They look for older ones once a second.

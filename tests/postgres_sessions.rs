@@ -18,7 +18,7 @@ use std::{
 };
 
 use postgres::Cluster;
-use postgres_store::{SOON, alice, chain, change, within};
+use postgres_store::{SOON, alice, chain, change, connected, within};
 use proxy::{Injection, Proxy};
 use tokio::{runtime, task::JoinSet, time::timeout};
 use tower_account_status::{
@@ -194,6 +194,14 @@ async fn connections(cluster: &Cluster, url: &str) -> i64 {
     client.query_one(count, &[]).await.unwrap().get(0)
 }
 
+/// Waits until it answers, though it has to connect first.
+async fn until_it_is_well(store: &PostgresStore) {
+    let answers = timeout(SOON, async {
+        while store.state_of(&alice()).await.is_err() {}
+    });
+    answers.await.expect("it is well again");
+}
+
 /// Waits until there are no more than those of the pool and the listener's two. The server ends a
 /// session a little after its connection was closed.
 async fn until_connections(cluster: &Cluster, url: &str, pool: i64) {
@@ -209,7 +217,7 @@ async fn until_connections(cluster: &Cluster, url: &str, pool: i64) {
 async fn rule_20_no_place_of_the_pool_is_lost() {
     let cluster = Cluster::shared();
     let (options, proxy, url) = proxied(&cluster, "connect_timeout=1").await;
-    let store = options.with_pool_size(3).connect().await.unwrap();
+    let store = connected(&options.with_pool_size(3)).await;
     let errors: Vec<_> = NOT_DONE.into_iter().chain(NOT_KNOWN).collect();
     for round in 0..40_usize {
         proxy.inject(at_alice(errors[round % errors.len()]));
@@ -229,11 +237,7 @@ async fn rule_20_no_place_of_the_pool_is_lost() {
         looks.join_all().await;
         proxy.go_on();
     }
-    timeout(SOON, async {
-        while store.state_of(&alice()).await.is_err() {}
-    })
-    .await
-    .expect("it is well again");
+    until_it_is_well(&store).await;
     let before = proxy.stalled();
     proxy.stall_at("@alice:example.org");
     let mut looks = JoinSet::new();
@@ -250,7 +254,7 @@ async fn rule_20_no_place_of_the_pool_is_lost() {
     until_connections(&cluster, &url, 3).await;
     looks.shutdown().await;
     proxy.go_on();
-    store.state_of(&alice()).await.unwrap();
+    until_it_is_well(&store).await;
 }
 
 #[tokio::test]
@@ -280,7 +284,7 @@ async fn rule_20_a_place_is_waited_for_two_seconds() {
 async fn rule_20_a_connection_that_nobody_has_waited_for_any_longer_is_closed() {
     let cluster = Cluster::shared();
     let (options, proxy, url) = proxied(&cluster, "connect_timeout=1").await;
-    let store = Arc::new(options.with_pool_size(2).connect().await.unwrap());
+    let store = Arc::new(connected(&options.with_pool_size(2)).await);
     // The connection that there is is in use.
     proxy.stall_at("@bob:x");
     let mut holds = Box::pin(store.state_of("@bob:x"));
@@ -307,10 +311,7 @@ async fn rule_20_a_connection_that_nobody_has_waited_for_any_longer_is_closed() 
     });
     let take = tokio::task::spawn_blocking(move || take.recv().unwrap());
     take.await.unwrap();
-    let answers = timeout(SOON, async {
-        while store.state_of(&alice()).await.is_err() {}
-    });
-    answers.await.expect("it dials itself");
+    until_it_is_well(&store).await;
     go_on.send(()).unwrap();
     proxy.go_on();
     holds.await.unwrap();

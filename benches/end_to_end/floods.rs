@@ -33,12 +33,13 @@ use super::{
 const CONNECTIONS: usize = 8;
 
 /// The name on the load's command line, and that in the table.
-const FLOODS: [(&str, &str); 6] = [
+const FLOODS: [(&str, &str); 7] = [
     ("nothing", "nothing"),
     ("tokens", "another made-up token each"),
     ("headers", "60 KB of credentials in headers"),
-    ("queries", "60 KB of a credential, encoded, in the query"),
-    ("logins", "login bodies of 60 KB"),
+    ("queries", "60 KB of queries"),
+    ("bodies", "bodies of 60 KB"),
+    ("parsed", "bodies of 60 KB, which the service parses, too"),
     ("locked", "refused, of locked accounts"),
 ];
 
@@ -57,8 +58,14 @@ pub(crate) async fn run(rounds: usize, milliseconds: u64) {
     println!("|---|---:|---:|---:|---:|---:|---:|");
     let without = serve(service_fn(reads)).await;
     let with = serve(wrapped(memory_store()).layer(service_fn(reads))).await;
+    let parsed_without = serve(service_fn(parses)).await;
+    let parsed_with = serve(wrapped(memory_store()).layer(service_fn(parses))).await;
     for (flood, title) in FLOODS {
-        row(flood, title, [without, with], rounds, milliseconds).await;
+        let servers = match flood {
+            "parsed" => [parsed_without, parsed_with],
+            _ => [without, with],
+        };
+        row(flood, title, servers, rounds, milliseconds).await;
         #[cfg(feature = "cache")]
         if flood == "tokens" {
             let store = tower_account_status::CachedStore::new(memory_store());
@@ -105,6 +112,15 @@ fn pair([without, with]: [f64; 2], digits: usize) -> impl Display {
 async fn reads<B: Body>(request: Request<B>) -> Result<Response<Full<Bytes>>, Infallible> {
     // The load fails if a body does not arrive.
     let _ = request.into_body().collect().await;
+    Ok(Response::new(Full::from("{}")))
+}
+
+/// One that makes a value of it, as a server in Rust does before it makes its own type.
+async fn parses<B: Body>(request: Request<B>) -> Result<Response<Full<Bytes>>, Infallible> {
+    if let Ok(body) = request.into_body().collect().await {
+        let value = serde_json::from_slice::<serde_json::Value>(&body.to_bytes());
+        std::hint::black_box(value.is_ok());
+    }
     Ok(Response::new(Full::from("{}")))
 }
 

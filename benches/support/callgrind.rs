@@ -26,7 +26,7 @@ pub struct Count {
 
 /// Runs the cells instead of the bench if this is the child. To be called first in `main`.
 pub fn run_if_child(wanted: &dyn Fn(Place) -> bool) -> bool {
-    if !env::args().any(|argument| argument == CHILD) {
+    if !is_child() {
         return false;
     }
     cells::each_row(wanted, &mut |cells| {
@@ -43,7 +43,13 @@ pub fn run_if_child(wanted: &dyn Fn(Place) -> bool) -> bool {
     true
 }
 
-fn mark() {
+/// Whether this is the program that runs under callgrind.
+pub fn is_child() -> bool {
+    env::args().any(|argument| argument == CHILD)
+}
+
+/// Begins or ends what is counted.
+pub fn mark() {
     std::hint::black_box(std::os::unix::process::parent_id());
 }
 
@@ -52,10 +58,30 @@ fn mark() {
 /// # Errors
 ///
 /// If valgrind is missing or fails.
+pub fn count(arguments: &[String], steady: bool) -> io::Result<Vec<Count>> {
+    let place = |line: &str| {
+        cells::place(line).ok_or_else(|| io::Error::other(format!("not a cell: {line}")))
+    };
+    let lines = count_lines(arguments, steady)?;
+    let counts = lines.into_iter().map(|(line, instructions)| {
+        Ok(Count {
+            place: place(&line)?,
+            instructions: instructions / REQUESTS as f64,
+        })
+    });
+    counts.collect()
+}
+
+/// Runs this program with `arguments` under callgrind. For each line that it prints, it has
+/// called [`mark`] before and after what is counted.
+///
+/// # Errors
+///
+/// If valgrind is missing or fails.
 ///
 /// With `steady` the C library's allocator keeps whatever is freed at hand: what it does then no
 /// longer depends on the state of the heap, and so not on the length of a path or a variable.
-pub fn count(arguments: &[String], steady: bool) -> io::Result<Vec<Count>> {
+pub fn count_lines(arguments: &[String], steady: bool) -> io::Result<Vec<(String, f64)>> {
     let directory = env::temp_dir().join(format!("callgrind-{}", std::process::id()));
     fs::create_dir_all(&directory)?;
     let mut valgrind = Command::new("valgrind");
@@ -82,15 +108,9 @@ pub fn count(arguments: &[String], steady: bool) -> io::Result<Vec<Count>> {
     }
     let mut counts = Vec::new();
     for (line, number) in String::from_utf8_lossy(&output.stdout).lines().zip(1..) {
-        // Two marks a cell: before the first of them is what is made and warmed up.
-        let place =
-            cells::place(line).ok_or_else(|| io::Error::other(format!("not a cell: {line}")))?;
+        // Two marks a line: before the first of them is what is made and warmed up.
         let dump = fs::read_to_string(directory.join(format!("out.{}", 2 * number)))?;
-        let instructions = total(&dump) / REQUESTS as f64;
-        counts.push(Count {
-            place,
-            instructions,
-        });
+        counts.push((line.to_owned(), total(&dump)));
     }
     keep_or_remove(&directory)?;
     Ok(counts)

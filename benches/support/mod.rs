@@ -11,6 +11,7 @@
 pub mod accounts;
 pub mod callgrind;
 pub mod cells;
+pub mod expensive;
 pub mod peers;
 pub mod report;
 pub mod rows;

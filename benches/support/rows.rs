@@ -29,6 +29,8 @@ pub struct Row {
     pub path: &'static str,
     pub query: &'static str,
     pub logs_in: bool,
+    /// Whether a header that says nothing about credentials is sent twice.
+    pub repeats_header: bool,
     pub expected: StatusCode,
 }
 
@@ -64,10 +66,11 @@ const HIT: Row = Row {
     path: JOINED,
     query: "",
     logs_in: false,
+    repeats_header: false,
     expected: StatusCode::OK,
 };
 
-pub const ROWS: [Row; 15] = [
+pub const ROWS: [Row; 16] = [
     Row {
         name: "no credential",
         standing: None,
@@ -78,6 +81,12 @@ pub const ROWS: [Row; 15] = [
     Row {
         name: "active, with a query",
         query: "?dir=b&limit=20&from=t123-456_789",
+        ..HIT
+    },
+    // As HTTP/2 splits cookies, and a proxy adds a line of its own.
+    Row {
+        name: "active, a header twice",
+        repeats_header: true,
         ..HIT
     },
     Row {
@@ -183,6 +192,9 @@ impl Row {
         if let Some(standing) = self.standing {
             let token = token(standing.number(turn));
             request = request.header(AUTHORIZATION, format!("Bearer {token}"));
+        }
+        if self.repeats_header {
+            request = request.header("cookie", "a=1").header("cookie", "b=2");
         }
         let body = match self.logs_in {
             true => Bytes::from(format!(

@@ -1,4 +1,4 @@
-//! Which accounts the homeserver has, and under exactly which names.
+//! The accounts of the homeserver, and their exact names.
 
 use hyper::StatusCode;
 use tower_account_status::UserId;
@@ -10,7 +10,7 @@ use crate::{
 };
 
 impl Upstream {
-    /// Whether there is an account of exactly that name, as far as the homeserver tells: to lock a
+    /// Whether there is an account of exactly that name, as far as the homeserver tells. Locking a
     /// name that nobody has, or that is an account's in another spelling, restricts nobody.
     ///
     /// # Errors
@@ -33,7 +33,7 @@ impl Upstream {
         if is_lower_case(user) {
             return Ok(true);
         }
-        // And some find it in any case; the account itself is then another.
+        // Some find it in any letter case. The account itself is then another.
         for other in &other_cases {
             if self.has_profile(other, asker).await? == Some(false) {
                 return Ok(true);
@@ -42,7 +42,7 @@ impl Upstream {
         Ok(false)
     }
 
-    /// What Synapse's administration says, where the asker is an administrator there, too.
+    /// The answer of Synapse's administration API, if the asker is an administrator there too.
     async fn exists_to_administration(
         &self,
         user: &UserId,
@@ -54,7 +54,7 @@ impl Upstream {
         Ok(is_it.then(|| answer.body["deactivated"] != true))
     }
 
-    /// `None` where the homeserver does not tell.
+    /// `None` if the homeserver does not tell.
     async fn has_profile(
         &self,
         user: &UserId,

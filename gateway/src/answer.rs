@@ -1,4 +1,4 @@
-//! What the gateway answers itself, in the form of the specification.
+//! The gateway's own answers, in the form of the specification.
 
 use std::error::Error;
 
@@ -11,7 +11,7 @@ use hyper::{
 
 use crate::metrics;
 
-/// How long, in seconds, a client should wait for the gateway that comes after this one.
+/// How many seconds a client should wait for the gateway that comes after this one.
 const RETRY_AFTER_STOP: &str = "2";
 
 pub(crate) type BoxError = Box<dyn Error + Send + Sync>;
@@ -32,7 +32,7 @@ pub(crate) enum Problem {
     /// A `Content-Type` that homeservers may read in different ways.
     MediaType,
     TooLarge,
-    /// The client does not get on with its body.
+    /// The client pauses too long in its body.
     Slow,
     /// The gateway stops, and does not wait for a sync.
     Stopping,
@@ -116,8 +116,8 @@ impl Problem {
     }
 }
 
-/// Whether a request may be for a new access token. There clients such as matrix-js-sdk take any
-/// error in the form of a Matrix error for the end of the session.
+/// Whether a request may be for a new access token. Clients such as matrix-js-sdk take any Matrix error there
+/// for the end of the session.
 fn is_refresh(path: &str) -> bool {
     path.trim_end_matches('/').ends_with("/refresh")
 }
@@ -146,8 +146,8 @@ pub(crate) fn full(bytes: Bytes) -> Body {
         .boxed_unsync()
 }
 
-/// An error with everything that led to it, which is not said twice where the error says it itself.
-/// None of hyper's tells a header or a URI.
+/// An error with its causes. A cause that the error shows itself is not repeated. No error of hyper shows a
+/// header or a URI.
 pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
     if let Some(causes) = error.source().map(chain)

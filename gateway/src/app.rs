@@ -31,15 +31,15 @@ use crate::{
 
 pub(crate) type Store = CachedStore<Combined<UpstreamOwner, Arc<Restrictions>>>;
 
-/// How long a token's owner is remembered: a token never gets another one, and one that has
-/// expired is still known to be its account's for as long.
+/// How long a token's owner is remembered. A token never gets another owner, and an expired one still counts as
+/// its account's for this long.
 const OWNER_TTL: Duration = Duration::from_secs(24 * 3600);
 
 /// How long a token that the homeserver refuses counts as unknown. The homeserver may accept it
 /// again, when it lifts a restriction of its own.
 const UNKNOWN_TTL: Duration = Duration::from_secs(1);
 
-/// What answers every request.
+/// The service that answers every request.
 pub(crate) fn app<B>(
     args: &Args,
     server_name: &str,
@@ -133,7 +133,7 @@ where
                     tokio::select! {
                         biased;
                         response = answering => response?,
-                        // Whatever the path: none of these is a refresh.
+                        // The path does not matter, because none of these is a refresh.
                         () = stop.begun() => return Ok(Problem::Stopping.response("")),
                     }
                 }
@@ -143,8 +143,8 @@ where
     })
 }
 
-/// Answers from the homeserver and from the database of restrictions; and the tokens that are
-/// remembered with their owners.
+/// The store, which answers from the homeserver and from the database of restrictions, and the tokens that it
+/// remembers with their owners.
 pub(crate) fn remembered(
     server_name: &str,
     upstream: &Arc<Upstream>,

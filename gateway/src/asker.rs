@@ -1,5 +1,4 @@
-//! Who sends the request at hand: what the homeserver is asked on their behalf, it is asked with
-//! their own credentials.
+//! The sender of the request at hand. The gateway asks the homeserver on their behalf with their own credentials.
 
 use hyper::{
     Request,
@@ -10,8 +9,8 @@ tokio::task_local! {
     static ASKER: Asker;
 }
 
-/// The credentials of a request, as it carries them, so that the homeserver reads them in a
-/// question as it reads them in the request.
+/// The credentials of a request as it carries them, so that the homeserver reads them in a question in the same
+/// way as in the request.
 #[derive(Clone, Default)]
 pub(crate) struct Asker {
     authorization: Vec<HeaderValue>,
@@ -31,12 +30,12 @@ impl Asker {
         }
     }
 
-    /// Runs what answers the request.
+    /// Runs the future that answers the request.
     pub(crate) async fn scope<F: Future>(self, answering: F) -> F::Output {
         ASKER.scope(self, answering).await
     }
 
-    /// That of the request that is being answered; without credentials if there is none.
+    /// The asker of the request that is being answered, or one without credentials if there is none.
     pub(crate) fn current() -> Self {
         ASKER.try_with(Clone::clone).unwrap_or_default()
     }

@@ -1,4 +1,4 @@
-//! What is refused before anybody asks whose request it is.
+//! Requests that are refused before their account is looked up.
 
 use hyper::{Method, Request, header};
 use percent_encoding::percent_decode_str;
@@ -8,7 +8,7 @@ use crate::{
     content_type::{self, BodyType},
 };
 
-/// Why a request goes no further, if it does not.
+/// Why a request is refused, if it is.
 pub(crate) fn problem<B: hyper::body::Body>(
     request: &Request<B>,
     max_body: usize,
@@ -33,13 +33,13 @@ pub(crate) fn problem<B: hyper::body::Body>(
     }
 }
 
-/// Whether a path may be, in any spelling, one on which an access token says who asks: not the
-/// pages of single sign-on and the OAuth endpoints, which are made for forms.
+/// Whether a path may be, in any spelling, one on which an access token counts. The pages of single sign-on and
+/// the OAuth endpoints, which are made for forms, are not.
 fn takes_access_tokens(path: &str) -> bool {
     if is_page(path) {
         return false;
     }
-    // One round: what is encoded twice, or is no plain text, could be any path to somebody.
+    // One round. A path that is encoded twice, or is no plain text, could be any path to some server.
     let decoded: Vec<u8> = percent_decode_str(path).collect();
     let mentions = |name: &[u8]| {
         decoded

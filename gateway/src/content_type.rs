@@ -1,4 +1,4 @@
-//! The header that says how a body is read, as it has to be for every server to read it alike.
+//! The header that says how a body is read, and the form in which every server reads it alike.
 //!
 //! Servers differ in what they make of a `Content-Type` that is malformed, repeated or in several
 //! parts. The framework behind Synapse parses it as that of an e-mail, decodes the encoded words in
@@ -7,10 +7,10 @@
 
 use hyper::{HeaderMap, header};
 
-/// What a request's headers say of its body.
+/// The kind of a body by its request's headers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BodyType {
-    /// Nothing, or a media type that is no form's to any server.
+    /// None, or a media type that no server takes for a form.
     NoForm,
     /// A form, in which some servers look for an access token.
     Form,
@@ -18,7 +18,7 @@ pub(crate) enum BodyType {
     Unclear,
 }
 
-/// Reads every `Content-Type` that there is.
+/// Reads every `Content-Type` of the request.
 pub(crate) fn body_type(headers: &HeaderMap) -> BodyType {
     let mut values = headers.get_all(header::CONTENT_TYPE).iter();
     let (first, second) = (values.next(), values.next());

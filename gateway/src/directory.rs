@@ -1,5 +1,4 @@
-//! Who may lock and suspend, and whom: the administrators that the command line names, and the
-//! users that the homeserver has.
+//! The administrators that the command line names, and the users of the homeserver.
 
 use std::{collections::HashSet, sync::Arc};
 
@@ -23,14 +22,14 @@ pub(crate) struct Directory {
 impl AccountDirectory for Directory {
     type Error = UpstreamError;
 
-    /// Asks each time: a token that was revoked gives nobody an administrator's powers.
+    /// Asks the homeserver each time, so that a revoked token gives nobody an administrator's powers.
     async fn authenticate(&self, token: &str) -> Result<Authentication, UpstreamError> {
         match self.upstream.whoami(token.into(), None).await? {
             Whoami::User { user, .. } => Ok(Authentication::User(user)),
             Whoami::Unknown { soft_logout: true } => Ok(Authentication::Expired),
             Whoami::Unknown { soft_logout: false } => Ok(Authentication::Unknown),
-            // An administrator whom the homeserver has locked, for example: to say that the token
-            // is not known would make the client forget the session, keys and all.
+            // For example, the homeserver has locked the administrator. "Unknown token" would make the client
+            // delete the session and its keys.
             Whoami::Restricted { errcode } | Whoami::Refused { errcode } => {
                 Err(UpstreamError::Refused(errcode))
             }
@@ -46,7 +45,7 @@ impl AccountDirectory for Directory {
     }
 
     async fn exists(&self, user: &UserId) -> Result<bool, UpstreamError> {
-        // A name that the homeserver has called a token's owner is an account's.
+        // A name that the homeserver has named as a token's owner is an account's.
         if self.tokens.knows(user) {
             return Ok(true);
         }

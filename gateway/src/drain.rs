@@ -1,4 +1,4 @@
-//! What is left of a request's body when its answer does not wait for it.
+//! The rest of a request's body, when the answer does not wait for it.
 //!
 //! A refusal is given on the head of a request. A client on HTTP/1.1 that goes on sending would
 //! find its connection reset, often before it has read the answer. So what it sends is read and
@@ -27,7 +27,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 /// How long the rest may take to arrive.
 const TIME: Duration = Duration::from_secs(10);
 
-/// How long a client is silent that waits for its answer before it goes on.
+/// A client that is silent this long waits for its answer before it goes on.
 const PAUSE: Duration = Duration::from_millis(200);
 
 /// A request's body that comes back when it is dropped.
@@ -43,14 +43,14 @@ pub(crate) struct Rest(Option<Arc<Shared>>);
 
 struct Shared {
     whereabouts: Mutex<Whereabouts>,
-    /// How many bytes may be read in vain.
+    /// How many bytes may be read and discarded.
     limit: u64,
 }
 
 enum Whereabouts {
     /// Somebody may be reading it.
     Out,
-    /// Nobody wants it.
+    /// Nobody reads it any more.
     Back(Incoming),
     /// The request is answered, and somebody may still be reading it.
     Late,

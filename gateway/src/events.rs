@@ -1,4 +1,4 @@
-//! Who sent an event.
+//! The senders of events.
 
 use hyper::StatusCode;
 use tower_account_status::UserId;
@@ -9,8 +9,7 @@ use crate::{
 };
 
 impl Upstream {
-    /// Who sent the event, as far as the asker may see it. `None` where the homeserver shows no
-    /// such event.
+    /// The sender of the event, if the asker may see it. `None` if the homeserver shows no such event.
     pub(crate) async fn sender(
         &self,
         room: &str,

@@ -1,5 +1,5 @@
-//! The headers of a message on its way through: what is about one connection only is taken off,
-//! and the homeserver learns where the request comes from
+//! The headers of a message on its way through. Headers about one connection are removed, and the homeserver
+//! learns where the request comes from
 //! ([RFC 9110, section 7.6](https://www.rfc-editor.org/rfc/rfc9110#section-7.6)).
 
 use std::net::IpAddr;
@@ -10,11 +10,11 @@ use hyper::{
     http::{request::Parts, uri::Authority},
 };
 
-/// Who is at the other end of the connection; in a request's extensions.
+/// The other end of the connection. It is in a request's extensions.
 #[derive(Clone, Copy)]
 pub(crate) struct Peer {
     pub(crate) address: IpAddr,
-    /// Whether it is a server in front that tells where a request comes from.
+    /// Whether it is a server in front that says where a request comes from.
     pub(crate) is_trusted: bool,
 }
 
@@ -44,8 +44,8 @@ const OF_ANOTHER_REQUEST: [HeaderName; 5] = [
     HeaderName::from_static("x-rewrite-url"),
 ];
 
-/// Takes off what makes a server see another request, and names with an underscore, which some
-/// servers take for a hyphen.
+/// Removes headers by which a server sees another request, and names with an underscore, which some servers take
+/// for a hyphen.
 fn take_off_ambiguous(headers: &mut HeaderMap) {
     let with_underscore: Vec<HeaderName> = headers
         .keys()
@@ -57,7 +57,7 @@ fn take_off_ambiguous(headers: &mut HeaderMap) {
     }
 }
 
-/// Takes off what is about one connection, whether by definition or because `Connection` says so.
+/// Removes the headers about one connection, by definition or because `Connection` names them.
 pub(crate) fn take_off_hop_by_hop(headers: &mut HeaderMap) {
     let named: Vec<HeaderName> = headers
         .get_all(header::CONNECTION)
@@ -71,7 +71,7 @@ pub(crate) fn take_off_hop_by_hop(headers: &mut HeaderMap) {
     }
 }
 
-/// Makes the headers of the request to the homeserver out of those of the client's.
+/// Turns the headers of the client's request into those of the request to the homeserver.
 pub(crate) fn rebuild(parts: &mut Parts, peer: Option<Peer>) {
     let authority = parts.uri.authority().map(Authority::as_str);
     let host = match authority {
@@ -116,8 +116,7 @@ fn join_cookies(headers: &mut HeaderMap) {
     }
 }
 
-/// Says where the request comes from. What the client says of that itself counts only where the
-/// client is a proxy that is trusted.
+/// Says where the request comes from. The client's own headers count only if the client is a trusted proxy.
 fn forwarded(headers: &mut HeaderMap, peer: Option<Peer>, host: Option<&HeaderValue>) {
     if !peer.is_some_and(|peer| peer.is_trusted) {
         for name in [

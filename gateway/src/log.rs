@@ -1,4 +1,4 @@
-//! The log, on the standard error output: a line an event, with its time and level.
+//! The log, on the standard error output: one line an event, with its time and level.
 //!
 //! No line holds a token, a path or a body.
 
@@ -14,14 +14,14 @@ use std::{
 use clap::ValueEnum;
 use tracing_subscriber::filter::LevelFilter;
 
-/// How a line is written.
+/// The format of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
     Text,
     Json,
 }
 
-/// Begins to write what is at least as urgent as `level`.
+/// Begins to write events of `level` and above.
 pub(crate) fn start(format: Format, level: LevelFilter) {
     let subscriber = tracing_subscriber::fmt()
         .with_writer(io::stderr)
@@ -39,8 +39,7 @@ pub(crate) fn start(format: Format, level: LevelFilter) {
     }));
 }
 
-/// Writes a failure to the log, one a second at most: while the homeserver is away each request
-/// has one.
+/// Writes a failure to the log, at most one a second, because while the homeserver is away each request has one.
 pub(crate) fn failure(what: fmt::Arguments<'_>) {
     static LAST: Mutex<Option<Instant>> = Mutex::new(None);
     static LEFT_OUT: AtomicU64 = AtomicU64::new(0);

@@ -1,8 +1,7 @@
-//! Logouts and changes of passwords on their way through: the tokens that end with them are
-//! forgotten.
+//! Logouts and changes of passwords on their way through. The gateway forgets the tokens that end with them.
 //!
-//! The homeserver refuses such tokens itself. What is gained is that an account that is locked
-//! later does not answer for a session that has ended.
+//! The homeserver refuses such tokens itself. So an account that is locked later does not answer for a session that
+//! has ended.
 
 use std::sync::Arc;
 
@@ -17,7 +16,7 @@ pub(crate) struct Logouts {
     pub(crate) tokens: Arc<Tokens>,
 }
 
-/// What ends if the homeserver answers that it did.
+/// The sessions that end if the homeserver answers with success.
 pub(crate) struct Ending {
     tokens: Vec<Vec<u8>>,
     users: Vec<UserId>,
@@ -30,7 +29,7 @@ enum Reach {
 }
 
 impl Logouts {
-    /// Looks at a request before it is handed on: afterwards its token is unknown.
+    /// Looks at a request before it is handed on, because afterwards its token is unknown.
     pub(crate) async fn begins(&self, head: &Parts) -> Option<Ending> {
         let reach = reach(&head.method, head.uri.path())?;
         let mut ending = Ending {

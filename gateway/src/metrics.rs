@@ -1,4 +1,4 @@
-//! What is counted and measured, for Prometheus. No label holds a token, a user id or a path.
+//! The metrics for Prometheus. No label holds a token, a user id or a path.
 
 use metrics::{
     Counter, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
@@ -30,8 +30,8 @@ const CACHE_FAILURES: &str = "account_status_cache_failures_total";
 const CACHE_OVERLOADS: &str = "account_status_cache_overloads_total";
 const CACHE_LAST_KNOWN: &str = "account_status_cache_last_known_total";
 
-/// Each `of` and `cause` of a failure. They are there from the start, with 0: Prometheus takes a
-/// series that appears with 1 for no rise, and the first failure would alert nobody.
+/// Each `of` and `cause` of a failure. They are there from the start with 0, because to Prometheus a series that
+/// appears with 1 is no rise, and the first failure would alert nobody.
 const FAILURE_CAUSES: [(&str, &[&str]); 3] = [
     (
         "question",
@@ -60,8 +60,7 @@ const FAILURE_CAUSES: [(&str, &[&str]); 3] = [
     ),
 ];
 
-/// The endpoints of moderators, and what is asked of them. A failure of each is there from the
-/// start, too.
+/// The endpoints of moderators, and what a request wants. A failure of each is there from the start, too.
 const MODERATED: [&str; 2] = ["admin/lock/{userId}", "admin/suspend/{userId}"];
 const WANTED: [&str; 3] = ["set", "lift", "none"];
 
@@ -73,26 +72,26 @@ pub(crate) struct Metrics {
 }
 
 impl Metrics {
-    /// From now on what happens is recorded.
+    /// Begins to record.
     pub(crate) fn install(cache: CacheHandle, news: Option<Changes>) -> Result<Self, BoxError> {
         let recorder = PrometheusBuilder::new()
             .set_buckets(&[
                 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0,
             ])?
             .install_recorder()?;
-        describe_counter!(DECISIONS, "What was decided on a request");
-        describe_counter!(MODERATION, "What became of a moderator's request");
+        describe_counter!(DECISIONS, "Decisions on requests");
+        describe_counter!(MODERATION, "Outcomes of moderators' requests");
         describe_histogram!(LOOKUP_TIME, "How long an awaited look-up took");
-        describe_counter!(FAILURES, "What failed, and why");
+        describe_counter!(FAILURES, "Failures, with their causes");
         describe_gauge!(CONNECTIONS, "Connections of clients");
         describe_gauge!(WAITING, "Syncs that wait for the homeserver's answer");
         describe_gauge!(
             NEWS_BELIEVED,
-            "1 while changes of restrictions are heard of"
+            "1 while announcements of changes are believed to arrive"
         );
         describe_gauge!(
             NEWS_BELIEVED_FOR,
-            "Seconds until changes are no longer believed without another proof; negative when they are not"
+            "Seconds until announcements are no longer believed without another proof; negative after that"
         );
         describe_gauge!(CACHE_ENTRIES, "Entries in the cache");
         describe_counter!(CACHE_HITS, "Questions that were answered from memory");
@@ -150,7 +149,7 @@ impl Metrics {
         self.recorder.render()
     }
 
-    /// Keeps what is recorded small; to be called now and then.
+    /// Keeps the recorded data small. Call it at an interval.
     pub(crate) fn tidy(&self) {
         self.recorder.run_upkeep();
     }
@@ -176,7 +175,7 @@ pub(crate) fn decision(outcome: &Outcome<'_>) {
     }
 }
 
-/// What became of a moderator's request.
+/// The outcome of a moderator's request.
 pub(crate) fn moderation(outcome: &moderation::Outcome<'_>) {
     let cause = outcome.refusal().map_or("none", Refusal::as_str);
     let wanted = match outcome.wanted() {
@@ -203,7 +202,7 @@ fn moderation_counter(
     )
 }
 
-/// The homeserver gave no answer to a question of the gateway's own.
+/// The homeserver did not answer a question of the gateway's own.
 pub(crate) fn failed_question(error: &UpstreamError) {
     let cause = match error {
         UpstreamError::Failed(_) => "unreachable",
@@ -226,7 +225,7 @@ pub(crate) fn problem(problem: Problem) {
     counter!(FAILURES, "of" => "request", "cause" => problem.name()).increment(1);
 }
 
-/// Something that there is as long as this.
+/// Something that is counted as long as this lives.
 pub(crate) struct Present(&'static str);
 
 impl Present {

@@ -1,4 +1,4 @@
-//! `/health` and `/metrics`, on an address of their own: neither is for everybody.
+//! `/health` and `/metrics`, on an address of their own, because neither is for everybody.
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
@@ -27,7 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 const MAX_CONNECTIONS: usize = 32;
 
-/// What is asked.
+/// The parts of the gateway that the monitor asks.
 pub(crate) struct Monitor {
     pub(crate) metrics: Metrics,
     pub(crate) restrictions: Arc<Restrictions>,
@@ -99,10 +99,10 @@ impl Monitor {
         response
     }
 
-    /// A 503 says that requests should go to another gateway. One that the homeserver is away is
-    /// none: no other gateway reaches it either.
+    /// A 503 says that requests should go to another gateway. A homeserver that is away causes none, because no
+    /// other gateway reaches it either.
     async fn health(&self) -> (StatusCode, Value) {
-        // Nobody has this name, and the question is the same as for anybody.
+        // Nobody has this name, and the question costs the same as for any name.
         let question = self.restrictions.state_of("@health-check:invalid");
         let (restrictions, homeserver) = tokio::join!(
             async { matches!(timeout(PATIENCE, question).await, Ok(Ok(_))) },

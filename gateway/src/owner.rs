@@ -1,4 +1,4 @@
-//! Whose a credential is, as the homeserver says: the first question of the layer.
+//! The owner of a credential, which the homeserver knows: the first question of the layer.
 
 use std::sync::Arc;
 
@@ -39,9 +39,9 @@ impl AccountStateStore for UpstreamOwner {
         }
     }
 
-    /// Only the homeserver knows which tokens are application services'. A token that is not
-    /// [proved](Upstream::is_persons) to be a person's is taken to be one, so that a locked user
-    /// whom it asserts is refused.
+    /// Only the homeserver knows which tokens belong to application services. A token that is not
+    /// [proved](Upstream::is_persons) to be a person's counts as a service's, so that a locked user whom it
+    /// asserts is refused.
     async fn application_service(&self, token: &str) -> Answer {
         let Some(user) = self.access_token(token).await? else {
             return Ok(None);
@@ -51,8 +51,8 @@ impl AccountStateStore for UpstreamOwner {
         Ok((!is_persons).then_some(user))
     }
 
-    /// The account that a login names. Some homeservers find it in any case, so a restricted
-    /// account of the same name in lower case is meant rather than none.
+    /// The account that a login names. Some homeservers find it in any letter case. So a restricted account of
+    /// the same name in lower case counts.
     async fn login_name(&self, name: &str) -> Answer {
         let full = |name: &str| match name.strip_prefix('@') {
             Some(rest) if rest.contains(':') => UserId::from(name),
@@ -67,7 +67,7 @@ impl AccountStateStore for UpstreamOwner {
         Ok(Some(named))
     }
 
-    /// Asks with the credentials of the redacting person, who can see what they have sent.
+    /// Asks with the credentials of the redacting person, who can see their own events.
     async fn event_sender(&self, room: &str, event: &str) -> Answer {
         let asker = Asker::current();
         let sender = self.upstream.sender(room, event, &asker).await;

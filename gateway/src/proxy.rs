@@ -36,7 +36,7 @@ use crate::{
 
 #[derive(Clone, Copy)]
 pub(crate) struct Limits {
-    /// The longest request body, in bytes.
+    /// The largest request body, in bytes.
     pub(crate) body: usize,
     /// How long a client may pause in one.
     pub(crate) body_timeout: Duration,
@@ -71,7 +71,7 @@ impl Proxy {
         }))
     }
 
-    /// The same, with somebody who hears of logouts.
+    /// The same proxy, which also reports logouts.
     pub(crate) fn with_logouts(self, logouts: Logouts) -> Self {
         let shared = &*self.0;
         Self(Arc::new(Shared {
@@ -200,7 +200,7 @@ impl fmt::Display for BrokenBody {
 
 impl Error for BrokenBody {}
 
-/// Whose fault it was that there is no answer.
+/// Whether the client or the homeserver caused the failure.
 fn problem(error: &hyper_util::client::legacy::Error) -> Problem {
     let mut source = error.source();
     while let Some(error) = source {

@@ -1,4 +1,4 @@
-//! Where the restrictions are: in a SQLite file, or in a PostgreSQL database.
+//! The database of restrictions: a SQLite file, or a PostgreSQL database.
 
 use std::time::Duration;
 
@@ -39,7 +39,7 @@ impl Restrictions {
             return Ok(Self::Postgres(store));
         }
         if database.contains("://") {
-            // Not named: it may hold a password all the same.
+            // The error does not name it, because it may hold a password.
             return Err("--database is neither a file nor a postgres:// URL".into());
         }
         let mut opening = SqliteOptions::new();

@@ -21,13 +21,13 @@ use crate::{answer::Body, drain::Drained, headers::Peer, log, metrics::Present, 
 
 #[derive(Clone)]
 pub(crate) struct Settings {
-    /// How many connections there may be at once.
+    /// How many connections may be open at once.
     pub(crate) connections: usize,
-    /// How long running requests have to end.
+    /// How long running requests may take to end.
     pub(crate) grace: Duration,
     /// How much of a body is read after its request was answered, in bytes.
     pub(crate) drain: u64,
-    /// The servers in front that are believed where a request comes from.
+    /// The servers in front that are believed about where a request comes from.
     pub(crate) trusted_proxies: Arc<[IpNet]>,
 }
 
@@ -52,8 +52,8 @@ const MAX_HEADERS: usize = 128;
 /// How long a client may take for the head of a request, and say nothing between two of them.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Answers requests until the process is told to stop. Then those that run have their time of grace,
-/// unless it is told a second time.
+/// Answers requests until the process is told to stop. Running requests then have a time of grace, unless the
+/// process is told a second time.
 pub(crate) async fn serve<S>(listener: TcpListener, app: S, settings: Settings, stop: Stop)
 where
     S: Service<Request<Drained>, Response = Response<Body>, Error = Infallible, Future: Send>

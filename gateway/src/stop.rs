@@ -1,4 +1,4 @@
-//! How the process is told to stop: once to come to an end, and a second time to end at once.
+//! Stopping the process: the first signal lets requests end, the second one ends it at once.
 
 use std::io;
 
@@ -8,9 +8,9 @@ use tokio::sync::watch;
 enum Phase {
     #[default]
     Running,
-    /// No new connection and no new wait; what runs comes to its end.
+    /// No new connection and no new wait. Running requests come to their end.
     Stopping,
-    /// Nothing is waited for.
+    /// The process waits for nothing.
     Hurried,
 }
 

@@ -1,5 +1,4 @@
-//! Which tokens a user is known to have, so that all of them can be forgotten when the user logs
-//! out everywhere.
+//! The known tokens of each user, so that all of them can be forgotten when the user logs out everywhere.
 
 use std::{
     collections::HashMap,
@@ -11,9 +10,9 @@ use tower_account_status::{Secret, UserId};
 
 /// The tokens that the homeserver has named an owner of, by owner.
 ///
-/// Bounded: of the tokens that were looked up last, between one and two times the capacity are
-/// known. One that is not forgotten in time does no harm: the homeserver refuses it, and here it
-/// says only whose state counts.
+/// The number is bounded: of the tokens that were looked up last, between one and two times the capacity are
+/// known. A token that is not forgotten in time does no harm, because the homeserver refuses it. Here it says
+/// only whose state counts.
 #[derive(Default)]
 pub(crate) struct Tokens(Mutex<Generations>);
 
@@ -48,7 +47,7 @@ impl Tokens {
         known.recent.contains_key(user) || known.earlier.contains_key(user)
     }
 
-    /// Takes out all that are known to be the user's.
+    /// Removes and returns all known tokens of the user.
     pub(crate) fn take(&self, user: &UserId) -> Vec<Box<[u8]>> {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut tokens = known.recent.remove(user).unwrap_or_default();

@@ -1,7 +1,7 @@
-//! How the homeserver behind is asked: what it is asked is in `whoami`, `accounts` and `events`.
+//! How the gateway asks the homeserver. The questions are in `whoami`, `accounts` and `events`.
 //!
-//! With a pool of connections of its own, apart from that of the requests that are handed on, and
-//! with limits on how long an answer may take and how large it may be.
+//! The questions have a pool of connections of their own, and limits on how long an answer may take and how large
+//! it may be.
 
 use std::{error::Error, fmt, time::Duration};
 
@@ -47,7 +47,7 @@ impl Upstream {
         &self.authority
     }
 
-    /// Whether a homeserver is there.
+    /// Whether a homeserver answers.
     pub(crate) async fn answers(&self) -> Result<(), UpstreamError> {
         let answer = self.get("/_matrix/client/versions", "", &[]).await?;
         match answer.body["versions"].is_array() {
@@ -103,7 +103,7 @@ impl Upstream {
     }
 }
 
-/// What the homeserver answers.
+/// The homeserver's answer.
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     /// `null` if it is not JSON.
@@ -116,7 +116,7 @@ impl Answer {
         self.body[key].as_str()
     }
 
-    /// The failure that this answer is to somebody who expected another.
+    /// The failure if another answer was expected.
     pub(crate) fn unexpected(&self) -> UpstreamError {
         let error = UpstreamError::Unexpected(self.status);
         metrics::failed_question(&error);
@@ -124,8 +124,8 @@ impl Answer {
     }
 }
 
-/// How long an unused connection is kept: less than homeservers and their proxies keep theirs, so
-/// that none is taken up as it is closed.
+/// How long an unused connection is kept. Homeservers and their proxies keep theirs longer, so that none is
+/// closed while it is being used again.
 pub(crate) const POOL_IDLE: Duration = Duration::from_secs(10);
 
 /// Opens connections to the homeserver.

@@ -1,4 +1,4 @@
-//! Which requests wait at the homeserver: the ones that a gateway that stops does not wait for.
+//! The requests that wait at the homeserver. A gateway that stops does not wait for them.
 
 use hyper::{Method, Request};
 

@@ -1,4 +1,4 @@
-//! Whose a token is, and whether it is a person's.
+//! The owner of a token, and whether that is a person.
 
 use hyper::{StatusCode, header::HeaderValue};
 use tower_account_status::{Secret, UserId};
@@ -7,10 +7,10 @@ use crate::upstream::{Answer, Upstream, UpstreamError, encode};
 
 const WHOAMI: &str = "/_matrix/client/v3/account/whoami";
 
-/// What the homeserver says of an access token.
+/// The homeserver's answer about an access token.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Whoami {
-    /// Whose it is, or whom an application service acts for with it.
+    /// Its owner, or the user for whom an application service acts with it.
     User {
         user: UserId,
         device: Option<String>,
@@ -20,12 +20,12 @@ pub(crate) enum Whoami {
     /// The homeserver has locked or deactivated the account itself, so that it refuses the
     /// request, too.
     Restricted { errcode: String },
-    /// The homeserver knows more than it says.
+    /// The homeserver does not tell.
     Refused { errcode: String },
 }
 
 impl Upstream {
-    /// Whose token it is, and, beside an application service's, whom it acts for.
+    /// The owner of the token or, if it is an application service's, the user for whom it acts.
     pub(crate) async fn whoami(
         &self,
         token: Secret<'_>,
@@ -97,9 +97,8 @@ pub(crate) fn made_up_user(server_name: &str) -> String {
 impl TryFrom<&Answer> for Whoami {
     type Error = UpstreamError;
 
-    /// Only an answer that says so means that a token is unknown: what something between here and
-    /// the homeserver refuses, or the homeserver for another reason, would let a locked account
-    /// through.
+    /// A token is unknown only if the answer says so. If any other refusal counted, by something in between or by
+    /// the homeserver for another reason, a locked account would pass.
     fn try_from(answer: &Answer) -> Result<Self, UpstreamError> {
         if answer.status == StatusCode::OK {
             let user = answer.text("user_id").filter(|user| !user.is_empty());

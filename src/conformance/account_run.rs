@@ -114,7 +114,7 @@ impl<'a, F: Fixture> Run<'a, F> {
                 let detail = format!("`{method}` of {what}: {message}");
                 (Promise::NothingPanics, detail)
             }
-            Asked::Hung => {
+            Asked::Hung(_) => {
                 self.broken.insert(method);
                 (Promise::NothingHangs, format!("`{method}` of {what}"))
             }

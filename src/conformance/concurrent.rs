@@ -48,11 +48,11 @@ async fn kinds<R: RestrictionStore>(run: &mut Run<'_, R>) {
 
 /// Records of one kind replace each other and are read meanwhile. Each record that is read is whole.
 async fn records<R: RestrictionStore>(run: &mut Run<'_, R>) {
-    const RECORDS: i64 = 12;
+    const RECORDS: u32 = 12;
     let promise = Promise::ConcurrentChangesHold;
     let user = run.names.user("concurrent-records");
     run.touched.insert(user.clone());
-    let records: Vec<RestrictionRecord> = (1..=RECORDS)
+    let records: Vec<RestrictionRecord> = (1..=i64::from(RECORDS))
         .map(|number| {
             let restriction = Restriction::new(RestrictionKind::Locked)
                 .with_reason(number.to_string())
@@ -66,7 +66,8 @@ async fn records<R: RestrictionStore>(run: &mut Run<'_, R>) {
         .collect();
     let (store, user) = (run.store, &user);
     let seen = wait::all(records.iter().map(|record| async move {
-        wait::answer(store.set_restriction(user, record.clone())).await?;
+        let set = store.set_restriction(user, record.clone());
+        wait::answer_among(RECORDS, set).await?;
         wait::answer(store.record(user, RestrictionKind::Locked)).await
     }))
     .await;

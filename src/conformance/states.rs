@@ -249,7 +249,7 @@ async fn with_what_is_seen<T, S: Future>(
 }
 
 async fn concurrent_changes<F: Fixture>(run: &mut Run<'_, F>) {
-    const USERS: usize = 16;
+    const USERS: u32 = 16;
     let promise = Promise::ConcurrentChangesHold;
     let kinds = run.fixture.scope().kinds().to_vec();
     if kinds.is_empty() {
@@ -259,6 +259,8 @@ async fn concurrent_changes<F: Fixture>(run: &mut Run<'_, F>) {
         .map(|number| run.names.user(&format!("concurrent-{number}")))
         .collect();
     let last = |number: usize| kinds[number % kinds.len()];
+    // A state is a change for each kind.
+    let changes = USERS * u32::try_from(kinds.len()).unwrap_or(1);
     let fixture = run.fixture;
     let failures = wait::all(users.iter().enumerate().map(|(number, user)| {
         let states = [
@@ -269,7 +271,7 @@ async fn concurrent_changes<F: Fixture>(run: &mut Run<'_, F>) {
         async move {
             let mut failures = Vec::new();
             for state in states {
-                let set = wait::answer(fixture.set_state(user, state)).await;
+                let set = wait::answer_among(changes, fixture.set_state(user, state)).await;
                 let asked = wait::answer(fixture.store().state(user)).await.map(drop);
                 failures.extend(set.err());
                 failures.extend(asked.err());

@@ -22,7 +22,8 @@ pub(super) enum Asked<T> {
     Answered(T),
     Failed(String),
     Panicked(String),
-    Hung,
+    /// There was no answer within this time.
+    Hung(Duration),
     /// It was answered, but one poll held the thread for this long.
     Blocked(Duration, T),
 }
@@ -34,7 +35,7 @@ impl<T> Asked<T> {
             Self::Answered(answer) | Self::Blocked(_, answer) => Ok(answer),
             Self::Failed(error) => Err(format!("it failed: {error}")),
             Self::Panicked(message) => Err(format!("it panicked: {message}")),
-            Self::Hung => Err(format!("no answer within {LIMIT:?}")),
+            Self::Hung(limit) => Err(format!("no answer within {limit:?}")),
         }
     }
 }
@@ -42,6 +43,14 @@ impl<T> Asked<T> {
 /// Asks a question and waits for its answer. It is asked here because a store may panic before it
 /// returns a future.
 pub(super) async fn ask<T, E, F>(question: impl FnOnce() -> F) -> Asked<T>
+where
+    E: Into<StoreError>,
+    F: Future<Output = Result<T, E>>,
+{
+    ask_within(LIMIT, question).await
+}
+
+async fn ask_within<T, E, F>(limit: Duration, question: impl FnOnce() -> F) -> Asked<T>
 where
     E: Into<StoreError>,
     F: Future<Output = Result<T, E>>,
@@ -61,13 +70,13 @@ where
             Err(panic) => Poll::Ready(Err(message(&*panic))),
         }
     });
-    let answer = tokio::time::timeout(LIMIT, polled).await;
+    let answer = tokio::time::timeout(limit, polled).await;
     match answer {
         Ok(Ok(Ok(answer))) if longest > BLOCKED => Asked::Blocked(longest, answer),
         Ok(Ok(Ok(answer))) => Asked::Answered(answer),
         Ok(Ok(Err(error))) => Asked::Failed(error.into().to_string()),
         Ok(Err(panic)) => Asked::Panicked(panic),
-        Err(_) => Asked::Hung,
+        Err(_) => Asked::Hung(limit),
     }
 }
 
@@ -76,6 +85,16 @@ pub(super) async fn answer<T, E: Into<StoreError>>(
     question: impl Future<Output = Result<T, E>>,
 ) -> Result<T, String> {
     ask(|| question).await.into_result()
+}
+
+/// The same for one of `count` questions that are asked at once. A store that makes one change after
+/// the other, each at the pace of its disk, answers the last one when it has made them all.
+pub(super) async fn answer_among<T, E: Into<StoreError>>(
+    count: u32,
+    question: impl Future<Output = Result<T, E>>,
+) -> Result<T, String> {
+    let asked = ask_within(LIMIT * count, || question).await;
+    asked.into_result()
 }
 
 /// The answer of a call that does not wait, or the message of its panic.

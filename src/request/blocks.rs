@@ -28,6 +28,49 @@ pub(crate) fn any_triple(bytes: &[u8], are: impl Fn(u8, u8, u8) -> bool) -> bool
     })
 }
 
+/// How many bytes are looked at before the place is looked for among them.
+const CHUNK: usize = 256;
+
+/// Where the first byte of this kind is. A function of its own, and a sum of bytes, so that the
+/// compiler makes its loop one over many bytes at a time.
+#[inline(never)]
+pub(crate) fn position(bytes: &[u8], is: impl Fn(u8) -> bool) -> Option<usize> {
+    if is(*bytes.first()?) {
+        return Some(0);
+    }
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        let (chunk, after) = rest.split_at(rest.len().min(CHUNK));
+        let any = chunk.iter().fold(0, |any, &byte| any | u8::from(is(byte)));
+        if any != 0 {
+            let at = chunk.iter().position(|&byte| is(byte))?;
+            return Some(bytes.len() - rest.len() + at);
+        }
+        rest = after;
+    }
+    None
+}
+
+/// Where the first run of `LEN` bytes is that is such.
+#[inline(never)]
+pub(crate) fn find<const LEN: usize>(
+    bytes: &[u8],
+    is: impl Fn(&[u8; LEN]) -> bool,
+) -> Option<usize> {
+    let is = |run: &[u8]| run.first_chunk().is_some_and(&is);
+    let mut rest = bytes;
+    while rest.len() >= LEN {
+        let chunk = &rest[..rest.len().min(CHUNK + LEN - 1)];
+        let mut runs = chunk.windows(LEN);
+        if runs.clone().fold(0, |any, run| any | u8::from(is(run))) != 0 {
+            let at = runs.position(is)?;
+            return Some(bytes.len() - rest.len() + at);
+        }
+        rest = &rest[chunk.len() - (LEN - 1)..];
+    }
+    None
+}
+
 /// `None` where there are fewer bytes than `LEN`.
 #[inline(always)]
 fn any_block<const LEN: usize>(
@@ -55,18 +98,20 @@ fn in_block<const LEN: usize>(
 
 #[cfg(test)]
 mod tests {
-    use super::{any, any_pair, any_triple};
+    use super::{any, any_pair, any_triple, find, position};
 
     #[test]
     fn wherever_it_is_it_is_found_and_nowhere_else() {
-        for len in 0..70 {
+        for len in (0..70).chain(250..270) {
             let mut bytes = vec![b'a'; len];
             assert!(!any(&bytes, |byte| byte == b'x'));
+            assert_eq!(position(&bytes, |byte| byte == b'x'), None);
             assert!(!any_pair(&bytes, |one, two| one == b'x' && two == b'y'));
             for at in 0..len {
                 bytes[at] = b'x';
                 assert!(any(&bytes, |byte| byte == b'x'), "{at} of {len}");
                 let is_x = |byte| byte == b'x';
+                assert_eq!(position(&bytes, is_x), Some(at), "{at} of {len}");
                 let with_two = any_triple(&bytes, |one, two, three| {
                     is_x(one) | is_x(two) | is_x(three)
                 });
@@ -76,6 +121,8 @@ mod tests {
                     bytes[at + 1] = b'y';
                     let is_found = any_pair(&bytes, |one, two| one == b'x' && two == b'y');
                     assert!(is_found, "{at} of {len}");
+                    let found = find(&bytes, |run: &[u8; 2]| run == b"xy");
+                    assert_eq!(found, Some(at), "{at} of {len}");
                     bytes[at + 1] = b'a';
                 }
                 bytes[at] = b'a';

@@ -63,8 +63,11 @@ impl<'a> HeadCredentials<'a> {
         };
         let token = header.as_bytes().strip_prefix(b"Bearer ")?;
         // Where no header is repeated there are as many names as values.
-        let is_only = headers.len() == headers.keys_len();
-        (is_only && !token.is_empty() && is_in_one_piece(token)).then_some(Self::Only(token))
+        let is_only = || {
+            headers.len() == headers.keys_len()
+                || headers.get_all(AUTHORIZATION).iter().nth(1).is_none()
+        };
+        (is_only() && !token.is_empty() && is_in_one_piece(token)).then_some(Self::Only(token))
     }
 
     /// Every token with every asserted user, and alone where some server may see none.
@@ -120,7 +123,8 @@ impl<'a> Collected<'a> {
                 query::Value::Token(token) => found.tokens.push(token),
                 query::Value::AssertedUser(user) => found.asserted_users.push(user),
             })?;
-            found.may_assert_nobody = !query::asserts_one_user_plainly(query);
+            found.may_assert_nobody =
+                found.asserted_users.is_empty() || !query::asserts_one_user_plainly(query);
         }
         found.check_number()?;
         Ok(found)
@@ -152,27 +156,35 @@ impl<'a> Collected<'a> {
     /// repeated headers), quotation marks or anything else that tokens do not have, each piece counts too.
     fn push_header_token(&mut self, token: &'a [u8]) -> Result<(), TooMany> {
         self.tokens.push(Cow::Borrowed(token))?;
-        if !is_in_one_piece(token) {
-            for piece in token.split(is_separator) {
-                if !piece.is_empty() {
-                    self.tokens.push(Cow::Borrowed(piece))?;
-                }
+        let mut rest = token;
+        for marks in 0..=header::MAX_MARKS {
+            let end = blocks::position(rest, is_separator);
+            if (marks, end) == (0, None) {
+                return Ok(());
             }
+            let piece = &rest[..end.unwrap_or(rest.len())];
+            if !piece.is_empty() {
+                self.tokens.push(Cow::Borrowed(piece))?;
+            }
+            let Some(end) = end else {
+                return Ok(());
+            };
+            rest = &rest[end + 1..];
         }
-        Ok(())
+        Err(TooMany)
     }
 }
 
 /// What separates the pieces of a token: nothing that is in one, whatever server made it up.
 #[inline]
-fn is_separator(byte: &u8) -> bool {
+fn is_separator(byte: u8) -> bool {
     // Not `matches!` and `||`: without branches many bytes are compared at a time.
-    !byte.is_ascii_graphic() | (*byte == b',') | (*byte == b';') | (*byte == b'"')
+    !byte.is_ascii_graphic() | (byte == b',') | (byte == b';') | (byte == b'"')
 }
 
 /// Whether a token in a header counts as a whole and nothing else.
 pub(crate) fn is_in_one_piece(token: &[u8]) -> bool {
-    !blocks::any(token, |byte| is_separator(&byte))
+    !blocks::any(token, is_separator)
 }
 
 /// How many there are, and no token.

@@ -143,9 +143,10 @@ impl Cluster {
             .open(self.folder.path().join("log"))
             .unwrap();
         let server = as_server(&self.programs.join("postgres"));
+        // One that is paused goes on, to end.
         let script = r#""$@" </dev/null & server=$!
             while read -r _ && kill -0 $server; do :; done 2>/dev/null
-            kill -QUIT $server 2>/dev/null; wait $server"#;
+            kill -QUIT $server 2>/dev/null; kill -CONT $server 2>/dev/null; wait $server"#;
         Command::new("sh")
             .args(["-c", script, "sh"])
             .arg(server.get_program())

@@ -52,6 +52,19 @@ pub fn set_options(url: &str) -> PostgresOptions {
         .with_restricted_set_in_memory()
 }
 
+/// Connects with a limit that a busy machine may exceed now and then.
+pub async fn connected(options: &PostgresOptions) -> PostgresStore {
+    let connects = timeout(SOON, async {
+        loop {
+            match options.clone().connect().await {
+                Ok(store) => return store,
+                Err(error) => assert!(chain(&error).contains("took longer"), "{}", chain(&error)),
+            }
+        }
+    });
+    connects.await.expect("it connects")
+}
+
 pub async fn with_set(url: &str) -> PostgresStore {
     set_options(url).connect().await.unwrap()
 }

@@ -1,4 +1,4 @@
-//! What follows the name of a command.
+//! The arguments of the commands.
 
 use std::{
     str::FromStr,
@@ -11,7 +11,7 @@ use tower_account_status::{RestrictionKind, UserId};
 
 use crate::args::{Database, user_id};
 
-/// Which database, and how the answer is written.
+/// The database, and the format of the output.
 #[derive(clap::Args)]
 pub(crate) struct Place {
     #[command(flatten)]
@@ -26,7 +26,7 @@ pub(crate) struct Place {
     pub(super) json: bool,
 }
 
-/// Whose restriction is changed, and who says so.
+/// The users whose restrictions change, and who changes them.
 #[derive(clap::Args)]
 pub(crate) struct Change {
     /// User ids, as in @user:example.org; - reads more from the standard input, one a line
@@ -175,7 +175,7 @@ fn duration(text: &str) -> Result<Duration, &'static str> {
     let expected = "expected a duration in weeks, days, hours, minutes or seconds, as in 2h";
     let span = Span::from_str(text).map_err(|_| expected)?;
     let days = SpanRelativeTo::days_are_24_hours();
-    // A month is no duration.
+    // A month has no fixed length.
     let duration = span.to_duration(days).map_err(|_| expected)?;
     let duration = Duration::try_from(duration).map_err(|_| expected)?;
     match duration.is_zero() {

@@ -89,7 +89,7 @@ fn verb(kind: RestrictionKind, is_set: bool) -> &'static str {
     }
 }
 
-/// What was changed before stays changed, and has been said.
+/// Earlier changes stay, and have been written to the output.
 fn stopped(error: &StoreError, user: &UserId, left: &[UserId]) -> BoxError {
     let cause = chain(error.as_error());
     match left.len() {

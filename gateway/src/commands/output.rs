@@ -36,7 +36,7 @@ impl Output {
         }
     }
 
-    /// A restriction that was set, or lifted: `is_changed` says whether there was one.
+    /// A restriction that was set or lifted. `is_changed` says whether there was one to lift.
     pub(super) fn changed(
         &mut self,
         user: &UserId,

@@ -10,13 +10,15 @@ use crate::request::{blocks, few::TooMany};
 /// past which they see none.
 const MAX_PLAIN_PAIRS: usize = 256;
 
-/// More readings of the two parameters than any client's query has. Each is decoded, and all of
-/// them may say the same: a request line full of them would be dear.
-const MAX_READINGS: usize = 32;
+/// A longer query asserts nobody plainly: looking closely at all of it would be expensive.
+const MAX_PLAIN_QUERY: usize = 8 * 1024;
 
 /// A user id has at most so many bytes
 /// ([user identifiers](https://spec.matrix.org/latest/appendices/#user-identifiers)).
 const MAX_USER_ID: usize = 255;
+
+const ACCESS_TOKEN: &str = "access_token";
+const USER_ID: &str = "user_id";
 
 pub(super) enum Value<'a> {
     Token(Cow<'a, [u8]>),
@@ -31,7 +33,31 @@ pub(crate) fn may_be_in_query(query: &str) -> bool {
     // one walk: a percent sign, which encodes nothing at the end, or what is around an underscore.
     blocks::any_pair(query.as_bytes(), |byte, next| {
         (byte == b'%') | ((next == b'_') & ((byte == b's') | (byte == b'r')))
-    }) && (query.contains('%') || query.contains("access_token") || query.contains("user_id"))
+    }) && (query.contains('%') || query.contains(ACCESS_TOKEN) || query.contains(USER_ID))
+}
+
+/// How much of a query is looked at closely: more than any client's query has. All of it may say
+/// the same, so the number of distinct credentials does not bound what a long query costs.
+struct Left {
+    /// Pairs, whatever they are, and pieces of them. Some parsers have limits of a thousand.
+    pairs: usize,
+    /// Readings of the two parameters.
+    readings: usize,
+    /// Bytes of their values that have to be decoded.
+    encoded: usize,
+}
+
+impl Left {
+    const ALL: Self = Self {
+        pairs: 1024,
+        readings: 32,
+        encoded: 16 * 1024,
+    };
+}
+
+fn take(left: &mut usize, number: usize) -> Result<(), TooMany> {
+    *left = left.checked_sub(number).ok_or(TooMany)?;
+    Ok(())
 }
 
 /// Hands every value to `push`, in every reading. Splits the query at `&`, and again at `;`, which
@@ -40,16 +66,12 @@ pub(super) fn each_value<'a>(
     query: &'a str,
     mut push: impl FnMut(Value<'a>) -> Result<(), TooMany>,
 ) -> Result<(), TooMany> {
-    let mut left = MAX_READINGS;
-    let mut push = |value| {
-        left = left.checked_sub(1).ok_or(TooMany)?;
-        push(value)
-    };
+    let mut left = Left::ALL;
     for pair in query.split('&') {
-        push_pair(pair, &mut push)?;
+        push_pair(pair, &mut left, &mut push)?;
         if pair.contains(';') {
             for piece in pair.split(';') {
-                push_pair(piece, &mut push)?;
+                push_pair(piece, &mut left, &mut push)?;
             }
         }
     }
@@ -58,40 +80,71 @@ pub(super) fn each_value<'a>(
 
 fn push_pair<'a>(
     pair: &'a str,
+    left: &mut Left,
     push: &mut impl FnMut(Value<'a>) -> Result<(), TooMany>,
 ) -> Result<(), TooMany> {
+    take(&mut left.pairs, 1)?;
     let Some((name, value)) = pair.split_once('=') else {
         return Ok(());
     };
-    if value.is_empty() {
+    // A percent sign makes a name longer, never shorter.
+    if value.is_empty() || name.len() < USER_ID.len() {
         return Ok(());
     }
-    if decodes_to(name, "access_token") {
-        for reading in readings(value) {
-            let bare = without_space(&reading);
-            let is_other = !bare.is_empty() && bare.len() < reading.len();
-            let bare = is_other.then(|| bare.to_vec());
-            push(Value::Token(reading))?;
-            if let Some(bare) = bare {
-                push(Value::Token(bare.into()))?;
-            }
-        }
-    } else if decodes_to(name, "user_id") {
-        for reading in readings(value) {
+    let name = after_space(name);
+    let is_token = decodes_to(name, ACCESS_TOKEN);
+    if !is_token && !decodes_to(name, USER_ID) {
+        return Ok(());
+    }
+    for reading in readings(value, left)? {
+        take(&mut left.readings, 1)?;
+        if !is_token {
             push(Value::AssertedUser(text(reading)))?;
+            continue;
+        }
+        let bare = without_space(&reading);
+        let is_other = !bare.is_empty() && bare.len() < reading.len();
+        let bare = is_other.then(|| bare.to_vec());
+        push(Value::Token(reading))?;
+        if let Some(bare) = bare {
+            take(&mut left.readings, 1)?;
+            push(Value::Token(bare.into()))?;
         }
     }
     Ok(())
 }
 
-/// Whether some server takes it for `name`: encoded, with white space around it or a NUL behind
-/// it, or as the name of one of several (`name[]`).
-fn decodes_to(encoded: &str, name: &str) -> bool {
-    // A percent sign makes it longer, never shorter.
-    if encoded.len() <= name.len() {
-        return encoded == name;
+/// A name without white space in front of it, encoded or not, as some server takes it.
+fn after_space(name: &str) -> &str {
+    let mut at = 0;
+    loop {
+        at += match name.as_bytes()[at..] {
+            [b'%', high, low, ..] if encoded(high, low).is_some_and(is_space) => 3,
+            // There may be many.
+            [byte, ..] if is_space(byte) => {
+                let end = blocks::position(&name.as_bytes()[at..], |byte| !is_space(byte));
+                end.unwrap_or(name.len() - at)
+            }
+            _ => return &name[at..],
+        };
     }
-    let mut rest = percent_decode(encoded.as_bytes()).skip_while(|&byte| is_space(byte));
+}
+
+/// What stands behind a percent sign, or `None` if it encodes nothing.
+fn encoded(high: u8, low: u8) -> Option<u8> {
+    let digit = |byte: u8| match byte {
+        b'0'..=b'9' => Some(byte - b'0'),
+        b'a'..=b'f' => Some(byte - b'a' + 10),
+        b'A'..=b'F' => Some(byte - b'A' + 10),
+        _ => None,
+    };
+    Some(digit(high)? << 4 | digit(low)?)
+}
+
+/// Whether some server takes it for `name`: encoded, with white space or a NUL behind it, or as the
+/// name of one of several (`name[]`).
+fn decodes_to(encoded: &str, name: &str) -> bool {
+    let mut rest = percent_decode_str(encoded);
     name.bytes().all(|byte| rest.next() == Some(byte))
         && rest
             .next()
@@ -99,21 +152,30 @@ fn decodes_to(encoded: &str, name: &str) -> bool {
 }
 
 fn is_space(byte: u8) -> bool {
-    byte <= b' ' || byte == b'+'
+    (byte <= b' ') | (byte == b'+')
 }
 
 /// The value as a URI means it, and as an HTML form means it where that differs: there a plus
 /// sign is a space. And once more decoded, as by a proxy and the server behind it.
-fn readings(value: &str) -> impl Iterator<Item = Cow<'_, [u8]>> {
-    let as_form = value.contains('+').then(|| {
+fn readings<'a>(
+    value: &'a str,
+    left: &mut Left,
+) -> Result<impl Iterator<Item = Cow<'a, [u8]>> + use<'a>, TooMany> {
+    let (has_plus, has_percent) = (value.contains('+'), value.contains('%'));
+    if has_plus || has_percent {
+        take(&mut left.encoded, value.len())?;
+    }
+    let as_form = has_plus.then(|| {
         let spaced = value.replace('+', " ");
-        Cow::Owned(percent_decode(spaced.as_bytes()).collect())
+        Cow::Owned(percent_decode_str(&spaced).collect())
     });
-    let once = Cow::from(percent_decode(value.as_bytes()));
-    let twice = once
-        .contains(&b'%')
-        .then(|| Cow::Owned(percent_decode(&once).collect()));
-    std::iter::once(once).chain(as_form).chain(twice)
+    let once = match has_percent {
+        true => Cow::from(percent_decode_str(value)),
+        false => Cow::Borrowed(value.as_bytes()),
+    };
+    let is_encoded_again = has_percent && once.contains(&b'%');
+    let twice = is_encoded_again.then(|| Cow::Owned(percent_decode(&once).collect()));
+    Ok(std::iter::once(once).chain(as_form).chain(twice))
 }
 
 /// A token without what a server may trim, and up to a NUL, which ends a text in C.
@@ -123,7 +185,8 @@ fn without_space(token: &[u8]) -> &[u8] {
         return &[];
     };
     let token = &token[start..];
-    let token = token.split(|&byte| byte == 0).next().unwrap_or_default();
+    let end = blocks::position(token, |byte| byte == 0);
+    let token = &token[..end.unwrap_or(token.len())];
     let end = token
         .iter()
         .rposition(is_graphic)
@@ -144,13 +207,16 @@ fn text(bytes: Cow<'_, [u8]>) -> Cow<'_, str> {
 /// with a semicolon or a malformed encoding. And what is no whole user id may be dropped by a
 /// server that checks it.
 pub(super) fn asserts_one_user_plainly(query: &str) -> bool {
+    if query.len() > MAX_PLAIN_QUERY {
+        return false;
+    }
     let mut user = None;
     for (count, pair) in query.split('&').enumerate() {
         if count == MAX_PLAIN_PAIRS || !is_well_formed(pair) {
             return false;
         }
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        if name == "user_id" {
+        if name == USER_ID {
             if user.is_some_and(|user| user != value) {
                 return false;
             }
@@ -166,16 +232,24 @@ pub(super) fn asserts_one_user_plainly(query: &str) -> bool {
 fn is_well_formed(pair: &str) -> bool {
     let is_odd =
         |byte: u8| !byte.is_ascii_graphic() || matches!(byte, b';' | b'"' | b'<' | b'>' | b'\\');
-    if !pair.contains('=') || pair.bytes().any(is_odd) {
+    if !pair.contains('=') {
         return false;
     }
-    let is_digit = |byte: Option<u8>| byte.is_some_and(|byte| byte.is_ascii_hexdigit());
-    let is_encoded = |after: &str| {
-        let mut digits = after.bytes();
-        is_digit(digits.next()) && is_digit(digits.next())
-    };
-    pair.split('%').skip(1).all(is_encoded)
-        && percent_decode_str(pair)
+    let (mut rest, mut is_ascii) = (pair.as_bytes(), true);
+    while let [byte, after @ ..] = rest {
+        let (decoded, after) = match (byte, after) {
+            (b'%', [high, low, after @ ..]) => (encoded(*high, *low), after),
+            (b'%', _) => (None, after),
+            (byte, _) => (Some(*byte).filter(|byte| !is_odd(*byte)), after),
+        };
+        let Some(decoded) = decoded.filter(|byte| !byte.is_ascii_control()) else {
+            return false;
+        };
+        is_ascii &= decoded.is_ascii();
+        rest = after;
+    }
+    is_ascii
+        || percent_decode_str(pair)
             .decode_utf8()
             .is_ok_and(|text| !text.contains(char::is_control))
 }
@@ -184,7 +258,7 @@ fn is_well_formed(pair: &str) -> bool {
 /// the name of one of several.
 fn resembles_user_id(name: &str) -> bool {
     let mut letters = percent_decode_str(name).filter(|byte| !matches!(byte, b' ' | b'+'));
-    "user_id".bytes().all(|expected| {
+    USER_ID.bytes().all(|expected| {
         letters
             .next()
             .is_some_and(|byte| byte.to_ascii_lowercase() == expected)

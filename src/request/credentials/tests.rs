@@ -129,12 +129,99 @@ fn rule_7_more_than_four_distinct_ones_are_too_many() {
     assert_eq!(read(pairs, &[b"Bearer a"]), Err(TooMany));
 }
 
+/// What is looked at closely is bounded, whether or not all of it says the same.
 #[test]
-fn rule_7_a_query_full_of_one_token_is_too_dear_to_be_read() {
-    let full = |times: usize| format!("/?{}", vec!["access_token=%61"; times].join("&"));
-    let found = read(&full(32), &[]);
+fn rule_7_a_query_full_of_readings_is_refused() {
+    let full = |pair: &str, times: usize| format!("/?{}", vec![pair; times].join("&"));
+    let found = read(&full("access_token=%61", 32), &[]);
     assert_eq!(found, Ok(vec![("a".to_owned(), None)]));
-    assert_eq!(read(&full(33), &[]), Err(TooMany));
+    assert_eq!(read(&full("access_token=%61", 33), &[]), Err(TooMany));
+    // As a token and without its white space.
+    assert!(read(&full("access_token=%20a", 16), &[]).is_ok());
+    assert_eq!(read(&full("access_token=%20a", 17), &[]), Err(TooMany));
+    for pair in ["a=", "access_token", "access_token=", "user%5fid="] {
+        let pairs = |number| format!("{}&access_token=t", full(pair, number));
+        assert_eq!(tokens(&pairs(1023), &[]), ["t"], "{pair}");
+        assert_eq!(read(&pairs(1024), &[]), Err(TooMany), "{pair}");
+    }
+    // A pair and its pieces.
+    let pieces = |number| format!("/?{}access_token=t", "a=;".repeat(number));
+    assert_eq!(tokens(&pieces(1022), &[]), ["t"]);
+    assert_eq!(read(&pieces(1023), &[]), Err(TooMany));
+    // Where no name can be one of the two there is nothing to look at.
+    assert_eq!(read(&full("a=b", 5000), &[]), Ok(vec![]));
+}
+
+#[test]
+fn rule_7_what_has_to_be_decoded_of_a_query_is_bounded() {
+    let token = |piece: &str, len: usize| format!("/?access_token={}", piece.repeat(len));
+    let bound = 16 * 1024;
+    assert_eq!(tokens(&token("a", 3 * bound), &[])[0].len(), 3 * bound);
+    for (piece, name) in [
+        ("%61", "access_token"),
+        ("+a+", "access_token"),
+        ("%61", "user_id"),
+    ] {
+        let uri = |len| format!("/?{name}={}", piece.repeat(len));
+        let credentials = |len| read(&uri(len), &[b"Bearer t"]);
+        assert!(credentials(bound / 3).is_ok(), "{name}={piece}");
+        assert_eq!(credentials(bound / 3 + 1), Err(TooMany), "{name}={piece}");
+        let half = uri(bound / 6 + 1);
+        let twice = format!("{half}&{}", &half[2..]);
+        assert_eq!(read(&twice, &[b"Bearer t"]), Err(TooMany), "{name}={piece}");
+    }
+}
+
+#[test]
+fn rule_7_a_header_full_of_marks_is_refused() {
+    for (start, mark, end) in [
+        ("Bearer ", ",", "t"),
+        ("Bearer t", "\"", "t"),
+        ("Bearer ", "t;", "t"),
+        ("Basic ", "bearer", ""),
+        ("Basic ", "bearer t ", ""),
+        ("X-Matrix bearer ", ",", ""),
+        ("X-Matrix ", "\"", ",bearer t"),
+        ("X-Matrix ", ",bearer t", ""),
+    ] {
+        let marks = |number: usize| format!("{start}{}{end}", mark.repeat(number));
+        let found = |number| read("/", &[marks(number).as_bytes()]);
+        assert!(found(60).is_ok(), "{start}{mark}: {:?}", found(60));
+        assert_eq!(found(65), Err(TooMany), "{start}{mark}");
+    }
+    // Nothing in it can be a token.
+    for (scheme, mark) in [("Basic", "beare"), ("Basic", ","), ("X-Matrix", ",")] {
+        let header = format!("{scheme} {}", mark.repeat(10_000));
+        assert!(
+            tokens("/", &[header.as_bytes()]).is_empty(),
+            "{scheme} {mark}"
+        );
+    }
+}
+
+/// Whatever the length of the value in which it is.
+#[test]
+fn rule_7_a_token_is_found_behind_much_that_is_none() {
+    for len in [0, 1, 15, 16, 255, 256, 257, 1000] {
+        let x = "x".repeat(len);
+        for header in [
+            format!("Basic {x} Bearer t"),
+            format!("Basic {x}bEaReR\t t {x}"),
+            format!("X-Matrix a=\"{x},\",{x}, Bearer  t"),
+            format!("{}Bearer t", "\u{a0}".repeat(len)),
+            format!("Bearer{}t", " ".repeat(len)),
+        ] {
+            assert_eq!(tokens("/", &[header.as_bytes()]), ["t"], "{header}");
+        }
+        for query in [
+            format!("{x}=&access_token=t"),
+            format!("{}access_token=t", "+".repeat(len)),
+            format!("{}access_token=t", "%20".repeat(len)),
+            format!("{x}={x};%0A+access_token=t;{x}"),
+        ] {
+            assert_eq!(tokens(&format!("/?{query}"), &[]), ["t"], "{query}");
+        }
+    }
 }
 
 #[test]

@@ -213,3 +213,26 @@ proptest! {
         prop_assert_eq!(read(body.as_bytes()).is_ok(), elsewhere, "{}", body);
     }
 }
+
+/// Whatever an escape follows, and whatever follows it.
+#[test]
+fn a_long_text_is_what_it_says() {
+    for len in 0..40 {
+        let x = "x".repeat(len);
+        for (escape, letter) in [
+            (r"\n", "\n"),
+            (r"\\\u00e4\\", "\\\u{e4}\\"),
+            (r"\ud83d\ude00\u0041", "\u{1f600}A"),
+            ("\u{fc}", "\u{fc}"),
+        ] {
+            let body = format!("\"{x}{escape}{x}{escape}{escape}\"");
+            let Ok(Value::Text(text)) = Json::new(body.as_bytes()).unwrap().value() else {
+                panic!("{body} is a text");
+            };
+            let said = format!("{x}{letter}{x}{letter}{letter}");
+            assert_eq!(text.unescaped().as_deref(), Some(&*said), "{body}");
+            assert!(text.says(&said), "{body}");
+            assert!(!text.has_nul(), "{body}");
+        }
+    }
+}

@@ -9,6 +9,10 @@ use crate::request::{
     json,
 };
 
+/// More fields that name an account than any client's body has. All of them may say the same, so
+/// the number of distinct accounts does not bound what a body full of them costs.
+const MAX_FIELDS: usize = 64;
+
 /// The objects in which an account may be named.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Object {
@@ -48,7 +52,8 @@ impl Object {
     /// The value of `key`; `None` if it names nobody.
     pub(super) fn field(self, key: json::Text<'_>) -> Option<Field> {
         let is_any = |objects: &[Self]| self == Self::Any || objects.contains(&self);
-        let names = |name| key.is_key(name);
+        let key = key.key();
+        let names = |name| key.is(name);
         let logs_in = is_any(&[Self::Login, Self::Auth]);
         let names_user = logs_in || self == Self::Identifier;
         let text = if names("auth") {
@@ -90,6 +95,7 @@ impl Object {
 
 pub(super) struct Found<'b> {
     accounts: Few<NamedAccount<'b>>,
+    fields: usize,
     problem: Option<BodyError>,
 }
 
@@ -97,6 +103,7 @@ impl<'b> Found<'b> {
     pub(super) fn new() -> Self {
         Self {
             accounts: Few::new(),
+            fields: 0,
             problem: None,
         }
     }
@@ -104,6 +111,15 @@ impl<'b> Found<'b> {
     /// Notes why the body is refused; of several reasons the first counts.
     pub(super) fn problem(&mut self, problem: BodyError) {
         self.problem.get_or_insert(problem);
+    }
+
+    /// Counts a field that names an account, or part of one.
+    pub(super) fn field(&mut self) -> Result<(), BodyError> {
+        self.fields += 1;
+        match self.fields > MAX_FIELDS {
+            true => Err(BodyError::TooMany),
+            false => Ok(()),
+        }
     }
 
     pub(super) fn into_accounts(self) -> Result<Few<NamedAccount<'b>>, BodyError> {

@@ -9,7 +9,8 @@ use crate::request::json::Text;
 #[derive(Clone)]
 pub(crate) enum Name<'b> {
     Lent(&'b str),
-    Unescaped(Arc<str>),
+    /// With the room that it was written in, so that it is not copied once more.
+    Unescaped(Arc<String>),
 }
 
 impl<'b> Name<'b> {
@@ -19,7 +20,7 @@ impl<'b> Name<'b> {
     pub(super) fn read(text: Text<'b>) -> Option<Self> {
         match text.plain() {
             Some(plain) => Some(Self::Lent(plain)),
-            None => text.unescaped().map(|text| Self::Unescaped(text.into())),
+            None => text.unescaped().map(|text| Self::Unescaped(Arc::new(text))),
         }
     }
 

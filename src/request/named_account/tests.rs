@@ -158,6 +158,40 @@ fn rule_10_the_number_of_accounts_is_bounded_before_they_are_combined() {
     assert_eq!(refused.unwrap_err(), BodyError::TooMany);
 }
 
+/// Whether or not all of them say the same.
+#[test]
+fn rule_10_a_body_full_of_fields_that_name_somebody_is_refused() {
+    let full = |entry: &str, number: usize| format!("{{{}}}", vec![entry; number].join(","));
+    for (endpoint, entry, fields) in [
+        (NamingEndpoint::Login, r#""user":"a""#, 1),
+        (NamingEndpoint::Login, r#""\u0075ser":"a""#, 1),
+        (NamingEndpoint::Login, r#""identifier":{}"#, 1),
+        (NamingEndpoint::Login, r#""identifier":{"user":"a"}"#, 2),
+        (NamingEndpoint::Refresh, r#""refresh_token":"a""#, 1),
+        (NamingEndpoint::Refresh, r#""auth":null"#, 1),
+        (
+            NamingEndpoint::GuestUpgrade,
+            r#""guest_access_token":"a""#,
+            1,
+        ),
+        (
+            NamingEndpoint::Reauthentication,
+            r#""auth":{"user":"a"}"#,
+            2,
+        ),
+    ] {
+        assert!(
+            read(endpoint, full(entry, 64 / fields).as_bytes()).is_ok(),
+            "{entry}"
+        );
+        let body = full(entry, 64 / fields + 1);
+        let refused = read(endpoint, body.as_bytes());
+        assert_eq!(refused.unwrap_err(), BodyError::TooMany, "{entry}");
+    }
+    let others = full(r#""username":"a""#, 4000);
+    assert!(read(NamingEndpoint::GuestUpgrade, others.as_bytes()).is_ok());
+}
+
 #[test]
 fn rule_10_what_is_nested_too_deep_is_refused() {
     for key in ["x", "user"] {

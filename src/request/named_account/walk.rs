@@ -5,7 +5,7 @@ use super::{
     name::Name,
     named::BodyError,
 };
-use crate::request::json::{Json, JsonError, Value};
+use crate::request::json::{Json, Value};
 
 /// Reads `value`, which is expected to be an object, and notes whom it names.
 pub(super) fn read<'b>(
@@ -13,7 +13,7 @@ pub(super) fn read<'b>(
     value: Value<'b>,
     object: Object,
     found: &mut Found<'b>,
-) -> Result<(), JsonError> {
+) -> Result<(), BodyError> {
     match value {
         Value::Object => {}
         // `null` for a nested object is the same as leaving it out; as the whole body it is not.
@@ -23,13 +23,17 @@ pub(super) fn read<'b>(
                 Object::Identifier | Object::Auth => BodyError::BadJson,
                 _ => BodyError::NotObject,
             });
-            return json.skip(other);
+            return Ok(json.skip(other)?);
         }
     }
     let mut texts = Texts::new();
     while let Some(key) = json.key()? {
         let value = json.value()?;
-        match object.field(key) {
+        let field = object.field(key);
+        if field.is_some() {
+            found.field()?;
+        }
+        match field {
             None => json.skip(value)?,
             Some(Field::Nested(nested)) => read(json, value, nested, found)?,
             Some(Field::Null) => {
@@ -44,7 +48,7 @@ pub(super) fn read<'b>(
                     // Some parsers end a text at a NUL, which no name has.
                     Some(_) if text.has_nul() => found.problem(BodyError::Unclear),
                     Some(name) => texts.push(field, name, found),
-                    None => return Err(JsonError::NotJson),
+                    None => return Err(BodyError::NotJson),
                 },
                 // Some server might still turn it into a name.
                 other => {

