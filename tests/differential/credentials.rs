@@ -128,6 +128,9 @@ const FROM_QUERY: &[fn(&Uri) -> Pairs] = &[
     |uri| pairs(uri, &['&'], false, true),
     |uri| pairs(uri, &['&', ';'], false, true),
     |uri| pairs(uri, &['&', ';'], true, true),
+    // A proxy has dropped a second question mark, or taken it for the first.
+    |uri| pairs(uri, &['&', '?'], false, true),
+    |uri| pairs(uri, &['&', ';', '?'], true, true),
     |uri| pairs(uri, &['&'], true, true),
     |uri| pairs(uri, &['&'], false, false),
     go_pairs,

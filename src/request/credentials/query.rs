@@ -60,8 +60,8 @@ fn take(left: &mut usize, number: usize) -> Result<(), TooMany> {
     Ok(())
 }
 
-/// Hands every value to `push`, in every reading. Splits the query at `&`, and again at `;`, which
-/// some parsers take for the same.
+/// Hands every value to `push`, in every reading. Splits the query at `&`, and each pair again at `;`,
+/// which some parsers do as well, and at a second `?`, which some proxies drop or take for the first.
 pub(super) fn each_value<'a>(
     query: &'a str,
     mut push: impl FnMut(Value<'a>) -> Result<(), TooMany>,
@@ -69,9 +69,17 @@ pub(super) fn each_value<'a>(
     let mut left = Left::ALL;
     for pair in query.split('&') {
         push_pair(pair, &mut left, &mut push)?;
-        if pair.contains(';') {
-            for piece in pair.split(';') {
+        for (separator, other) in [(';', '?'), ('?', ';')] {
+            if !pair.contains(separator) {
+                continue;
+            }
+            for piece in pair.split(separator) {
                 push_pair(piece, &mut left, &mut push)?;
+                if piece.contains(other) {
+                    for piece in piece.split(other) {
+                        push_pair(piece, &mut left, &mut push)?;
+                    }
+                }
             }
         }
     }
@@ -230,8 +238,9 @@ pub(super) fn asserts_one_user_plainly(query: &str) -> bool {
 
 /// Whether no parser has a reason to drop it, or to read it otherwise than others.
 fn is_well_formed(pair: &str) -> bool {
-    let is_odd =
-        |byte: u8| !byte.is_ascii_graphic() || matches!(byte, b';' | b'"' | b'<' | b'>' | b'\\');
+    let is_odd = |byte: u8| {
+        !byte.is_ascii_graphic() || matches!(byte, b';' | b'?' | b'"' | b'<' | b'>' | b'\\')
+    };
     if !pair.contains('=') {
         return false;
     }

@@ -96,6 +96,10 @@ fn rule_7_names_and_values_of_the_query_are_percent_decoded() {
 fn rule_7_every_reading_of_an_odd_spelling_counts() {
     assert_eq!(tokens("/?access_token=a+b", &[]), ["a+b", "a b"]);
     assert_eq!(tokens("/?access_token=a;b", &[]), ["a;b", "a"]);
+    // A second question mark, which a proxy may drop, or take for the first.
+    assert_eq!(tokens("/??access_token=a", &[]), ["a"]);
+    assert_eq!(tokens("/?x?access_token=a&y", &[]), ["a"]);
+    assert_eq!(tokens("/?x=1?y;access_token=a?z", &[]), ["a?z", "a"]);
     assert_eq!(tokens("/", &[b"Bearer a b"]), ["a b", "a", "b"]);
     assert_eq!(
         tokens("/", &[b"Bearer a, Bearer b"]),
