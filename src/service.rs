@@ -84,6 +84,7 @@ where
             // One arm for each, because one arm for all copies the request in some stacks.
             FastPath::UsualPoll(usual) => self.wait(request, usual),
             FastPath::Unclear => self.examine(request, FastPath::Unclear, None),
+            FastPath::RepeatedHeader => self.examine(request, FastPath::RepeatedHeader, None),
             FastPath::MayBeSpecial => self.examine(request, FastPath::MayBeSpecial, None),
             FastPath::Glanced(peek) => self.examine(request, FastPath::Glanced(peek), None),
         }
@@ -129,6 +130,15 @@ impl<S: Clone, Store: AccountStateStore, Req, Res> AccountStatus<S, Store, Req, 
         B: Body + Send + 'static,
     {
         let announcements = announcements.unwrap_or_else(|| self.shared.changes.announcements());
+        let seen = match seen {
+            FastPath::RepeatedHeader => match self.shared.look_at_repeated(request.headers()) {
+                FastPath::Passes => {
+                    return ResponseFuture::pass(Req::call(&mut self.inner, request));
+                }
+                seen => seen,
+            },
+            seen => seen,
+        };
         let head = Head::of(&request, &self.shared.settings.path);
         let mut found = Findings::new();
         let class = match self.shared.check_at_once(&head, seen, &mut found) {

@@ -30,6 +30,8 @@ pub(crate) enum FastPath {
     MayBeSpecial,
     /// Nothing for certain.
     Unclear,
+    /// It may pass, but one of its headers is repeated: [`Shared::look_at_repeated`] goes on.
+    RepeatedHeader,
     /// What the store says at once about the only token in the head. Its owner is not known to be
     /// unrestricted. The store is not asked this again, and nothing else in the head counts.
     Glanced(Peek),
@@ -69,7 +71,17 @@ impl<S: AccountStateStore> Shared<S> {
         match only_token(request.headers()) {
             OnlyToken::None => FastPath::Passes,
             OnlyToken::Unclear => FastPath::Unclear,
+            OnlyToken::Repeated(_) => FastPath::RepeatedHeader,
             OnlyToken::Token(token) => self.glance(token),
+        }
+    }
+
+    /// Goes on where the fast path has seen a repeated header.
+    #[inline]
+    pub(crate) fn look_at_repeated(&self, headers: &HeaderMap) -> FastPath {
+        match only_token_at_all(headers) {
+            Some(token) => self.glance(token),
+            None => FastPath::Unclear,
         }
     }
 
@@ -84,7 +96,7 @@ impl<S: AccountStateStore> Shared<S> {
         let Some(usual) = self.settings.watched_poll(usual) else {
             return Err(FastPath::MayBeSpecial);
         };
-        let OnlyToken::Token(token) = only_token(headers) else {
+        let Some(token) = only_token_at_all(headers) else {
             return Err(FastPath::MayBeSpecial);
         };
         let credential = Credential::AccessToken(Secret::from(token));
@@ -115,6 +127,8 @@ enum OnlyToken<'a> {
     /// One token in one header, as nearly every client writes it. White space around the token
     /// stays: with it the token is one that the store does not know.
     Token(&'a [u8]),
+    /// The same, but a header is repeated, this one or another.
+    Repeated(&'a [u8]),
     Unclear,
 }
 
@@ -132,7 +146,20 @@ fn only_token(headers: &HeaderMap) -> OnlyToken<'_> {
     // compiler knows, and it would copy the whole request first.
     match headers.len() == headers.keys_len() {
         true => OnlyToken::Token(token),
-        false => OnlyToken::Unclear,
+        false => OnlyToken::Repeated(token),
+    }
+}
+
+/// The token of the only `Authorization` header, whichever other header is repeated.
+#[inline]
+fn only_token_at_all(headers: &HeaderMap) -> Option<&[u8]> {
+    match only_token(headers) {
+        OnlyToken::Token(token) => Some(token),
+        OnlyToken::Repeated(token) => {
+            let second = headers.get_all(AUTHORIZATION).iter().nth(1);
+            second.is_none().then_some(token)
+        }
+        OnlyToken::None | OnlyToken::Unclear => None,
     }
 }
 
