@@ -112,14 +112,30 @@ pub(crate) fn has_hidden_structure(path: &str) -> bool {
     let is_structure = |at: usize| match bytes[at] {
         b'/' => matches!(bytes.get(at + 1), Some(b'/' | b'.')),
         b'%' => decodes_to_structure(bytes, at),
-        byte => byte == b'\\',
+        _ => true,
     };
-    // Nearly every path has none of these.
-    let may_be = blocks::any_pair(bytes, |byte, next| {
-        (byte == b'%') | (byte == b'\\') | ((byte == b'/') & ((next == b'/') | (next == b'.')))
-    });
-    (may_be || matches!(bytes.last(), Some(b'%' | b'\\'))) && (0..bytes.len()).any(is_structure)
+    // A long path is looked at many bytes at a time first.
+    if bytes.len() > USUAL_LEN && !may_have_hidden_structure(bytes) {
+        return false;
+    }
+    // A table, since nearly every byte is none of these.
+    (0..bytes.len()).any(|at| MAY_BE_STRUCTURE[usize::from(bytes[at])] && is_structure(at))
 }
+
+fn may_have_hidden_structure(path: &[u8]) -> bool {
+    let is_structure = |byte: u8, next: u8| {
+        (byte == b'%') | (byte == b'\\') | ((byte == b'/') & ((next == b'/') | (next == b'.')))
+    };
+    blocks::any_pair(path, is_structure) || matches!(path.last(), Some(b'%' | b'\\'))
+}
+
+static MAY_BE_STRUCTURE: [bool; 256] = {
+    let mut table = [false; 256];
+    table[b'/' as usize] = true;
+    table[b'%' as usize] = true;
+    table[b'\\' as usize] = true;
+    table
+};
 
 /// Whether the percent sign there begins an encoding of what separates segments or is itself
 /// encoding.
@@ -236,8 +252,8 @@ fn decodes_to_end_of_path(path: &[u8], at: usize) -> bool {
         .is_none_or(|byte| matches!(byte, b'?' | b'#' | 0 | b'%') || begins_overlong(byte))
 }
 
-/// A longer last segment is looked at in another way.
-const MAX_LAST_SEGMENT: usize = 512;
+/// A path, or a last segment, that is longer is looked at in another way.
+const USUAL_LEN: usize = 512;
 
 /// The last segment, where every router that reads the path to its end sees the same one.
 fn own_last_segment(path: &str) -> Option<&str> {
@@ -245,7 +261,7 @@ fn own_last_segment(path: &str) -> Option<&str> {
     let mut start = bytes.len();
     while start > 0 && bytes[start - 1] != b'/' {
         start -= 1;
-        if bytes.len() - start > MAX_LAST_SEGMENT {
+        if bytes.len() - start > USUAL_LEN {
             return None;
         }
         match bytes[start] {

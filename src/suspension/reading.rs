@@ -80,6 +80,9 @@ impl<'p> Readings<'p> {
         // Nearly every path can be read in one way only, and this one pass tells.
         let (mut from, mut ambiguous) = (0, false);
         for (at, byte) in path.bytes().enumerate() {
+            if !IS_MARK[usize::from(byte)] {
+                continue;
+            }
             match byte {
                 b'/' => {
                     let segment = &path[from..at];
@@ -88,8 +91,7 @@ impl<'p> Readings<'p> {
                     from = at + 1;
                 }
                 b'\\' => return None,
-                b'%' => ambiguous |= encodes_structure(&path.as_bytes()[at..]),
-                _ => {}
+                _ => ambiguous |= encodes_structure(&path.as_bytes()[at..]),
             }
         }
         let last = &path[from..];
@@ -140,6 +142,15 @@ impl<'p> Others<'p> {
         })
     }
 }
+
+/// A slash, a backslash or a percent sign. A table, because nearly every byte is none of these.
+static IS_MARK: [bool; 256] = {
+    let mut table = [false; 256];
+    table[b'/' as usize] = true;
+    table[b'\\' as usize] = true;
+    table[b'%' as usize] = true;
+    table
+};
 
 fn is_empty_or_dots(segment: &str) -> bool {
     matches!(segment, "" | "." | "..")
