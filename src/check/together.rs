@@ -5,18 +5,13 @@ use tokio::{sync::SemaphorePermit, time::Instant};
 use super::limits::Failure;
 use crate::{
     account::{AccountState, UserId},
-    panics::unless_it_panics,
     shared::{Answer, Next, Shared, Unanswered},
     store::{AccountStateStore, StoreError},
 };
 
 impl<S: AccountStateStore> Shared<S> {
-    /// The state of `user` now, for a request that waits.
-    pub(super) async fn state_for_waiting(&self, user: &UserId) -> Result<AccountState, Failure> {
-        let peeked = unless_it_panics(|| self.store.peek_state(user));
-        if let Ok(Some(state)) = peeked {
-            return Ok(state);
-        }
+    /// The state of `user` now, for a request that waits and whose store has no answer at hand.
+    pub(super) async fn ask_together(&self, user: &UserId) -> Result<AccountState, Failure> {
         let answer = self.answer_for_waiting(user).await;
         answer.map_err(|unanswered| match unanswered {
             Unanswered::Error(error) => Failure::Error(error.into()),

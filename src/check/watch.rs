@@ -13,10 +13,11 @@ use http::Method;
 
 use super::{Findings, limits::Failure};
 use crate::{
-    account::{Account, UserId},
+    account::{Account, AccountState, UserId},
     changes::{Changes, Subscription},
     denial::Denial,
     judge::Verdict,
+    panics::unless_it_panics,
     request::{
         act::Act,
         class::{Class, Exemptions},
@@ -207,6 +208,14 @@ impl<S: AccountStateStore> Shared<S> {
             announcements,
             waiting: Waiting::Other(poll),
         }))
+    }
+
+    /// The state of `user` now, for a request that waits.
+    async fn state_for_waiting(&self, user: &UserId) -> Result<AccountState, Failure> {
+        match unless_it_panics(|| self.store.peek_state(user)) {
+            Ok(Some(state)) => Ok(state),
+            _ => self.ask_together(user).await,
+        }
     }
 
     /// Asks the judge again, as if the request came now, for each account, even if another look-up
