@@ -327,6 +327,10 @@ mod tests {
             "/_matrix/client/v3/account;%2Fx/deactivate",
             "/_matrix/client/v3/account;x%5cy/password",
             "/_matrix/client/v3/login%3B%252Fx",
+            "/_matrix/client/r0/login\\.",
+            "/_matrix/client/v3/login\\x\\..",
+            "/_matrix/client/v3/login/x%5c..",
+            "/_matrix/client/v3\\x/..\\login\\x\\..",
             "/_matrix/client/%c0%ae%c0%ae/login",
             "/_matrix/client/%u002e%u002e/login",
         ] {

@@ -374,7 +374,7 @@ fn has_dot_segment(path: &str) -> bool {
     };
     // Few segments begin with a dot.
     (0..bytes.len())
-        .any(|at| bytes[at] == b'.' && (at == 0 || bytes[at - 1] == b'/') && is_dots(at))
+        .any(|at| bytes[at] == b'.' && (at == 0 || is_slash(bytes[at - 1])) && is_dots(at))
 }
 
 /// Whether a raw segment, its matrix parameters apart, decodes to `literal`, in any case of its

@@ -1,5 +1,5 @@
 use super::{
-    Forgiving, decode_fully, is_one_plain_segment, is_plain, lenient_text, segment_is,
+    Forgiving, decode_fully, is_one_plain_segment, is_plain, lenient_text, name_of, segment_is,
     undisputed_last_segment,
 };
 
@@ -211,4 +211,44 @@ fn lenient_decoders_are_followed_and_nothing_else_changes() {
     ] {
         assert_eq!(lenient_text(bytes), text, "{bytes:?}");
     }
+}
+
+/// The same reading, written as it is meant.
+#[test]
+fn rule_10_the_fast_reading_is_the_plain_one() {
+    const PIECES: [&str; 26] = [
+        "/", "//", "\\", ";", ".", "..", "%2e", "%2E", "%2f", "%5c", "%5C", "%3b", "%3f", "%23",
+        "%00", "%20", "%09", "%25", "%", "%u002f", "%u002e", "%c0%af", "%c0%ae", "a", "login", "é",
+    ];
+    let mut random = 1_u64;
+    let mut next = |below: usize| {
+        random = random
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        usize::try_from(random >> 33).unwrap() % below
+    };
+    let (mut dots, mut decoded) = (0, 0);
+    for _ in 0..200_000 {
+        let pieces = (0..=next(8)).map(|_| PIECES[next(PIECES.len())]);
+        let path = format!("/{}", pieces.collect::<String>());
+        let found = Forgiving::read(&path);
+        let text = match found.is_decoded() {
+            true => lenient_text(&decode_fully(path.as_bytes())).replace('\\', "/"),
+            false => path.clone(),
+        };
+        let is_dots = |segment: &str| matches!(name_of(segment.as_bytes()), b"." | b"..");
+        let is_cut = |letter| matches!(letter, ';' | '?' | '#' | '\0');
+        let has_dots = text.split('/').any(is_dots) || text.contains(is_cut);
+        assert_eq!(found.has_dots, found.is_decoded() && has_dots, "{path}");
+        // Dot segments are no endpoint's, so it does not matter whether they are there.
+        let is_name = |segment: &&str| {
+            !name_of(segment.as_bytes()).is_empty() && !matches!(*segment, "." | "..")
+        };
+        let segments: Vec<&str> = found.segments_from_the_end().filter(is_name).collect();
+        let plain: Vec<&str> = text.rsplit('/').filter(is_name).collect();
+        assert_eq!(segments, plain, "{path}");
+        dots += u32::from(found.has_dots);
+        decoded += u32::from(found.is_decoded());
+    }
+    assert!(dots > 50_000 && decoded > dots, "{dots} of {decoded}");
 }
