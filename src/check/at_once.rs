@@ -2,13 +2,12 @@
 
 use super::{
     Findings,
-    ask::{Answers, Said},
+    ask::{Answers, Said, counted},
     fast_path::FastPath,
     limits::Failure,
 };
 use crate::{
     account::Account,
-    credential::Claim,
     denial::{Denial, DenialCause},
     judge::{self, Verdict},
     request::{
@@ -164,11 +163,7 @@ impl<S: AccountStateStore> Shared<S> {
         found.has_plain_token = matches!(credentials, HeadCredentials::Only(_));
         // Not a loop: in `for_each` each kind of credentials is read in its own way.
         credentials.iter().enumerate().for_each(|(turn, access)| {
-            let claim = match tokens {
-                CountedTokens::OfServices => Claim::of_service(access),
-                CountedTokens::All | CountedTokens::None => access.into(),
-            };
-            let said = match self.peek(claim, glanced.take()) {
+            let said = match self.peek(counted(tokens, access), glanced.take()) {
                 Ok(Known::Account(account)) => {
                     is_active &= account.state().is_active();
                     // There are no more accounts than credentials.

@@ -75,8 +75,8 @@ fn is_cut(byte: u8) -> bool {
     (byte == b';') | (byte == b'?') | (byte == b'#') | (byte == 0)
 }
 
-/// Percent-decodes until there is nothing left to decode, in one go: whoever nests thousands of
-/// encodings pays for them, and not the server.
+/// Percent-decodes until there is nothing left to decode, in one pass, so that thousands of nested
+/// encodings cost no more than their length.
 fn decode_fully(text: &[u8]) -> Cow<'_, [u8]> {
     if !text.contains(&b'%') {
         return Cow::Borrowed(text);

@@ -97,7 +97,7 @@ impl<'b> Text<'b> {
         may_be_odd && Key::Folded(Folded::of(self.chars())).is(name)
     }
 
-    /// As a key, for whoever compares it with several names.
+    /// As a key that is compared with several names.
     #[inline]
     pub(crate) fn key(self) -> Key<'b> {
         match self.plain() {
