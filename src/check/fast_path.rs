@@ -71,7 +71,7 @@ impl<S: AccountStateStore> Shared<S> {
         match only_token(request.headers()) {
             OnlyToken::None => FastPath::Passes,
             OnlyToken::Unclear => FastPath::Unclear,
-            OnlyToken::Repeated => FastPath::RepeatedHeader,
+            OnlyToken::Repeated(_) => FastPath::RepeatedHeader,
             OnlyToken::Token(token) => self.glance(token),
         }
     }
@@ -79,7 +79,7 @@ impl<S: AccountStateStore> Shared<S> {
     /// Goes on where the fast path has seen a repeated header.
     #[inline]
     pub(crate) fn look_at_repeated(&self, headers: &HeaderMap) -> FastPath {
-        match credentials::only_header_token(headers) {
+        match only_token_at_all(headers) {
             Some(token) => self.glance(token),
             None => FastPath::Unclear,
         }
@@ -96,7 +96,7 @@ impl<S: AccountStateStore> Shared<S> {
         let Some(usual) = self.settings.watched_poll(usual) else {
             return Err(FastPath::MayBeSpecial);
         };
-        let Some(token) = credentials::only_header_token(headers) else {
+        let Some(token) = only_token_at_all(headers) else {
             return Err(FastPath::MayBeSpecial);
         };
         let credential = Credential::AccessToken(Secret::from(token));
@@ -128,7 +128,7 @@ enum OnlyToken<'a> {
     /// stays: with it the token is one that the store does not know.
     Token(&'a [u8]),
     /// The same, but a header is repeated, this one or another.
-    Repeated,
+    Repeated(&'a [u8]),
     Unclear,
 }
 
@@ -146,7 +146,20 @@ fn only_token(headers: &HeaderMap) -> OnlyToken<'_> {
     // compiler knows, and it would copy the whole request first.
     match headers.len() == headers.keys_len() {
         true => OnlyToken::Token(token),
-        false => OnlyToken::Repeated,
+        false => OnlyToken::Repeated(token),
+    }
+}
+
+/// The token of the only `Authorization` header, whichever other header is repeated.
+#[inline]
+fn only_token_at_all(headers: &HeaderMap) -> Option<&[u8]> {
+    match only_token(headers) {
+        OnlyToken::Token(token) => Some(token),
+        OnlyToken::Repeated(token) => {
+            let second = headers.get_all(AUTHORIZATION).iter().nth(1);
+            second.is_none().then_some(token)
+        }
+        OnlyToken::None | OnlyToken::Unclear => None,
     }
 }
 

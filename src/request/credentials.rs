@@ -58,10 +58,16 @@ impl<'a> HeadCredentials<'a> {
         if uri.query().is_some_and(may_be_in_query) {
             return None;
         }
-        match only_header_token(headers) {
-            Some(token) => is_in_one_piece(token).then_some(Self::Only(token)),
-            None => (!headers.contains_key(AUTHORIZATION)).then_some(Self::Nothing),
-        }
+        let Some(header) = headers.get(AUTHORIZATION) else {
+            return Some(Self::Nothing);
+        };
+        let token = header.as_bytes().strip_prefix(b"Bearer ")?;
+        // Where no header is repeated there are as many names as values.
+        let is_only = || {
+            headers.len() == headers.keys_len()
+                || headers.get_all(AUTHORIZATION).iter().nth(1).is_none()
+        };
+        (is_only() && !token.is_empty() && is_in_one_piece(token)).then_some(Self::Only(token))
     }
 
     /// Every token with every asserted user, and alone where some server may see none.
@@ -174,17 +180,6 @@ impl<'a> Collected<'a> {
 fn is_separator(byte: u8) -> bool {
     // Not `matches!` and `||`: without branches many bytes are compared at a time.
     !byte.is_ascii_graphic() | (byte == b',') | (byte == b';') | (byte == b'"')
-}
-
-/// The token of the only `Authorization` header, as nearly every client writes it. Another header may
-/// be repeated.
-pub(crate) fn only_header_token(headers: &HeaderMap) -> Option<&[u8]> {
-    let header = headers.get(AUTHORIZATION)?;
-    let token = header.as_bytes().strip_prefix(b"Bearer ")?;
-    // Where no header is repeated there are as many names as values.
-    let is_only = headers.len() == headers.keys_len()
-        || headers.get_all(AUTHORIZATION).iter().nth(1).is_none();
-    (is_only && !token.is_empty()).then_some(token)
 }
 
 /// Whether a token in a header counts as a whole and nothing else.
