@@ -90,9 +90,14 @@ impl Class {
     /// promise.
     #[inline]
     pub(crate) fn may_be_special(method: &Method, path: &str) -> bool {
-        long_poll::may_be_long_poll(path)
-            || (method == Method::POST && naming::may_name_accounts(path))
+        long_poll::may_be_long_poll(path) || (method == Method::POST && post_may_be_special(path))
     }
+}
+
+/// The same for a `POST` that is no long poll.
+#[inline]
+pub(crate) fn post_may_be_special(path: &str) -> bool {
+    naming::may_name_accounts(path) || path.ends_with("/logout") || path.ends_with("/logout/all")
 }
 
 /// The requests that the settings let pass whatever the state of the account, beside those that always
