@@ -11,10 +11,12 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Method, Request, Response, Uri};
-use http_body_util::Full;
+use http::{Method, Request, Response, StatusCode, Uri};
+use http_body_util::{BodyExt, Full};
 use support::{
-    ALICE, Answer, LOGIN, SYNC, alices, anonymous, ask, bear, layer, locked, passed, poll_once,
+    ALICE, Answer, LOGIN, SYNC, alices, anonymous, ask, bear,
+    frames::Frames,
+    layer, locked, passed, poll_once,
     scripted::{Script, ScriptedStore},
     store, store_with, verdict,
 };
@@ -262,6 +264,28 @@ async fn rule_18_a_body_that_fails_is_told_as_refused_under_report_only() {
     assert_eq!(answer.status, 400);
     let told = lines.lock().expect("not poisoned").clone();
     assert_eq!(told, ["refused login Some(BodyFailed)"]);
+}
+
+/// It may be longer than what can be held and handed on, and enforced it may be refused or not.
+#[tokio::test]
+async fn rule_18_a_body_of_unknown_length_is_told_as_unchecked_under_report_only() {
+    for user in ["alice", "bob"] {
+        let (layer, lines) = heard(layer(&store_with(Locked)).with_report_only());
+        let layer = layer.with_wrapped_bodies();
+        let body = format!(r#"{{"user":"{user}"}}"#);
+        let (first, second) = body.split_at(5);
+        let chunks = [first.to_owned(), second.to_owned()];
+        let request =
+            anonymous(Method::POST, LOGIN, "").map(|_| Frames::new(chunks).of_unknown_length());
+        let service = layer.layer(service_fn(|request: Request<_>| async {
+            let body = BodyExt::collect(request.into_body()).await.expect("whole");
+            Ok::<_, Infallible>(Response::new(Body::from(body.to_bytes())))
+        }));
+        let answer = support::call(service, request).await;
+        assert_eq!((answer.status, answer.text()), (StatusCode::OK, &*body));
+        let told = lines.lock().expect("not poisoned").clone();
+        assert_eq!(told, ["passed_unchecked login None"]);
+    }
 }
 
 /// Nothing behind the scheme is no credential.
