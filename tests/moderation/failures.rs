@@ -193,7 +193,7 @@ async fn rule_12_whatever_fails_the_answer_is_503() {
     }
 }
 
-/// A body with a mind of its own.
+/// A body that hangs, fails, or panics if it is read.
 enum OddBody {
     Hangs,
     Fails,

@@ -1,5 +1,5 @@
-//! Keys by which a parser changes what a value is (rule 10), where each feature of `serde_json`
-//! that knows such keys is switched on, and handlers read bodies with ruma's types.
+//! Keys by which a parser changes what a value is (rule 10). Each feature of `serde_json` that knows
+//! such keys is enabled here, and handlers read bodies with ruma's types.
 
 use std::convert::Infallible;
 
@@ -86,7 +86,7 @@ fn hidden(key: &str, value: &str) -> String {
     serde_json::json!({ key: value }).to_string()
 }
 
-/// The features are on, and do what this is about: otherwise nothing below tells anything.
+/// The features are enabled and have this effect. Otherwise the tests below would prove nothing.
 #[tokio::test]
 async fn a_handler_unwraps_what_is_hidden() {
     let alice = hidden(RAW, r#"{"type":"m.id.user","user":"alice"}"#);
