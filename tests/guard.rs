@@ -26,7 +26,7 @@ fn alice() -> UserId {
     ALICE.into()
 }
 
-/// Status and error code of what a check comes to.
+/// Status and error code of a check's answer.
 async fn verdict(checked: Result<(), Denial>) -> (u16, String) {
     match checked {
         Ok(()) => passed(),

@@ -66,7 +66,7 @@ fn memory(tokens: &[&str]) -> Arc<MemoryStore> {
     Arc::new(memory)
 }
 
-/// What a request with this token comes to, where logouts are answered with this status.
+/// The answer to a request with this token, if logouts are answered with this status.
 async fn ask<S: AccountStateStore>(
     layer: &AccountStatusLayer<S>,
     memory: &Arc<MemoryStore>,

@@ -176,7 +176,7 @@ async fn rule_16_each_kind_of_long_poll_has_its_switch() {
 #[derive(Default)]
 struct Database {
     state: Mutex<AccountState>,
-    /// What becomes of the state right after the first look-up has read it.
+    /// How the state changes right after the first look-up has read it.
     next: Mutex<Option<AccountState>>,
     is_down: Mutex<bool>,
     asked: AtomicUsize,

@@ -80,7 +80,7 @@ async fn row(flood: &str, title: &str, servers: [SocketAddr; 2], rounds: usize, 
     let mut figures: [[Vec<f64>; 2]; 3] = Default::default();
     let milliseconds = milliseconds.to_string();
     for round in 0..rounds {
-        // Whoever comes second may find a warmer or a busier machine: they change places.
+        // The second may find a warmer or a busier machine, so they change places.
         for place in [round % 2, 1 - round % 2] {
             let address = servers[place].to_string();
             let is_with = ["without", "with"][place];

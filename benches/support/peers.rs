@@ -89,8 +89,7 @@ fn refusal<B: From<Bytes>>(standing: Standing) -> Response<B> {
     response
 }
 
-/// Six headers and, for whoever logs it, the reason: the answer that this layer gives, made by
-/// hand.
+/// This layer's answer, made by hand: six headers, and the reason for the log.
 fn whole_refusal<B: From<Bytes>>(standing: Standing) -> Response<B> {
     static HEADERS: LazyLock<HeaderMap> = LazyLock::new(|| {
         [

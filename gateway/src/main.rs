@@ -105,7 +105,7 @@ async fn run(args: Args) -> Result<(), Box<dyn Error + Send + Sync>> {
     // The homeserver may start later, so the start does not wait for it.
     tokio::spawn(async move {
         if let Err(error) = upstream.answers().await {
-            tracing::warn!("the upstream does not answer yet: {error}");
+            tracing::warn!("the homeserver does not answer yet: {error}");
         }
     });
     server::serve(listener, app, args.server_settings(), stop).await;

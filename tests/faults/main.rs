@@ -19,7 +19,7 @@ use tower::{Service, ServiceExt as _, limit::ConcurrencyLimit};
 use tower_account_status::{AccountStatusLayer, StoreFailure};
 use tower_layer::Layer as _;
 
-/// What becomes of a request with the token that meets the fault.
+/// The answer to a request with the token that meets the fault.
 fn expected(fault: Fault, place: Place, is_cached: bool) -> StatusCode {
     match (fault, place) {
         // Panics at once are the only fault of what answers at once; a shortcut that fails is only a

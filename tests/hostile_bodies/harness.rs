@@ -60,7 +60,7 @@ pub(crate) static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
 /// A body, and its trailers.
 pub(crate) type Received = (Bytes, Option<HeaderMap>);
 
-/// What became of a request with a body.
+/// The outcome of a request with a body.
 #[derive(Debug)]
 pub(crate) struct Sent {
     pub(crate) status: StatusCode,

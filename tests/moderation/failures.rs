@@ -1,5 +1,5 @@
 //! Rule 12: while the directory or the store fails, hangs or panics the answer is 503, and never
-//! 401, 403 or 404. And what becomes of bodies that fail.
+//! 401, 403 or 404. And the answers to bodies that fail.
 
 use std::{
     convert::Infallible,

@@ -110,7 +110,7 @@ async fn a_gateway_whose_homeserver_is_not_up_yet_starts_and_says_so() {
     let answer = gateway.get("/_matrix/client/versions", ()).await;
     answer.error(502, "M_UNKNOWN");
     let deadline = Instant::now() + BOUND;
-    while !gateway.log().contains("the upstream does not answer yet") {
+    while !gateway.log().contains("the homeserver does not answer yet") {
         assert!(Instant::now() < deadline, "{}", gateway.log());
         sleep(Duration::from_millis(5)).await;
     }

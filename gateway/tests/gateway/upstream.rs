@@ -39,7 +39,7 @@ struct Seen {
     waiting: AtomicUsize,
 }
 
-/// A sync that waits, until whoever asked goes away.
+/// A sync that waits until its client goes away.
 struct Waiting<'a>(&'a AtomicUsize);
 
 impl<'a> Waiting<'a> {

@@ -137,7 +137,7 @@ async fn rule_10_whoever_is_named_plainly_is_found_with_any_feature() {
             log_in(&router, &bob).await,
             (StatusCode::OK, "bob".to_owned())
         );
-        // A number is a number with arbitrary precision, too: nobody's name, and no object.
+        // A number is a number with arbitrary precision, too. It names no account, and is no object.
         for body in ["7", "1.5", r#"{"identifier":7}"#, r#"{"user":1e3}"#] {
             let (status, user) = log_in(&router, body).await;
             assert_eq!(status, StatusCode::BAD_REQUEST, "{body}: {user}");
