@@ -1,4 +1,4 @@
-//! A logout that succeeded is told to the store: whoever remembers the token's owner forgets it, so
+//! The store is told of a logout that succeeded. A store that remembers the token's owner forgets it, so
 //! that the token of a restricted account is answered as any other unknown token.
 #![cfg(feature = "cache")]
 
@@ -66,7 +66,7 @@ fn memory(tokens: &[&str]) -> Arc<MemoryStore> {
     Arc::new(memory)
 }
 
-/// What a request with this token comes to, where logouts are answered with this status.
+/// The answer to a request with this token, if logouts are answered with this status.
 async fn ask<S: AccountStateStore>(
     layer: &AccountStatusLayer<S>,
     memory: &Arc<MemoryStore>,
@@ -134,7 +134,7 @@ async fn logs_out<S: AccountStateStore>(of: impl FnOnce(CachedStore<Awaited>) ->
     assert_eq!(ask(&layer, &memory, ok, (LOGOUT, "a")).await, 200);
     assert_eq!(ask(&layer, &memory, ok, (SYNC, "a")).await, 404);
     assert_eq!(ask(&layer, &memory, ok, (SYNC, "b")).await, 401);
-    // Or those of all, but nobody else's.
+    // Or those of all its sessions, but no one else's.
     assert_eq!(ask(&layer, &memory, ok, (LOGOUT_ALL, "b")).await, 200);
     for token in ["b", "c"] {
         assert_eq!(

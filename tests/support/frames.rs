@@ -95,7 +95,7 @@ impl Body for Frames {
             (None, End::Now) => Poll::Ready(None),
             (None, End::Broken) => Poll::Ready(Some(Err(Broken))),
             (None, End::Never) => {
-                // Whoever polls again finds it pending still.
+                // Another poll finds it pending, too.
                 self.is_pending = false;
                 Poll::Pending
             }
