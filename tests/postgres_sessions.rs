@@ -109,11 +109,32 @@ async fn rule_20_an_answer_that_would_be_the_same_on_another_connection_is_given
     let store = options.with_pool_size(1).connect().await.unwrap();
     store.state_of(&alice()).await.unwrap();
     let before = proxy.connections();
-    for code in ["53200", "42501", "22021", "57014", "XX001"] {
+    for code in ["53200", "42501", "22021", "XX001"] {
         proxy.inject(at_alice(("ERROR", code)));
         store.state_of(&alice()).await.expect_err(code);
         store.state_of(&alice()).await.expect(code);
     }
+    assert_eq!(proxy.connections(), before, "the connection is well");
+}
+
+#[tokio::test]
+async fn rule_20_a_statement_that_the_server_cancelled_is_asked_once_more_on_its_connection() {
+    let cluster = Cluster::shared();
+    let (options, proxy, _) = proxied(&cluster, "").await;
+    let store = options.with_pool_size(1).connect().await.unwrap();
+    store.state_of(&alice()).await.unwrap();
+    let before = proxy.connections();
+    let cancelled = || proxy.inject(at_alice(("ERROR", "57014")));
+    cancelled();
+    store.state_of(&alice()).await.expect("the second time");
+    cancelled();
+    cancelled();
+    store.state_of(&alice()).await.expect_err("no third time");
+    cancelled();
+    let changed = store.set_restriction(&alice(), Locked.into()).await;
+    let error = changed.expect_err("it was not made").to_string();
+    assert!(!error.contains("not known"), "{error}");
+    assert_eq!(proxy.left_to_inject(), 0);
     assert_eq!(proxy.connections(), before, "the connection is well");
 }
 

@@ -16,7 +16,7 @@ use tokio::{
     time::timeout,
 };
 use tokio_postgres::{
-    AsyncMessage, Client, Config, Connection, Error, Socket,
+    AsyncMessage, CancelToken, Client, Config, Connection, Error, Socket,
     config::{Host, LoadBalanceHosts},
     tls::{MakeTlsConnect, TlsConnect},
 };
@@ -27,11 +27,15 @@ use super::{
 };
 
 pub(super) type Dialled = (Client, Box<dyn Messages>);
+type Cancelling<'a> = Pin<Box<dyn Future<Output = Result<(), Error>> + Send + 'a>>;
 type Dialling<'a> = Pin<Box<dyn Future<Output = Result<Dialled, Error>> + Send + 'a>>;
 
 /// Makes connections.
 pub(super) trait Dial: Send + Sync {
     fn dial(&self, config: &Config) -> Dialling<'_>;
+
+    /// Asks the server of a connection to end the statement that is under way on it.
+    fn cancel(&self, token: CancelToken) -> Cancelling<'_>;
 }
 
 /// The other half of a connection. Its client gets answers only while it is polled.
@@ -72,6 +76,11 @@ where
             let messages: Box<dyn Messages> = Box::new(connection);
             Ok((client, messages))
         })
+    }
+
+    fn cancel(&self, token: CancelToken) -> Cancelling<'_> {
+        let tls = self.0.clone();
+        Box::pin(async move { token.cancel_query(tls).await })
     }
 }
 
@@ -144,6 +153,11 @@ impl Hosts {
     pub(super) fn limit(&self) -> Duration {
         let hosts = u32::try_from(self.each.len()).unwrap_or(u32::MAX);
         self.limit_of_each.saturating_mul(hosts.saturating_add(1))
+    }
+
+    /// Asks a server to end a statement, as well as that can be done within a second.
+    pub(super) async fn cancel(&self, token: CancelToken) {
+        let _ = timeout(Duration::from_secs(1), self.dial.cancel(token)).await;
     }
 
     /// The first host that accepts writes. A host that accepts a connection and does not answer costs its

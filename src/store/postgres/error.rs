@@ -72,6 +72,10 @@ pub(super) trait Fault {
     /// pooler or a server that was stopping does not know.
     fn leaves_open_what_was_done(&self) -> bool;
 
+    /// Whether the server ended the statement, because it took too long or because somebody said so. It
+    /// was not made, and the connection is well.
+    fn was_cancelled(&self) -> bool;
+
     /// As [`is_final`](Self::is_final), for an error that refused a connection. Every such error is fatal,
     /// so its severity says nothing.
     fn is_final_refusal(&self) -> bool;
@@ -94,6 +98,11 @@ impl Fault for tokio_postgres::Error {
                 ]
                 .contains(error.code())
         })
+    }
+
+    fn was_cancelled(&self) -> bool {
+        let severity = self.as_db_error().and_then(DbError::parsed_severity);
+        severity == Some(Severity::Error) && self.code() == Some(&SqlState::QUERY_CANCELED)
     }
 
     fn is_final_refusal(&self) -> bool {
@@ -159,7 +168,11 @@ fn advice(error: &tokio_postgres::Error) -> Option<&'static str> {
              itself"
         }
         &SqlState::LOCK_NOT_AVAILABLE => {
-            "another process holds the lock of the migration: wait until it ends, or end it"
+            "another process holds the lock of the migration or of a table: wait until it ends, or \
+             end it"
+        }
+        &SqlState::QUERY_CANCELED => {
+            "PostgreSQL took too long and ended the statement: is a table locked, or the server slow?"
         }
         &SqlState::DISK_FULL => "the disk of PostgreSQL is full: free some space",
         &SqlState::UNDEFINED_TABLE

@@ -10,8 +10,20 @@ use tokio::time::timeout;
 
 use super::error::Cause;
 
+/// How long the server has for a look-up or a change. A request waits for its store for 5 seconds,
+/// unless a setting says otherwise: this is less, with another attempt.
+pub(super) const LOOK_UP: Duration = Duration::from_secs(2);
+
+/// How long a look-up or a change may take at the server, which then says that it was not made. It is
+/// less than [`LOOK_UP`], so that the connection goes on and no server has a statement that nobody waits
+/// for.
+pub(super) const AT_THE_SERVER: Duration = Duration::from_millis(1800);
+
 /// How long a statement of the listener may take, and a proof until it arrives.
 pub(super) const LIMIT: Duration = Duration::from_secs(5);
+
+/// How long a statement of the listener may take at the server, a page of all accounts among them.
+pub(super) const LISTENER_AT_THE_SERVER: Duration = Duration::from_secs(10);
 
 /// The output of `answer`, if it comes within `limit`.
 pub(super) async fn limited<T>(

@@ -263,6 +263,7 @@ impl Feed {
     /// another server if the primary is no longer the server of the listener.
     async fn reread(&self, reader: &Mutex<Arc<Reader>>) -> Result<()> {
         let new = Arc::new(Reader::connect(&self.hosts, &self.source).await?);
+        new.configure().await?;
         *lock(reader) = Arc::clone(&new);
         // Accounts that changed without a notification are announced here.
         let changed = self.load(&new).await?;

@@ -3,6 +3,7 @@
 mod audit;
 mod audit_schema;
 mod changes;
+mod connection;
 mod connection_string;
 mod dial;
 mod error;

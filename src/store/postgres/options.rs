@@ -207,9 +207,8 @@ impl PostgresOptions {
         let lease = pool.get().await?;
         let migrated = schema.migrate(lease.connection()?.client(), self.creates_tables);
         limited("migrating the schema", Self::MIGRATION_LIMIT, migrated).await?;
-        lease.done();
 
-        let queries = Arc::new(Queries::new(pool, &schema));
+        let queries = Arc::new(Queries::new(pool.clone(), &schema));
         let audit = Arc::new(Audit::new(Arc::clone(&queries), &schema));
         let changes = Changes::needing_proof();
         let set = self
@@ -221,6 +220,8 @@ impl PostgresOptions {
             set: set.clone(),
         });
         let listening = Listening::start(hosts, source, pace, changes).await?;
+        // Notifications arrive, so there is no pooler by the transaction in between.
+        pool.own_sessions(lease).await?;
         let pruning = self
             .audit_retention
             .map(|retention| (retention, Mutex::new(audit.keep_for(retention))));

@@ -5,10 +5,10 @@
 //! than another server may have been the primary for, is never used again.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::BTreeSet,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -18,11 +18,12 @@ use tokio::{
     sync::{Mutex as AsyncMutex, OwnedSemaphorePermit, Semaphore, mpsc},
     time::timeout,
 };
-use tokio_postgres::{Client, Row, Statement, types::ToSql};
 
 use super::{
+    connection::{Connection, configure},
     dial::{EndOnDrop, Hosts, drive},
     error::Cause,
+    limits::{AT_THE_SERVER, LOOK_UP, limited},
 };
 
 use crate::locks::{Mutex, lock};
@@ -49,6 +50,8 @@ struct Shared {
     idle: Mutex<Vec<Connection>>,
     /// Connections of an earlier one are not used again.
     generation: AtomicU64,
+    /// Whether it is known that no pooler hands sessions to other clients.
+    owns_sessions: AtomicBool,
     dials: Mutex<Dials>,
     arrive: mpsc::UnboundedSender<(Instant, Result<Connection>)>,
     arrivals: AsyncMutex<Arrivals>,
@@ -64,48 +67,6 @@ struct Dials {
     last: u64,
 }
 
-/// One connection, with the statements that are prepared on it.
-pub(super) struct Connection {
-    client: Client,
-    statements: Mutex<HashMap<String, Statement>>,
-    made_at: Instant,
-    generation: u64,
-    _driver: EndOnDrop,
-}
-
-impl Connection {
-    pub(super) fn client(&self) -> &Client {
-        &self.client
-    }
-
-    pub(super) async fn query(
-        &self,
-        sql: &str,
-        parameters: &[&(dyn ToSql + Sync)],
-    ) -> std::result::Result<Vec<Row>, tokio_postgres::Error> {
-        let statement = self.prepared(sql).await?;
-        self.client.query(&statement, parameters).await
-    }
-
-    pub(super) async fn execute(
-        &self,
-        sql: &str,
-        parameters: &[&(dyn ToSql + Sync)],
-    ) -> std::result::Result<u64, tokio_postgres::Error> {
-        let statement = self.prepared(sql).await?;
-        self.client.execute(&statement, parameters).await
-    }
-
-    async fn prepared(&self, sql: &str) -> std::result::Result<Statement, tokio_postgres::Error> {
-        if let Some(statement) = lock(&self.statements).get(sql) {
-            return Ok(statement.clone());
-        }
-        let statement = self.client.prepare(sql).await?;
-        lock(&self.statements).insert(sql.to_owned(), statement.clone());
-        Ok(statement)
-    }
-}
-
 impl Pool {
     pub(super) fn new(hosts: Arc<Hosts>, size: usize, reread_interval: Duration) -> Self {
         let (arrive, arrivals) = mpsc::unbounded_channel();
@@ -115,6 +76,7 @@ impl Pool {
             places: Arc::new(Semaphore::new(size.min(Semaphore::MAX_PERMITS))),
             idle: Mutex::default(),
             generation: AtomicU64::new(0),
+            owns_sessions: AtomicBool::new(false),
             dials: Mutex::default(),
             arrive,
             arrivals: AsyncMutex::new(arrivals),
@@ -129,6 +91,16 @@ impl Pool {
     /// A connection that was made just now, or for somebody who has left.
     pub(super) async fn get_new(&self) -> Result<Lease> {
         self.lease(true).await
+    }
+
+    /// From now on all sessions are configured, that of this lease among them.
+    pub(super) async fn own_sessions(&self, lease: Lease) -> Result<()> {
+        self.0.owns_sessions.store(true, Ordering::SeqCst);
+        match self.0.configure(lease.connection()?).await {
+            Ok(()) => lease.done(),
+            Err(_) => lease.discard(), // the next one is made as a whole
+        }
+        Ok(())
     }
 
     /// Uses none of today's connections again: something was wrong with one, and so it may be with
@@ -165,7 +137,7 @@ impl Pool {
 
 impl Shared {
     fn is_usable(&self, connection: &Connection) -> bool {
-        !connection.client.is_closed()
+        !connection.client().is_closed()
             && connection.made_at.elapsed() < self.max_age
             && connection.generation == self.generation.load(Ordering::SeqCst)
     }
@@ -266,13 +238,25 @@ impl Shared {
     async fn dial(&self) -> Result<Connection> {
         let generation = self.generation.load(Ordering::SeqCst);
         let (client, messages) = self.hosts.dial().await?;
-        Ok(Connection {
-            client,
-            statements: Mutex::default(),
-            made_at: Instant::now(),
-            generation,
-            _driver: EndOnDrop(tokio::spawn(drive(messages, |_| true))),
-        })
+        let driver = EndOnDrop(tokio::spawn(drive(messages, |_| true)));
+        let connection = Connection::new(client, driver, generation);
+        if self.owns_sessions.load(Ordering::SeqCst) {
+            self.configure(&connection).await?;
+        }
+        Ok(connection)
+    }
+
+    async fn configure(&self, connection: &Connection) -> Result<()> {
+        let configured = async { Ok(configure(connection.client(), AT_THE_SERVER).await?) };
+        limited("configuring a session", LOOK_UP, configured).await
+    }
+
+    /// Closes a connection whose statement is under way. Its server does not notice that, where the
+    /// statement waits for something.
+    async fn cancel(&self, connection: Connection) {
+        // A pooler knows the statement by the connection, which therefore is closed last.
+        self.hosts.cancel(connection.client().cancel_token()).await;
+        drop(connection);
     }
 }
 
@@ -336,6 +320,15 @@ impl Lease {
     pub(super) fn discard(mut self) {
         drop(self.connection.take());
     }
+
+    /// It is not used again, and the statement that it has not answered is cancelled.
+    pub(super) fn abandon(mut self) {
+        let connection = self.connection.take();
+        if let (Some(connection), Ok(runtime)) = (connection, Handle::try_current()) {
+            let shared = Arc::clone(&self.shared);
+            runtime.spawn(async move { shared.cancel(connection).await });
+        }
+    }
 }
 
 impl Drop for Lease {
@@ -349,11 +342,16 @@ impl Drop for Lease {
         };
         let shared = Arc::clone(&self.shared);
         runtime.spawn(async move {
-            let answers = connection.client.simple_query("");
-            if let Ok(Ok(_)) = timeout(CLEAN_UP_LIMIT, answers).await {
-                shared.put_back(connection);
+            let answers = connection.client().simple_query("");
+            let answered = timeout(CLEAN_UP_LIMIT, answers).await;
+            match answered {
+                Ok(Ok(_)) => shared.put_back(connection),
+                Ok(Err(_)) => drop(connection),
+                Err(_) => {
+                    drop(place);
+                    shared.cancel(connection).await;
+                }
             }
-            drop(place);
         });
     }
 }

@@ -1,6 +1,6 @@
 //! The statements, and the pool that they go through.
 
-use std::{collections::HashMap, time::Duration};
+use std::collections::HashMap;
 
 use tokio::time::timeout;
 use tokio_postgres::{
@@ -11,6 +11,7 @@ use tokio_postgres::{
 use super::{
     audit_schema,
     error::{Cause, Fault, PostgresStoreError},
+    limits::LOOK_UP,
     micros::Micros,
     pool::{Lease, Pool},
     schema::Schema,
@@ -44,9 +45,6 @@ pub(super) struct Queries {
 impl Queries {
     /// How many restrictions are loaded at once.
     const PAGE: i64 = 10_000;
-    /// How long the server has for a look-up or a change. A request waits for its store for 5
-    /// seconds, unless a setting says otherwise: this is less, with another attempt.
-    const LIMIT: Duration = Duration::from_secs(2);
 
     pub(super) fn new(pool: Pool, schema: &Schema) -> Self {
         let table = schema.table();
@@ -248,23 +246,24 @@ impl Queries {
         self.pool.renew();
     }
 
-    /// Reads through the pool, and once more on a new connection where the first one is over, or
-    /// does not answer.
+    /// Reads through the pool. Once more on a new connection where the first one is over, or does not
+    /// answer, and on the same one where the server has cancelled the statement.
     pub(super) async fn rows(&self, sql: &str, parameters: Parameters<'_>) -> Result<Vec<SqlRow>> {
         let mut lease = self.pool.get().await?;
         for attempt in 0.. {
-            let asked = timeout(Self::LIMIT, lease.connection()?.query(sql, parameters)).await;
+            let asked = timeout(LOOK_UP, lease.connection()?.query(sql, parameters)).await;
             let error = match asked {
                 Ok(Ok(rows)) => {
                     lease.done();
                     return Ok(rows);
                 }
+                Ok(Err(error)) if attempt == 0 && error.was_cancelled() => continue,
                 Ok(Err(error)) if error.is_final() => {
                     lease.done();
                     return Err(error.into());
                 }
                 Ok(Err(error)) => error.into(),
-                Err(_) => Cause::Timeout("a look-up", Self::LIMIT),
+                Err(_) => Cause::Timeout("a look-up", LOOK_UP),
             };
             lease = Box::pin(self.another(lease, attempt, error)).await?;
         }
@@ -281,7 +280,7 @@ impl Queries {
     ) -> Result<u64> {
         let mut lease = self.pool.get().await?;
         for attempt in 0.. {
-            let asked = timeout(Self::LIMIT, lease.connection()?.execute(sql, parameters)).await;
+            let asked = timeout(LOOK_UP, lease.connection()?.execute(sql, parameters)).await;
             let error = match asked {
                 Ok(Ok(changed)) => {
                     lease.done();
@@ -300,9 +299,9 @@ impl Queries {
                     error.into()
                 }
                 Err(_) => {
-                    lease.discard();
+                    lease.abandon();
                     self.pool.renew();
-                    let error = Cause::Timeout("a change", Self::LIMIT);
+                    let error = Cause::Timeout("a change", LOOK_UP);
                     return Err(Cause::NotKnown(Box::new(error)));
                 }
             };
@@ -313,7 +312,10 @@ impl Queries {
 
     /// Replaces a bad connection with a new one, once.
     async fn another(&self, bad: Lease, attempt: u32, error: Cause) -> Result<Lease> {
-        bad.discard();
+        match error {
+            Cause::Timeout(..) => bad.abandon(),
+            _ => bad.discard(),
+        }
         self.pool.renew();
         match attempt {
             0 => self.pool.get_new().await,
