@@ -9,13 +9,21 @@ mod pgbouncer;
 mod postgres;
 #[path = "support/postgres_store.rs"]
 mod postgres_store;
+#[path = "support/proxy.rs"]
+mod proxy;
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::mpsc,
+    thread,
+    time::{Duration, Instant},
+};
 
 use pgbouncer::Pooler;
 use postgres::Cluster;
-use postgres_store::{SOON, alice, set_options, within};
+use postgres_store::{SOON, alice, chain, set_options, within};
+use proxy::Proxy;
 use tokio::{
+    runtime,
     task::JoinSet,
     time::{sleep, timeout},
 };
@@ -77,7 +85,6 @@ async fn rule_20_look_ups_that_wait_for_a_lock_take_no_further_connections() {
         let mut asking = asking(&store);
         let most = most_sessions(&counts, Duration::from_secs(12)).await;
         // Those of the pool, three of the listener, and one that the listener has given up.
-        println!("{most} sessions");
         assert!(most <= 4 + 3 + 1, "{most}");
         let since = Instant::now();
         client.batch_execute("COMMIT").await.unwrap();
@@ -113,6 +120,59 @@ async fn rule_21_a_change_that_waits_for_a_lock_fails_and_is_not_made() {
     sleep(Duration::from_millis(200)).await;
     let state = store.state_of(&alice()).await.unwrap();
     assert!(!is_known || state == Suspended.into(), "{state:?}");
+}
+
+/// Those who wait for a connection that is made, and are not polled meanwhile.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rule_20_one_that_waits_and_is_not_polled_keeps_no_other_from_connecting() {
+    let cluster = Cluster::shared();
+    let url = cluster.database().await;
+    let proxy = Proxy::to(cluster.port()).await;
+    let options = PostgresOptions::new(&proxy.url(&url)).unwrap();
+    let store = options.with_pool_size(3).connect().await.unwrap();
+    store.state_of(&alice()).await.unwrap();
+    let client = cluster.client(&url).await;
+    let close = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
+                 WHERE datname = current_database() AND pid <> pg_backend_pid() \
+                 AND query NOT LIKE '%LISTEN%' AND query NOT LIKE '%NOTIFY%'";
+    client.batch_execute(close).await.unwrap();
+    sleep(Duration::from_millis(200)).await;
+    // New connections stall in the handshake for the moment.
+    proxy.stall_at("application_name");
+    let user = alice();
+    let mut kept = Box::pin(store.state_of(&user));
+    let _ = timeout(Duration::from_millis(300), &mut kept).await;
+    let (give, take) = mpsc::channel();
+    let theirs = store.clone();
+    thread::spawn(move || {
+        let mut runtime = runtime::Builder::new_current_thread();
+        let runtime = runtime.enable_all().build().unwrap();
+        runtime.spawn(async move { drop(theirs.state_of("@a:x").await) });
+        runtime.block_on(async { sleep(Duration::from_millis(300)).await });
+        give.send(runtime).unwrap();
+    });
+    // It is kept, and nobody drives it.
+    let taken = tokio::task::spawn_blocking(move || take.recv().unwrap());
+    let runtime = taken.await.unwrap();
+    proxy.go_on();
+    let since = Instant::now();
+    for _ in 0..20 {
+        let state = store.state_of("@b:x").await;
+        state.unwrap_or_else(|error| panic!("{}", chain(&error)));
+    }
+    // Nobody waits for those of the others.
+    within(Duration::ZERO, since);
+    kept.await.unwrap();
+    runtime.shutdown_background();
+    let mut all = JoinSet::new();
+    for _ in 0..3 {
+        let store = store.clone();
+        all.spawn(async move { store.state_of("@c:x").await });
+    }
+    all.join_all()
+        .await
+        .into_iter()
+        .for_each(|state| drop(state.unwrap()));
 }
 
 /// Where a statement waits for something that its time limit does not count, as for a standby.

@@ -6,6 +6,7 @@ mod changes;
 mod connection;
 mod connection_string;
 mod dial;
+mod dials;
 mod error;
 mod limits;
 mod line;

@@ -5,7 +5,6 @@
 //! than another server may have been the primary for, is never used again.
 
 use std::{
-    collections::BTreeSet,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -15,13 +14,14 @@ use std::{
 
 use tokio::{
     runtime::Handle,
-    sync::{Mutex as AsyncMutex, OwnedSemaphorePermit, Semaphore, mpsc},
+    sync::{OwnedSemaphorePermit, Semaphore},
     time::timeout,
 };
 
 use super::{
     connection::{Connection, configure},
     dial::{EndOnDrop, Hosts, drive},
+    dials::{Dials, Made, Ticket},
     error::Cause,
     limits::{AT_THE_SERVER, LOOK_UP, limited},
 };
@@ -29,7 +29,6 @@ use super::{
 use crate::locks::{Mutex, lock};
 
 type Result<T> = std::result::Result<T, Cause>;
-type Arrivals = mpsc::UnboundedReceiver<(Instant, Result<Connection>)>;
 
 /// How long a look-up waits for a connection that others use.
 const PLACE_LIMIT: Duration = Duration::from_secs(2);
@@ -52,24 +51,11 @@ struct Shared {
     generation: AtomicU64,
     /// Whether it is known that no pooler hands sessions to other clients.
     owns_sessions: AtomicBool,
-    dials: Mutex<Dials>,
-    arrive: mpsc::UnboundedSender<(Instant, Result<Connection>)>,
-    arrivals: AsyncMutex<Arrivals>,
-}
-
-/// Who waits for new connections, which are on their way, and how many have arrived for somebody.
-#[derive(Default)]
-struct Dials {
-    waiting: usize,
-    /// By number, the oldest first.
-    under_way: BTreeSet<u64>,
-    arrived: usize,
-    last: u64,
+    dials: Dials,
 }
 
 impl Pool {
     pub(super) fn new(hosts: Arc<Hosts>, size: usize, reread_interval: Duration) -> Self {
-        let (arrive, arrivals) = mpsc::unbounded_channel();
         Self(Arc::new(Shared {
             hosts,
             max_age: reread_interval.min(MAX_AGE),
@@ -77,9 +63,7 @@ impl Pool {
             idle: Mutex::default(),
             generation: AtomicU64::new(0),
             owns_sessions: AtomicBool::new(false),
-            dials: Mutex::default(),
-            arrive,
-            arrivals: AsyncMutex::new(arrivals),
+            dials: Dials::default(),
         }))
     }
 
@@ -164,75 +148,56 @@ impl Shared {
         }
     }
 
+    /// Keeps a connection that nobody waits for any longer, unless it would be one too many.
+    fn keep(&self, made: Made) {
+        let Ok(connection) = made else { return };
+        let mut idle = lock(&self.idle);
+        if idle.len() < self.places.available_permits() && self.is_usable(&connection) {
+            return idle.push(connection);
+        }
+        drop(idle);
+        drop(connection);
+    }
+
     /// Waits for a connection that a task makes. Where this is dropped, the next one that waits
     /// gets it.
     async fn dialled(self: &Arc<Self>) -> Result<Connection> {
         let began = Instant::now();
-        let _waiting = Waiting::begin(self);
-        let limit = self.hosts.limit() + PLACE_LIMIT;
+        let of_hosts = self.hosts.limit();
+        let limit = of_hosts.saturating_add(PLACE_LIMIT);
         loop {
-            self.begin_dials();
-            let next = async { self.arrivals.lock().await.recv().await };
+            let mut waiting = Waiting::begin(self, of_hosts);
             let left = limit.saturating_sub(began.elapsed());
-            let arrived = timeout(left, next).await;
-            {
-                let mut dials = lock(&self.dials);
-                match arrived {
-                    Ok(_) => dials.arrived = dials.arrived.saturating_sub(1),
-                    // Its runtime may stand still. Nobody waits for it again.
-                    Err(_) => drop(dials.under_way.pop_first()),
-                }
-            }
-            match arrived {
-                Ok(Some((_, Ok(connection)))) if self.is_usable(&connection) => {
-                    return Ok(connection);
-                }
-                // Somebody else's failure, who has left.
-                Ok(Some((at, Err(_)))) if at < began => {}
-                Ok(Some((_, Err(error)))) => return Err(error),
-                Ok(Some((_, Ok(_)))) => {}
-                Ok(None) => return Err(Cause::ConnectionLost),
-                Err(_) => return Err(Cause::Timeout("connecting", limit)),
-            }
-        }
-    }
-
-    /// One task for each that waits.
-    fn begin_dials(self: &Arc<Self>) {
-        let mut dials = lock(&self.dials);
-        while dials.under_way.len() + dials.arrived < dials.waiting {
-            dials.last += 1;
-            let number = dials.last;
-            dials.under_way.insert(number);
-            let mut delivery = Delivery {
-                shared: Arc::clone(self),
-                number,
-                result: Err(Cause::ConnectionLost),
+            let left = match waiting.ticket.is_new {
+                true => left,
+                // It was begun for another, whose runtime may stand still.
+                false => left.min(of_hosts.saturating_sub(waiting.ticket.began.elapsed())),
             };
-            tokio::spawn(async move {
-                let dialled = delivery.shared.dial().await;
-                delivery.brings(dialled);
-            });
+            match timeout(left, &mut waiting.ticket.answer).await {
+                Ok(Ok(Ok(connection))) if self.is_usable(&connection) => return Ok(connection),
+                // It is of an earlier generation.
+                Ok(Ok(Ok(_))) => {}
+                Ok(Ok(Err(error))) => return Err(error),
+                // Each dial is delivered, also by a runtime that ends.
+                Ok(Err(_)) => return Err(Cause::ConnectionLost),
+                Err(_) => waiting.gives_up = true,
+            }
+            if began.elapsed() >= limit {
+                return Err(Cause::Timeout("connecting", limit));
+            }
         }
     }
 
-    /// What a task has come to: for those who wait, or else for the next that asks. What nobody has
-    /// waited for any longer would be a connection too many.
-    fn deliver(&self, number: u64, result: Result<Connection>) {
-        let mut dials = lock(&self.dials);
-        if !dials.under_way.remove(&number) {
-            drop(dials);
-            return drop(result);
-        }
-        if dials.waiting > 0 {
-            dials.arrived += 1;
-            let _ = self.arrive.send((Instant::now(), result));
-            return;
-        }
-        drop(dials);
-        if let Ok(connection) = result {
-            self.put_back(connection);
-        }
+    fn begin_dial(self: &Arc<Self>, number: u64) {
+        let mut delivery = Delivery {
+            shared: Arc::clone(self),
+            number,
+            made: Err(Cause::ConnectionLost),
+        };
+        tokio::spawn(async move {
+            let made = delivery.shared.dial().await;
+            delivery.brings(made);
+        });
     }
 
     async fn dial(&self) -> Result<Connection> {
@@ -260,19 +225,31 @@ impl Shared {
     }
 }
 
-/// Counts one that waits.
-struct Waiting<'a>(&'a Shared);
+/// One that waits for a connection.
+struct Waiting<'a> {
+    shared: &'a Arc<Shared>,
+    ticket: Ticket,
+    gives_up: bool,
+}
 
 impl<'a> Waiting<'a> {
-    fn begin(shared: &'a Shared) -> Self {
-        lock(&shared.dials).waiting += 1;
-        Self(shared)
+    fn begin(shared: &'a Arc<Shared>, limit: Duration) -> Self {
+        let ticket = shared.dials.wait(limit);
+        if ticket.is_new {
+            shared.begin_dial(ticket.dial());
+        }
+        Self {
+            shared,
+            ticket,
+            gives_up: false,
+        }
     }
 }
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        lock(&self.0.dials).waiting -= 1;
+        let unused = self.shared.dials.leave(&mut self.ticket, self.gives_up);
+        unused.into_iter().for_each(|made| self.shared.keep(made));
     }
 }
 
@@ -280,19 +257,20 @@ impl Drop for Waiting<'_> {
 struct Delivery {
     shared: Arc<Shared>,
     number: u64,
-    result: Result<Connection>,
+    made: Made,
 }
 
 impl Delivery {
-    fn brings(&mut self, result: Result<Connection>) {
-        self.result = result;
+    fn brings(&mut self, made: Made) {
+        self.made = made;
     }
 }
 
 impl Drop for Delivery {
     fn drop(&mut self) {
-        let result = std::mem::replace(&mut self.result, Err(Cause::ConnectionLost));
-        self.shared.deliver(self.number, result);
+        let made = std::mem::replace(&mut self.made, Err(Cause::ConnectionLost));
+        let unused = self.shared.dials.deliver(self.number, made);
+        unused.into_iter().for_each(|made| self.shared.keep(made));
     }
 }
 
