@@ -207,6 +207,45 @@ async fn rule_20_a_server_that_cannot_be_connected_to_yet_is_tried_again_and_a_r
     }
 }
 
+/// Alice's restriction is made, and the answer is an error that leaves this open. What comes after it
+/// says nothing about the first attempt.
+#[tokio::test]
+async fn rule_21_a_restriction_that_was_made_is_not_said_to_have_failed() {
+    let cluster = Cluster::shared();
+    for made_by in [("FATAL", "57P02"), ("FATAL", "08P01"), ("ERROR", "40003")] {
+        for then in [
+            None, // nobody to connect to
+            Some(("ERROR", "42501")),
+            Some(("ERROR", "57014")),
+            Some(("FATAL", "57P01")),
+            Some(("ERROR", "40001")),
+        ] {
+            let (options, proxy, url) = proxied(&cluster, "").await;
+            let store = options.with_pool_size(1).connect().await.unwrap();
+            let other = PostgresStore::connect(&url).await.unwrap();
+            store.state_of("@bob:x").await.unwrap();
+            proxy.inject(Injection {
+                is_done: true,
+                ..at_alice(made_by)
+            });
+            let (_reserved, nowhere) = postgres::reserved_port();
+            match then {
+                None => proxy.lead_to(nowhere),
+                Some(error) => proxy.inject(at_alice(error)),
+            }
+            let answer = store.set_restriction(&alice(), Locked.into()).await;
+            let error = chain(&answer.unwrap_err());
+            assert!(
+                error.contains("not known"),
+                "{made_by:?}, {then:?}: {error}"
+            );
+            assert_eq!(error.matches("not known").count(), 1, "{error}");
+            assert_eq!(proxy.left_to_inject(), 0, "{then:?}");
+            assert_eq!(other.state_of(&alice()).await.unwrap(), Locked.into());
+        }
+    }
+}
+
 /// How many connections the server has from the store.
 async fn connections(cluster: &Cluster, url: &str) -> i64 {
     let count = "SELECT count(*) FROM pg_stat_activity \

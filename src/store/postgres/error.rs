@@ -36,6 +36,7 @@ pub(super) enum Cause {
     /// In the schema of this name, where none may be made.
     NoTables(String),
     NoTriggers,
+    NotStored,
     Panicked,
     Nul,
     UnknownKind(String),
@@ -251,6 +252,10 @@ impl fmt::Display for Cause {
             Cause::NoTriggers => f.write_str(
                 "the triggers that announce changes are missing or disabled: run \
                  `PostgresStore::migration_sql`, which makes them",
+            ),
+            Cause::NotStored => f.write_str(
+                "PostgreSQL took the restriction without an error and did not store it: does a \
+                 trigger of your own discard rows of the table?",
             ),
             Cause::Panicked => f.write_str("a task of the store panicked"),
             Cause::Nul => {

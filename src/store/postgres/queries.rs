@@ -175,9 +175,13 @@ impl Queries {
             &said.note,
         ];
         // The same row twice is the same row.
-        self.execute(&self.restrict, &parameters, Repeat::IsHarmless)
+        let stored = self
+            .execute(&self.restrict, &parameters, Repeat::IsHarmless)
             .await?;
-        Ok(())
+        match stored {
+            0 => Err(Cause::NotStored),
+            _ => Ok(()),
+        }
     }
 
     pub(super) async fn lift(
@@ -270,44 +274,68 @@ impl Queries {
         Err(Cause::ConnectionLost) // never reached
     }
 
-    /// Changes through the pool, and once more on a new connection where the first one is over and
-    /// the change was not made by it.
+    /// Changes through the pool, and once more on a new connection where the first one is over and the
+    /// change was not made by it, or may be made twice.
     pub(super) async fn execute(
         &self,
         sql: &str,
         parameters: Parameters<'_>,
         repeat: Repeat,
     ) -> Result<u64> {
-        let mut lease = self.pool.get().await?;
-        for attempt in 0.. {
-            let asked = timeout(LOOK_UP, lease.connection()?.execute(sql, parameters)).await;
-            let error = match asked {
-                Ok(Ok(changed)) => {
-                    lease.done();
-                    return Ok(changed);
-                }
-                Ok(Err(error)) if error.is_final() => {
-                    lease.done();
-                    return Err(error.into());
-                }
-                Ok(Err(error)) => {
-                    let is_open = error.leaves_open_what_was_done();
-                    if is_open && (attempt > 0 || repeat == Repeat::IsAnotherChange) {
-                        lease.discard();
-                        return Err(Cause::NotKnown(Box::new(error.into())));
-                    }
-                    error.into()
-                }
-                Err(_) => {
-                    lease.abandon();
-                    self.pool.renew();
-                    let error = Cause::Timeout("a change", LOOK_UP);
-                    return Err(Cause::NotKnown(Box::new(error)));
-                }
-            };
-            lease = Box::pin(self.another(lease, attempt, error)).await?;
+        let lease = self.pool.get().await?;
+        let (lease, error) = match self.attempt(lease, sql, parameters).await {
+            Attempt::Made(changed) => return Ok(changed),
+            Attempt::NotMade(error) => return Err(error),
+            Attempt::Over(lease, error) => (lease, error),
+        };
+        let is_open = error.leaves_open_what_was_done();
+        if is_open && repeat == Repeat::IsAnotherChange {
+            lease.discard();
+            return Err(not_known(error.into()));
         }
-        Err(Cause::ConnectionLost) // never reached
+        let again = Box::pin(async {
+            let lease = self.another(lease, 0, error.into()).await?;
+            match self.attempt(lease, sql, parameters).await {
+                Attempt::Made(changed) => Ok(changed),
+                Attempt::NotMade(error) => Err(error),
+                Attempt::Over(lease, error) => {
+                    lease.discard();
+                    self.pool.renew();
+                    match error.leaves_open_what_was_done() {
+                        true => Err(not_known(error.into())),
+                        false => Err(error.into()),
+                    }
+                }
+            }
+        });
+        // Whatever becomes of the second attempt, the first one may have made the change.
+        again.await.map_err(|error| match is_open {
+            true => not_known(error),
+            false => error,
+        })
+    }
+
+    async fn attempt(&self, lease: Lease, sql: &str, parameters: Parameters<'_>) -> Attempt {
+        let connection = match lease.connection() {
+            Ok(connection) => connection,
+            Err(error) => return Attempt::NotMade(error),
+        };
+        match timeout(LOOK_UP, connection.execute(sql, parameters)).await {
+            Ok(Ok(changed)) => {
+                lease.done();
+                Attempt::Made(changed)
+            }
+            Ok(Err(error)) if error.is_final() => {
+                lease.done();
+                Attempt::NotMade(error.into())
+            }
+            Ok(Err(error)) => Attempt::Over(lease, error),
+            Err(_) => {
+                lease.abandon();
+                self.pool.renew();
+                Attempt::NotMade(not_known(Cause::Timeout("a change", LOOK_UP)))
+            }
+        }
     }
 
     /// Replaces a bad connection with a new one, once.
@@ -329,6 +357,22 @@ impl Queries {
 pub(super) enum Repeat {
     IsHarmless,
     IsAnotherChange,
+}
+
+/// What one attempt to make a change has come to.
+enum Attempt {
+    Made(u64),
+    /// Or it is not known, and the error says so.
+    NotMade(Cause),
+    /// The connection is over or unfit.
+    Over(Lease, tokio_postgres::Error),
+}
+
+fn not_known(cause: Cause) -> Cause {
+    match cause {
+        Cause::NotKnown(_) => cause,
+        cause => Cause::NotKnown(Box::new(cause)),
+    }
 }
 
 /// Who makes a change, as the statements take it.
