@@ -68,11 +68,16 @@ impl Connection {
 /// other clients, which would have these settings as well.
 ///
 /// A server does not notice that a client which waits for a lock has gone away. So each statement has a
-/// time limit at the server, unless the role has a shorter one.
+/// time limit at the server, unless the role has a shorter one. With row level security a role would see
+/// an empty table, and no error. Without it, reading the table is an error. A commit that is acknowledged
+/// before it is on the disk would be undone by a crash.
 pub(super) async fn configure(client: &Client, statement_limit: Duration) -> Answer<()> {
     let limit = statement_limit.as_millis();
     let sql = format!(
-        "SELECT pg_catalog.set_config(name, '{limit}', false) FROM pg_catalog.pg_settings \
+        "SET row_security = off; \
+         SELECT pg_catalog.set_config(name, 'on', false) FROM pg_catalog.pg_settings \
+         WHERE name = 'synchronous_commit' AND setting = 'off'; \
+         SELECT pg_catalog.set_config(name, '{limit}', false) FROM pg_catalog.pg_settings \
          WHERE name = 'statement_timeout' AND setting::bigint NOT BETWEEN 1 AND {limit}"
     );
     client.batch_execute(&sql).await

@@ -36,6 +36,7 @@ pub(super) enum Cause {
     /// In the schema of this name, where none may be made.
     NoTables(String),
     NoTriggers,
+    NotOrdinary,
     NotStored,
     Panicked,
     Nul,
@@ -150,6 +151,11 @@ fn has_io_error(error: &tokio_postgres::Error) -> bool {
 /// What to do about a failure of the server, if the server says enough.
 fn advice(error: &tokio_postgres::Error) -> Option<&'static str> {
     let state = error.code()?;
+    if error.as_db_error().and_then(DbError::routine) == Some("check_enable_rls") {
+        return Some(
+            "row level security would hide rows of the table: disable it, or give the role BYPASSRLS",
+        );
+    }
     let advice = match state {
         &SqlState::INVALID_PASSWORD | &SqlState::INVALID_AUTHORIZATION_SPECIFICATION => {
             "PostgreSQL refuses the user or the password of the connection string: correct them"
@@ -252,6 +258,10 @@ impl fmt::Display for Cause {
             Cause::NoTriggers => f.write_str(
                 "the triggers that announce changes are missing or disabled: run \
                  `PostgresStore::migration_sql`, which makes them",
+            ),
+            Cause::NotOrdinary => f.write_str(
+                "the table of restrictions is a view, a foreign, partitioned or unlogged table, so \
+                 that rows may be missing: make it an ordinary table that is logged",
             ),
             Cause::NotStored => f.write_str(
                 "PostgreSQL took the restriction without an error and did not store it: does a \
