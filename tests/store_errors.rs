@@ -33,7 +33,7 @@ async fn a_postgresql_that_cannot_be_used_says_why() {
         (
             url.replace("user=postgres", "user=stranger"),
             "refuses the user or the password",
-            "role \"stranger\" does not exist",
+            "role \"…\" does not exist",
         ),
         (
             url.replace("user=postgres", &format!("user={role}")),
@@ -130,6 +130,32 @@ async fn rule_15_no_piece_of_a_password_is_shown_where_connecting_fails() {
         let error = PostgresStore::connect(string).await.unwrap_err();
         let shown = format!("{error:?} {}", chain(&error));
         assert!(!shown.contains(SECRET), "{string:?}: {shown}");
+    }
+}
+
+/// A server repeats the names that it does not know.
+#[tokio::test]
+async fn rule_15_no_piece_of_a_connection_string_is_shown_where_a_server_refuses_it() {
+    let cluster = Cluster::shared();
+    let at = format!("127.0.0.1:{}", cluster.port());
+    let keys = format!("host=127.0.0.1 port={}", cluster.port());
+    let long = SECRET.repeat(12);
+    for string in [
+        format!("postgresql://{SECRET}@{at}/postgres"),
+        format!("postgresql://{SECRET}@{at}/"),
+        format!("postgresql://postgres:x@{at}/{SECRET}@127.0.0.1/db"),
+        format!("{keys} user={SECRET} dbname=postgres"),
+        format!("{keys} user='me {SECRET}' dbname=postgres"),
+        format!("{keys} user='\"{SECRET}' dbname=postgres"),
+        format!("{keys} user={long} dbname=postgres"),
+        format!("{keys} user=postgres dbname={long}"),
+        format!("{keys} user=postgres dbname=postgres options={SECRET}"),
+        format!("{keys} user=postgres dbname=postgres options='-c {SECRET}=x'"),
+    ] {
+        let error = PostgresStore::connect(&string).await.unwrap_err();
+        let shown = format!("{error:?} {}", chain(&error));
+        assert!(!shown.contains(SECRET), "{string:?}: {shown}");
+        assert!(shown.contains("FATAL"), "{string:?}: {shown}");
     }
 }
 

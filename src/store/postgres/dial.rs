@@ -24,6 +24,7 @@ use tokio_postgres::{
 use super::{
     error::{Cause, Fault as _},
     limits::random,
+    refusal::Refusal,
 };
 
 pub(super) type Dialled = (Client, Box<dyn Messages>);
@@ -170,13 +171,20 @@ impl Hosts {
         let mut last = Err(Cause::ConnectionLost);
         for one in order {
             for config in self.addresses_of(one).await {
-                last = match self.dial_once(&config).await {
+                let dialled = match self.dial_once(&config).await {
                     // It was ended before it was made, as by a time limit for idle ones.
                     Err(Cause::Connect(error)) if !error.is_final_refusal() => {
                         self.dial_once(&config).await
                     }
                     dialled => dialled,
                 };
+                last = dialled.map_err(|cause| match &cause {
+                    Cause::Connect(error) => match error.as_db_error() {
+                        Some(error) => Cause::Refused(Refusal::new(error, &config)),
+                        None => cause,
+                    },
+                    _ => cause,
+                });
                 if last.is_ok() {
                     return last;
                 }

@@ -2,12 +2,15 @@ use std::{error::Error, fmt, time::Duration};
 
 use tokio_postgres::error::{DbError, Severity, SqlState};
 
+use super::refusal::Refusal;
 use crate::store::unknown_kind::UnknownKind;
 
 /// The error of a [`PostgresStore`](super::PostgresStore) that cannot be connected, asked or changed, or of
 /// [`PostgresChanges`](super::PostgresChanges) that cannot be connected.
 ///
-/// The store puts no password, user id or reason into it. Its source is the error of PostgreSQL.
+/// The store puts no piece of the connection string, user id or reason into it. Its source is the error of
+/// PostgreSQL. Where a server refuses a connection, that is the server's text with `…` in place of the
+/// names in the connection string.
 #[derive(Debug)]
 pub struct PostgresStoreError(Box<Cause>);
 
@@ -23,7 +26,9 @@ pub(super) enum Cause {
         longest: usize,
     },
     Postgres(tokio_postgres::Error),
+    /// No server has answered.
     Connect(tokio_postgres::Error),
+    Refused(Refusal),
     HostSilent(Duration),
     NoPlace(Duration),
     NotKnown(Box<Cause>),
@@ -150,12 +155,16 @@ fn has_io_error(error: &tokio_postgres::Error) -> bool {
 
 /// What to do about a failure of the server, if the server says enough.
 fn advice(error: &tokio_postgres::Error) -> Option<&'static str> {
-    let state = error.code()?;
-    if error.as_db_error().and_then(DbError::routine) == Some("check_enable_rls") {
+    let error = error.as_db_error()?;
+    if error.routine() == Some("check_enable_rls") {
         return Some(
             "row level security would hide rows of the table: disable it, or give the role BYPASSRLS",
         );
     }
+    advice_on(error.code())
+}
+
+fn advice_on(state: &SqlState) -> Option<&'static str> {
     let advice = match state {
         &SqlState::INVALID_PASSWORD | &SqlState::INVALID_AUTHORIZATION_SPECIFICATION => {
             "PostgreSQL refuses the user or the password of the connection string: correct them"
@@ -220,10 +229,13 @@ impl fmt::Display for Cause {
                 "{name:?} cannot be {what}: expected 1 to {longest} bytes without U+0000",
             ),
             Cause::Postgres(error) => f.write_str(advice(error).unwrap_or("PostgreSQL failed")),
-            Cause::Connect(error) => f.write_str(advice(error).unwrap_or(
+            Cause::Connect(_) => f.write_str(
                 "PostgreSQL cannot be reached: does it run, and do the host and port of the \
-                     connection string lead to it?",
-            )),
+                 connection string lead to it?",
+            ),
+            Cause::Refused(refusal) => {
+                f.write_str(advice_on(&refusal.code).unwrap_or("PostgreSQL refuses the connection"))
+            }
             Cause::HostSilent(limit) => write!(
                 f,
                 "a host of the connection string took longer than {limit:?} to connect \
@@ -300,6 +312,7 @@ impl Error for Cause {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Cause::Postgres(error) | Cause::Connect(error) => Some(error),
+            Cause::Refused(refusal) => Some(refusal),
             Cause::NotKnown(cause) => cause.source(),
             _ => None,
         }

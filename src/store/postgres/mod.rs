@@ -17,6 +17,7 @@ mod options;
 mod pool;
 mod queries;
 mod race;
+mod refusal;
 mod schema;
 mod source;
 
