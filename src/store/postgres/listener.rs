@@ -18,17 +18,22 @@ use tokio_postgres::Notification;
 
 use super::{
     dial::{EndOnDrop, Hosts},
-    error::Cause,
+    error::{Cause, PostgresStoreError},
     limits::{LIMIT, limited, random_fraction},
     line::{Line, Proofs, Reader},
     race::first_to_end,
     source::{Source, Table},
 };
+#[cfg(feature = "tracing")]
+use crate::store::failures::{Failures, tell_unheard};
 use crate::{
     account::{AccountState, UserId},
     changes::Changes,
     locks::{Mutex, lock},
-    store::restricted_set::{RestrictedSet, Ticket},
+    store::{
+        StoreError,
+        restricted_set::{RestrictedSet, Ticket},
+    },
 };
 
 type Result<T> = std::result::Result<T, Cause>;
@@ -48,6 +53,32 @@ pub(super) struct Feed {
     pub(super) pace: Pace,
     pub(super) changes: Changes,
     pub(super) is_listening: watch::Sender<bool>,
+    pub(super) unheard: Unheard,
+}
+
+/// Why the listener does not listen.
+#[derive(Default)]
+pub(super) struct Unheard {
+    latest: Mutex<Option<StoreError>>,
+    #[cfg(feature = "tracing")]
+    failures: Failures,
+}
+
+impl Unheard {
+    pub(super) fn latest(&self) -> Option<StoreError> {
+        lock(&self.latest).clone()
+    }
+
+    fn because(&self, cause: Cause) {
+        let error = StoreError::from(PostgresStoreError::from(cause));
+        #[cfg(feature = "tracing")]
+        tell_unheard(&self.failures, error.as_error());
+        *lock(&self.latest) = Some(error);
+    }
+
+    fn is_over(&self) {
+        *lock(&self.latest) = None;
+    }
 }
 
 /// The intervals of the listener, and how long the last proof counts.
@@ -88,6 +119,8 @@ impl Feed {
             if let Some(started) = started {
                 return drop(started.send(Err(ended)));
             }
+            // No caller waits for it, and look-ups may go on: they ask the database.
+            self.unheard.because(ended);
             // Several processes that lost the same server must not reconnect at the same moment.
             sleep(wait.mul_f64(0.5 + random_fraction() / 2.0)).await;
             wait = (wait * 2).min(LAST_WAIT);
@@ -117,6 +150,7 @@ impl Feed {
         let on_start = || {
             *wait = FIRST_WAIT;
             self.changes.announce_all();
+            self.unheard.is_over();
             self.is_listening.send_replace(true);
             if let Some(started) = started.take() {
                 // The caller that connects may have gone away. Then this task is ended.

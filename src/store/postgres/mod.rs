@@ -146,6 +146,14 @@ impl PostgresStore {
         self.0.listening.is_listening()
     }
 
+    /// Why the store does not listen: why its last session ended, or why it cannot connect. `None` while it
+    /// listens, and where no session has ended, as on a runtime that stalls or was dropped. With the
+    /// feature `tracing` a warning says the same, once a minute for each cause.
+    #[must_use]
+    pub fn listening_error(&self) -> Option<StoreError> {
+        self.0.listening.error()
+    }
+
     /// Waits until [`is_listening`](Self::is_listening) is `listening`. A log line or an alarm can use it.
     pub async fn until_listening(&self, listening: bool) {
         self.0.listening.until_listening(listening).await;
