@@ -133,6 +133,26 @@ async fn rule_15_no_piece_of_a_password_is_shown_where_connecting_fails() {
     }
 }
 
+#[tokio::test]
+async fn rule_12_of_several_hosts_each_ones_cause_is_named() {
+    let cluster = Cluster::shared();
+    let (_nobody, closed) = postgres::reserved_port();
+    let port = cluster.port();
+    let options = "user=postgres dbname=missing";
+    for (hosts, expected) in [
+        (format!("host=127.0.0.1,127.0.0.1 port={port},{closed}"), 2),
+        (format!("host=127.0.0.1,127.0.0.1 port={closed},{port}"), 2),
+        // The same cause is named once.
+        (format!("host=127.0.0.1,127.0.0.1 port={port},{port}"), 0),
+    ] {
+        let error = PostgresStore::connect(&format!("{hosts} {options}")).await;
+        let error = chain(&error.unwrap_err());
+        assert_eq!(error.matches("address").count(), expected, "{error}");
+        assert!(error.contains("does not exist: create it"), "{error}");
+        assert_eq!(error.contains("refused"), expected > 0, "{error}");
+    }
+}
+
 /// A server repeats the names that it does not know.
 #[tokio::test]
 async fn rule_15_no_piece_of_a_connection_string_is_shown_where_a_server_refuses_it() {

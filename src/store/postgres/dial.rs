@@ -168,7 +168,7 @@ impl Hosts {
         if self.is_random {
             order.sort_by_cached_key(|_| random());
         }
-        let mut last = Err(Cause::ConnectionLost);
+        let mut failed = Vec::new();
         for one in order {
             for config in self.addresses_of(one).await {
                 let dialled = match self.dial_once(&config).await {
@@ -178,19 +178,20 @@ impl Hosts {
                     }
                     dialled => dialled,
                 };
-                last = dialled.map_err(|cause| match &cause {
+                let cause = match dialled {
+                    Ok(dialled) => return Ok(dialled),
+                    Err(cause) => cause,
+                };
+                failed.push(match &cause {
                     Cause::Connect(error) => match error.as_db_error() {
                         Some(error) => Cause::Refused(Refusal::new(error, &config)),
                         None => cause,
                     },
                     _ => cause,
                 });
-                if last.is_ok() {
-                    return last;
-                }
             }
         }
-        last
+        Err(Cause::of_hosts(failed))
     }
 
     async fn dial_once(&self, config: &Config) -> Result<Dialled, Cause> {

@@ -3,7 +3,7 @@ use std::{error::Error, fmt, time::Duration};
 use tokio_postgres::error::{DbError, Severity, SqlState};
 
 use super::refusal::Refusal;
-use crate::store::unknown_kind::UnknownKind;
+use crate::store::{error::chain, unknown_kind::UnknownKind};
 
 /// The error of a [`PostgresStore`](super::PostgresStore) that cannot be connected, asked or changed, or of
 /// [`PostgresChanges`](super::PostgresChanges) that cannot be connected.
@@ -29,6 +29,8 @@ pub(super) enum Cause {
     /// No server has answered.
     Connect(tokio_postgres::Error),
     Refused(Refusal),
+    /// Each in another way, in the order in which they were tried.
+    Hosts(Vec<Cause>),
     HostSilent(Duration),
     NoPlace(Duration),
     NotKnown(Box<Cause>),
@@ -49,6 +51,17 @@ pub(super) enum Cause {
     Timeout(&'static str, Duration),
     NoNotifications(Duration),
     ConnectionLost,
+}
+
+impl Cause {
+    /// Why no host of several can be connected to.
+    pub(super) fn of_hosts(mut failed: Vec<Self>) -> Self {
+        let texts: Vec<String> = failed.iter().map(|cause| chain(cause)).collect();
+        if texts.windows(2).any(|two| two[0] != two[1]) {
+            return Self::Hosts(failed);
+        }
+        failed.pop().unwrap_or(Self::ConnectionLost)
+    }
 }
 
 impl From<Cause> for PostgresStoreError {
@@ -235,6 +248,13 @@ impl fmt::Display for Cause {
             ),
             Cause::Refused(refusal) => {
                 f.write_str(advice_on(&refusal.code).unwrap_or("PostgreSQL refuses the connection"))
+            }
+            Cause::Hosts(failed) => {
+                f.write_str("no host of the connection string can be used")?;
+                for (number, cause) in (1..).zip(failed) {
+                    write!(f, "; address {number}: {}", chain(cause))?;
+                }
+                Ok(())
             }
             Cause::HostSilent(limit) => write!(
                 f,

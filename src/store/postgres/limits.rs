@@ -45,3 +45,26 @@ pub(super) fn random() -> u64 {
 pub(super) fn random_fraction() -> f64 {
     f64::from(u32::try_from(random() >> 32).unwrap_or_default()) / f64::from(u32::MAX)
 }
+
+/// The interval, or up to a quarter less. Several processes that began at the same time must not do the
+/// same at the same moments.
+pub(super) fn spread(interval: Duration) -> Duration {
+    interval.mul_f64(0.75 + random_fraction() / 4.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Duration, spread};
+
+    #[test]
+    fn rule_20_an_interval_is_spread_and_never_longer() {
+        let interval = Duration::from_secs(60);
+        let spread: Vec<_> = (0..100).map(|_| spread(interval)).collect();
+        assert!(
+            spread
+                .iter()
+                .all(|one| *one <= interval && *one >= interval * 3 / 4)
+        );
+        assert!(spread.iter().any(|one| *one != spread[0]));
+    }
+}

@@ -19,7 +19,7 @@ use tokio_postgres::Notification;
 use super::{
     dial::{EndOnDrop, Hosts},
     error::{Cause, PostgresStoreError},
-    limits::{LIMIT, limited, random_fraction},
+    limits::{LIMIT, limited, random_fraction, spread},
     line::{Line, Proofs, Reader},
     race::first_to_end,
     source::{Source, Table},
@@ -237,14 +237,14 @@ impl Feed {
             return error;
         }
         on_start();
-        let mut reread_at = Instant::now() + self.pace.reread_interval;
+        let mut reread_at = Instant::now() + spread(self.pace.reread_interval);
         loop {
             let left = reread_at.saturating_duration_since(Instant::now());
             let done = match timeout(left, queue.recv()).await {
                 Ok(Some(first)) => self.settle(&current(), first, &mut queue).await,
                 Ok(None) => return Cause::ConnectionLost,
                 Err(_) => {
-                    reread_at = Instant::now() + self.pace.reread_interval;
+                    reread_at = Instant::now() + spread(self.pace.reread_interval);
                     self.reread(reader).await
                 }
             };

@@ -155,7 +155,8 @@ impl PostgresOptions {
 
     /// Reads [the set in memory](Self::with_restricted_set_in_memory) again at this interval, 60
     /// seconds by default, because rows may have changed without a notification. At least 10 milliseconds
-    /// and at most an hour.
+    /// and at most an hour. Each time it is up to a quarter shorter, so that processes which started at the
+    /// same time do not read at the same moments.
     ///
     /// It is read on a new connection, so that the store leaves a server that is no longer the primary. For
     /// the same reason a connection of the pool is used for this long, and at most for 60 seconds. Reading
