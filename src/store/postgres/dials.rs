@@ -108,3 +108,56 @@ impl Dials {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Cause, Dials, Duration, Made};
+
+    const LIMIT: Duration = Duration::from_secs(60);
+
+    fn made() -> Made {
+        Err(Cause::ConnectionLost)
+    }
+
+    #[test]
+    fn rule_20_a_dial_is_for_one_that_waits_and_then_for_the_next() {
+        let dials = Dials::default();
+        let mut kept = dials.wait(LIMIT);
+        let mut other = dials.wait(LIMIT);
+        assert!(kept.is_new && other.is_new);
+        assert!(dials.deliver(other.dial(), made()).is_none());
+        assert!(other.answer.try_recv().is_ok(), "it gets its own");
+        assert!(kept.answer.try_recv().is_err());
+
+        assert!(dials.leave(&mut kept, false).is_none());
+        let mut next = dials.wait(LIMIT);
+        assert!(!next.is_new);
+        assert_eq!(next.dial(), kept.dial());
+        assert!(dials.wait(LIMIT).is_new, "it is taken");
+        assert!(dials.deliver(next.dial(), made()).is_none());
+        assert!(next.answer.try_recv().is_ok());
+    }
+
+    #[test]
+    fn rule_20_what_nobody_takes_is_given_back() {
+        let dials = Dials::default();
+        let mut leaves = dials.wait(LIMIT);
+        assert!(dials.deliver(leaves.dial(), made()).is_none());
+        assert!(
+            dials.leave(&mut leaves, false).is_some(),
+            "it came too late"
+        );
+
+        let mut leaves = dials.wait(LIMIT);
+        assert!(dials.leave(&mut leaves, false).is_none());
+        assert!(dials.deliver(leaves.dial(), made()).is_some());
+
+        let mut gives_up = dials.wait(LIMIT);
+        assert!(dials.leave(&mut gives_up, true).is_none());
+        assert!(dials.wait(LIMIT).is_new, "its runtime may stand still");
+
+        let mut leaves = dials.wait(LIMIT);
+        assert!(dials.leave(&mut leaves, false).is_none());
+        assert!(dials.wait(Duration::ZERO).is_new, "it is too old");
+    }
+}

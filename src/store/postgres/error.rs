@@ -9,8 +9,7 @@ use crate::store::{error::chain, unknown_kind::UnknownKind};
 /// [`PostgresChanges`](super::PostgresChanges) that cannot be connected.
 ///
 /// The store puts no piece of the connection string, user id or reason into it. Its source is the error of
-/// PostgreSQL. Where a server refuses a connection, that is the server's text with `…` in place of the
-/// names in the connection string.
+/// PostgreSQL. If a server refuses a connection, its text has `…` instead of the connection string's names.
 #[derive(Debug)]
 pub struct PostgresStoreError(Box<Cause>);
 

@@ -55,7 +55,7 @@ fn as_cut_off(name: &str) -> &str {
     &name[..end]
 }
 
-/// The text with `…` in place of the name, wherever that is no part of a word.
+/// The text with `…` instead of the name, wherever that is no part of a word.
 fn without(text: &str, name: &str) -> String {
     if name.is_empty() {
         return text.to_owned();
