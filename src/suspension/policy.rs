@@ -54,6 +54,9 @@ use crate::action::{Action, ActionSet};
 /// - **A server's administration** is one action for reads and one for all else, whatever its path:
 ///   `/_synapse/admin/`, `/_dendrite/admin/` and `/_matrix/media/{version}/admin/`.
 ///
+/// A body that decides is refused if it has an `auth` other than `null`: a server that keeps the first body of
+/// a session of user-interactive authentication would add to it what is not seen here.
+///
 /// A permitted request's side effects are not judged separately: `?set_presence=` of a sync, for
 /// example, is part of the sync.
 ///
