@@ -275,7 +275,7 @@ impl AccountStateStore for Hanging {
         std::future::pending().await
     }
 
-    without! { application_service, login_name, third_party, login_token, refresh_token, changes }
+    without! { application_service, login_name, third_party, login_token, refresh_token, event_sender, changes }
 
     async fn state(&self, _: &str) -> Result<AccountState, StoreError> {
         std::future::pending().await

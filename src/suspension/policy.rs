@@ -94,7 +94,10 @@ pub struct SuspensionPolicy {
 #[non_exhaustive]
 pub enum UnattributedRedactions {
     /// It passes, and the handler decides. The handler has the event, and learns from the guard that the account
-    /// is suspended.
+    /// is suspended. If the handler does not look, a suspended moderator can redact other people's events.
+    ///
+    /// The default, because MSC3823 wants one's own events to be redactable (it lists that among what should be
+    /// permitted), and only recommends that redactions of others' are refused.
     #[default]
     Permit,
     /// It is refused, and so are redactions of one's own events.
