@@ -113,7 +113,7 @@ impl Fixture for Broken {
             tokio::task::yield_now().await;
         }
         if self.has(Fault::AnnouncesTwice) {
-            // The second news of the change before come late, as they do over a network.
+            // The second announcement of the earlier change arrives late, as over a network.
             self.inner.changes().unwrap().announce(user);
             tokio::task::yield_now().await;
         }

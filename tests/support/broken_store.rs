@@ -76,7 +76,7 @@ pub enum Fault {
 pub struct Broken {
     inner: MemoryStore,
     fault: Fault,
-    /// Announces nothing, but for what is announced too early.
+    /// Announces nothing, except what is announced too early.
     silent: Changes,
     asked: Mutex<BTreeSet<Vec<u8>>>,
     before: Mutex<Vec<(UserId, AccountState)>>,
@@ -118,7 +118,7 @@ impl Broken {
         }
     }
 
-    /// What is stored in place of the state.
+    /// What is stored instead of the state.
     fn spoilt(&self, state: &AccountState) -> AccountState {
         let one = |restriction: Option<&Restriction>| restriction.cloned().into_iter().collect();
         match self.fault {
