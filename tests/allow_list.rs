@@ -264,13 +264,13 @@ fn rule_5_a_place_or_an_exemption_that_never_matches_is_a_mistake() {
 #[test]
 fn rule_22_a_room_for_appeals_that_is_no_room_is_a_mistake() {
     for mistake in ["", "!", "room", "#alias:localhost", "@alice:localhost"] {
-        let add = || SuspensionPolicy::new().with_appeal_room(mistake);
+        let add = || SuspensionPolicy::new().add_appeal_room(mistake);
         let panic = std::panic::catch_unwind(add).expect_err(mistake);
         let message = panic.downcast_ref::<String>().expect("a message");
         assert!(message.contains(&format!("{mistake:?}")), "{message}");
     }
     for room in ["!appeals:localhost", "!withoutaserver"] {
-        drop(SuspensionPolicy::new().with_appeal_room(room));
+        drop(SuspensionPolicy::new().add_appeal_room(room));
     }
 }
 

@@ -30,7 +30,7 @@ use crate::{
 /// let policy = SuspensionPolicy::new()
 ///     .permit(Action::SetPresence)
 ///     .refuse(Action::SearchUsers)
-///     .with_appeal_room("!appeals:example.org");
+///     .add_appeal_room("!appeals:example.org");
 /// assert!(policy.permits(Action::SetPresence));
 /// assert!(!policy.permits(Action::SearchUsers));
 /// ```
@@ -47,7 +47,7 @@ use crate::{
 ///   [a setting](Self::with_unattributed_redactions) decides. Both ways are covered: `/redact`, and
 ///   `/send/m.room.redaction` with the event in `redacts`.
 /// - **Messages** of all other types are one action, because all encrypted ones look alike. In a
-///   [room for appeals](Self::with_appeal_room) they are permitted.
+///   [room for appeals](Self::add_appeal_room) they are permitted.
 /// - **New rooms** are a [`CreateRoom`](Action::CreateRoom), and an [`Invite`](Action::Invite),
 ///   [`SetRoomAlias`](Action::SetRoomAlias) or [`PublishRoom`](Action::PublishRoom) as well if the
 ///   body says so.
@@ -170,7 +170,7 @@ impl SuspensionPolicy {
     /// If `room_id` is no room's: it does not begin with `!`, or nothing follows.
     #[track_caller]
     #[must_use]
-    pub fn with_appeal_room(mut self, room_id: impl Into<Arc<str>>) -> Self {
+    pub fn add_appeal_room(mut self, room_id: impl Into<Arc<str>>) -> Self {
         let room_id = room_id.into();
         assert!(
             room_id.len() > 1 && room_id.starts_with('!'),
