@@ -102,6 +102,77 @@ async fn rule_5_the_absolute_form_of_a_uri_has_the_same_path() {
     assert!(passes(&layer, Method::OPTIONS, "*").await);
 }
 
+/// Some server trims or drops these, and resolves the dots that are left.
+#[tokio::test]
+async fn rule_6_what_nobody_sees_around_dots_leads_out_of_no_prefix() {
+    let layer = layer_of_locked().add_excluded_prefix("/app");
+    for invisible in [
+        "\u{a0}",
+        "\u{85}",
+        "\u{9b}",
+        "\u{ad}",
+        "\u{34f}",
+        "\u{61c}",
+        "\u{1680}",
+        "\u{180e}",
+        "\u{2003}",
+        "\u{200b}",
+        "\u{200d}",
+        "\u{200e}",
+        "\u{2028}",
+        "\u{202e}",
+        "\u{202f}",
+        "\u{205f}",
+        "\u{2060}",
+        "\u{2066}",
+        "\u{3000}",
+        "\u{3164}",
+        "\u{fe0f}",
+        "\u{feff}",
+        "\u{ffa0}",
+        "\u{fff9}",
+        "\u{fffd}",
+        "\u{1d173}",
+        "\u{e0001}",
+        "\u{e0100}",
+        " ",
+    ] {
+        let sent: String = invisible
+            .bytes()
+            .map(|byte| format!("%{byte:02x}"))
+            .collect();
+        for segment in [
+            "..{}", "{}..", ".{}.", "{}.{}.{}", ".{}", "{}", "{};x", "..{};x",
+        ] {
+            let segment = segment.replace("{}", &sent);
+            for path in [
+                format!("/app/{segment}/x"),
+                format!("/app/a/{segment}"),
+                format!("/.well-known/{segment}/x"),
+                format!("/_matrix/client/v3/login/sso/redirect/{segment}"),
+            ] {
+                assert!(!passes(&layer, Method::GET, &path).await, "{path}");
+            }
+        }
+        // In a name they are part of it.
+        let path = format!("/app/{}/b", format_args!("a{sent}..{sent}b"));
+        assert!(passes(&layer, Method::GET, &path).await, "{path}");
+    }
+    for dots in [
+        "\u{3002}\u{ff61}",
+        "\u{ff0e}\u{ff0e}",
+        ".\u{2024}",
+        "\u{fe52}.",
+        "\u{2025}",
+    ] {
+        let sent: String = dots.bytes().map(|byte| format!("%{byte:02x}")).collect();
+        for segment in [&sent[..], dots] {
+            let path = format!("/app/{segment}/x");
+            assert!(!passes(&layer, Method::GET, &path).await, "{path}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn rule_5_an_exemption_is_exact() {
     let path = "/_matrix/client/v3/account/whoami";

@@ -15,4 +15,5 @@ pub(crate) mod named_account;
 pub(crate) mod naming;
 pub(crate) mod path;
 pub(crate) mod request_path;
+mod unseen;
 pub(crate) mod version;

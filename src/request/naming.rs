@@ -302,6 +302,8 @@ mod tests {
             "/_matrix/client/v3%c0%aflogin",
             "/_matrix/client/v3%u002flogin",
             "/_matrix/client/v3/login%20",
+            "/_matrix/client/v3/login%c2%a0",
+            "/_matrix/client/v3/login/%e2%80%8b",
             "/_matrix/client/v3/%c1%acogin",
             "/base/_matrix/client/v3/login",
         ] {
@@ -313,6 +315,9 @@ mod tests {
             "/_matrix/client/v3/x/../login",
             "/_matrix/client/%2e%2e/login",
             "/_matrix/client/v3/login/x/..",
+            "/_matrix/client/v3/login/x/..%c2%a0",
+            "/_matrix/client/v3/login/x/%c2%ad..",
+            "/_matrix/client/v3/account/x/%e3%80%80../deactivate",
             "/_matrix/client/v3/account/..;/../deactivate",
             "/_matrix/client/v3/account/%2e%2e/../deactivate",
             "/_matrix/client/v3/login%3Fx=1",
