@@ -129,7 +129,7 @@ impl<S: AccountStateStore> Shared<S> {
 /// The tokens in the headers.
 enum OnlyToken<'a> {
     None,
-    /// One token in one header, as nearly every client writes it. White space around the token
+    /// One token in one header, as nearly every client writes it. White space behind the token
     /// stays: with it the token is one that the store does not know.
     Token(&'a [u8]),
     /// The same, but a header is repeated, this one or another.
@@ -143,7 +143,8 @@ fn only_token(headers: &HeaderMap) -> OnlyToken<'_> {
         return OnlyToken::None;
     };
     let token = match header.as_bytes().strip_prefix(b"Bearer ") {
-        Some(token) if !token.is_empty() => token,
+        // Behind more white space there may be nothing.
+        Some(token) if matches!(token.first(), Some(first) if *first > b' ') => token,
         _ => return OnlyToken::Unclear,
     };
     // If no header is repeated, there are as many names as values. Which header is repeated is left to
