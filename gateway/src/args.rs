@@ -145,7 +145,7 @@ pub(crate) struct Args {
     )]
     pub(crate) log_level: LevelFilter,
 
-    /// Log each refusal, with the user, at info instead of debug
+    /// Log each refusal, with the user if it is known, at info instead of debug
     #[arg(long, env = "ACCOUNT_STATUS_LOG_REFUSALS", value_parser = FalseyValueParser::new())]
     pub(crate) log_refusals: bool,
 

@@ -154,6 +154,8 @@ async fn who_takes_too_long_is_told_so_by_the_gateway() {
     let read = read.expect("an answer in time").expect("an answer");
     let answer = String::from_utf8_lossy(&answer[..read]);
     assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+    let log = gateway.log();
+    assert!(log.contains(r#"refused cause="slow_body""#), "{log}");
 }
 
 #[tokio::test]
