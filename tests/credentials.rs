@@ -82,6 +82,13 @@ async fn rule_7_every_place_and_spelling_of_a_locked_accounts_token_counts() {
         ("", vec!["\"Bearer {A}\""]),
         ("", vec!["Bearer \"{A}\""]),
         ("", vec!["X-Matrix origin=\"a\",sig=\"b\", Bearer {A}"]),
+        // The scheme of a signature ends at a blank.
+        ("", vec!["X-Matrixy Bearer {A}"]),
+        ("", vec!["x-matrixBearer {A}"]),
+        ("", vec!["X-Matrix,x Bearer {A}"]),
+        ("", vec!["X-Matrix=\"x Bearer {A}\""]),
+        ("", vec!["X-Matrix-User Bearer {A}"]),
+        ("", vec!["X-Matrix\u{a0}Bearer {A}"]),
     ] {
         let query = with_tokens(query);
         let headers: Vec<_> = headers.into_iter().map(with_tokens).collect();
@@ -112,6 +119,7 @@ async fn rule_9_what_is_no_locked_accounts_token_goes_to_the_inner_service() {
         ("", vec!["X-Matrix origin=\"a\",sig=\"Bearer {A}\""]),
         ("", vec!["X-Matrix origin=\"a\",sig=\"b, Bearer {A}\""]),
         ("", vec!["x-matrix Bearer {A}"]),
+        ("", vec!["X-Matrix\tBearer {A}"]),
         ("", vec!["Basic xBearer {A}x"]),
         ("?access_token=%20&access_token=%00", vec![]),
         ("?access_tokens={A}", vec![]),

@@ -3,6 +3,7 @@
 
 pub(crate) mod act;
 pub(crate) mod blocks;
+pub(crate) mod checked_path;
 pub(crate) mod class;
 pub(crate) mod credentials;
 pub(crate) mod few;
