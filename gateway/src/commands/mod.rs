@@ -51,7 +51,7 @@ pub(crate) async fn run(command: Command) -> ExitCode {
     };
     match ended {
         Ok(end) => ExitCode::from(end as u8),
-        // The reader has enough, as `head` has.
+        // The reader has read enough, as `head` does.
         Err(error) if is_closed_pipe(&*error) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {}", chain(&*error));
