@@ -1,6 +1,10 @@
 //! Rules 16 and 17: a long poll that waits is ended as soon as its account is restricted, nothing
 //! else is, and no change falls into a gap.
 
+#[cfg(feature = "tracing")]
+#[path = "support/warnings.rs"]
+mod warnings;
+
 use std::{
     convert::Infallible,
     future::Future,
@@ -299,6 +303,8 @@ async fn rule_17_a_change_while_the_store_answers_at_once_is_not_missed() {
 
 #[tokio::test(start_paused = true)]
 async fn rule_17_while_the_store_fails_the_request_waits_and_is_checked_again() {
+    #[cfg(feature = "tracing")]
+    warnings::listen();
     let database = Arc::new(Database::default());
     let layer = AccountStatusLayer::new(Arc::clone(&database));
     let changes = layer.changes();
@@ -310,6 +316,8 @@ async fn rule_17_while_the_store_fails_the_request_waits_and_is_checked_again() 
     changes.announce_all();
     tokio::time::sleep(Duration::from_secs(10)).await;
     assert!(!response.is_finished(), "a failing store ends nothing");
+    #[cfg(feature = "tracing")]
+    assert!(!warnings::warnings("account of a waiting request").is_empty());
     *database.is_down.lock().unwrap() = false;
     let before = tokio::time::Instant::now();
     let response = response.await.unwrap().unwrap();

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use super::limits::Failure;
+#[cfg(feature = "tracing")]
+use crate::store::chain;
 use crate::{
     account::Account,
     denial::Denial,
@@ -114,6 +116,18 @@ impl<S> Shared<S> {
         let mut outcome = Outcome::new(Decision::Ended, act);
         outcome.denial = Some(denial);
         self.tell(&outcome);
+    }
+
+    /// Logs that a waiting request's account could not be looked up. The request goes on waiting.
+    pub(super) fn unanswered(&self, failure: &Failure, act: Act<'_>) {
+        #[cfg(feature = "tracing")]
+        if let Some(untold) = self.failures.is_told(failure) {
+            let endpoint = Outcome::new(Decision::Passed, act).endpoint();
+            let error = chain(failure);
+            tracing::warn!(endpoint, untold, %error, "the account of a waiting request could not be checked");
+        }
+        #[cfg(not(feature = "tracing"))]
+        let _ = (failure, act);
     }
 
     fn tell(&self, outcome: &Outcome<'_>) {

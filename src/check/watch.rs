@@ -262,7 +262,10 @@ impl<S: AccountStateStore> Watches for Shared<S> {
                     match Box::pin(self.first_refused(&waiting, &watched)).await {
                         Ok(None) => limit = None,
                         Ok(Some(denial)) => return denial,
-                        Err(_) => limit = Some(spread(RETRY)),
+                        Err(failure) => {
+                            self.unanswered(&failure, waiting.act());
+                            limit = Some(spread(RETRY));
+                        }
                     }
                 }
                 let wait = limit.or_else(|| left_to_believe(&self.changes));
