@@ -18,6 +18,7 @@ pub(super) enum Cause {
     Open { path: PathBuf, cause: Box<Cause> },
     NoFile(PathBuf),
     FileReplaced,
+    OtherNames,
     NewerSchema { found: i64, known: usize },
     NotOurs,
     NoWal { mode: String },
@@ -100,6 +101,11 @@ impl fmt::Display for Cause {
             Cause::FileReplaced => f.write_str(
                 "the path no longer leads to the database file that was opened: put that file back, \
                  or call `SqliteStore::reopen` to use what is there now",
+            ),
+            Cause::OtherNames => f.write_str(
+                "the file has several hard links, or it is mounted without its folder, and SQLite \
+                 would keep a log of changes for each of its names: remove the other links, or \
+                 mount the folder",
             ),
             Cause::NewerSchema { found, known } => write!(
                 f,

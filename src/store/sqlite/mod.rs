@@ -77,6 +77,10 @@ use crate::{
 /// interval before is in the file that is gone. The store cannot notice a file that is overwritten
 /// in place (`cp` over it): restore a backup while no process has the file open.
 ///
+/// The path may be a symbolic link; SQLite keeps the two files beside its target. A file that has several
+/// hard links or is mounted without its folder is not opened, because each name would have a log of its
+/// own, and no process would see what another writes there.
+///
 /// # The log
 ///
 /// Triggers in the file write every change to [a log](AuditLog), also the changes of other programs.

@@ -292,5 +292,8 @@ fn open(shared: &Shared) -> Result<(Connection, Option<OpenedFile>)> {
     if opened.as_mut().is_some_and(|opened| !opened.is_same()) {
         return Err(Cause::FileReplaced);
     }
+    if let Some(opened) = &opened {
+        opened.check_names()?;
+    }
     Ok((connection, opened))
 }
