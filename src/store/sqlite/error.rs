@@ -15,13 +15,23 @@ pub struct SqliteStoreError(pub(super) Box<Cause>);
 #[derive(Debug)]
 pub(super) enum Cause {
     Sqlite(rusqlite::Error),
-    Open { path: PathBuf, cause: Box<Cause> },
+    Open {
+        path: PathBuf,
+        cause: Box<Cause>,
+    },
     NoFile(PathBuf),
     FileReplaced,
     OtherNames,
-    NewerSchema { found: i64, known: usize },
+    /// A change that may have been made.
+    NotKnown(Box<Cause>),
+    NewerSchema {
+        found: i64,
+        known: usize,
+    },
     NotOurs,
-    NoWal { mode: String },
+    NoWal {
+        mode: String,
+    },
     UnknownKind(String),
     Thread(io::Error),
     Stopped,
@@ -47,6 +57,11 @@ impl From<UnknownKind> for Cause {
 }
 
 impl Cause {
+    /// The error of a change that may have been made.
+    pub(super) fn not_known(self) -> Self {
+        Self::NotKnown(Box::new(self))
+    }
+
     pub(super) fn is_busy(&self) -> bool {
         match self {
             Self::Sqlite(error) => matches!(
@@ -102,6 +117,9 @@ impl fmt::Display for Cause {
                 "the path no longer leads to the database file that was opened: put that file back, \
                  or call `SqliteStore::reopen` to use what is there now",
             ),
+            Cause::NotKnown(cause) => {
+                write!(f, "it is not known whether the change was made: {cause}")
+            }
             Cause::OtherNames => f.write_str(
                 "the file has several hard links, or it is mounted without its folder, and SQLite \
                  would keep a log of changes for each of its names: remove the other links, or \
@@ -140,7 +158,7 @@ impl Error for SqliteStoreError {
 impl Error for Cause {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
-            Cause::Open { cause, .. } => cause.source(),
+            Cause::Open { cause, .. } | Cause::NotKnown(cause) => cause.source(),
             Cause::Sqlite(error) => Some(error),
             Cause::Thread(error) => Some(error),
             _ => None,

@@ -100,7 +100,9 @@ use crate::{
 /// does not say whose it was.
 ///
 /// A change waits at most 3 seconds for another process that is writing, and then fails. A change
-/// that nobody waits for any longer is not made.
+/// that nobody waits for any longer is not made. An error that says that it is not known whether the
+/// change was made is one of the disk, or of a file that was moved away meanwhile. After every other
+/// error the change was not made.
 #[derive(Clone)]
 pub struct SqliteStore(Arc<Inner>);
 
@@ -283,7 +285,8 @@ impl SqliteStore {
             .tasks
             .send(Task::Change(user.clone(), change, reply))
             .map_err(|_| Cause::Stopped)?;
-        Ok(answer.await.map_err(|_| Cause::Stopped)??)
+        // The thread has panicked, perhaps after the commit.
+        Ok(answer.await.map_err(|_| Cause::Stopped.not_known())??)
     }
 }
 

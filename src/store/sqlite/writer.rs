@@ -139,7 +139,7 @@ impl Writer {
         match self.commit(user, change, reply) {
             Ok(true) => {
                 // Otherwise the change is in a file that nobody would find again.
-                self.look_at_file()?;
+                self.look_at_file().map_err(Cause::not_known)?;
                 self.follow(user);
                 self.shared.changes.announce(user);
                 Ok(true)
@@ -147,7 +147,6 @@ impl Writer {
             Ok(false) => Ok(false),
             Err(Cause::NobodyWaits) => Err(Cause::NobodyWaits),
             Err(error) => {
-                // It is not known whether the change was made.
                 self.distrust();
                 Err(error)
             }
@@ -166,16 +165,19 @@ impl Writer {
         loop {
             let changed = self.try_to_commit(user, change, reply);
             match changed {
-                Err(error) if error.is_busy() && Instant::now() < deadline => self.poll(),
+                Err(error) if error.is_busy() && Instant::now() < deadline => {
+                    self.poll();
+                    self.shared.file.check()?;
+                }
                 changed => return changed,
             }
         }
     }
 
-    /// Checks that the caller still waits once the file may be written. So a change that was answered
-    /// as failed is not made afterwards.
+    /// Checks that the caller still waits, and that the file is still there, once the file may be written. So
+    /// a change that was answered as failed is not made. From the commit on it is not known.
     fn try_to_commit(
-        &self,
+        &mut self,
         user: &UserId,
         change: &Change,
         reply: &oneshot::Sender<Result<bool>>,
@@ -184,6 +186,10 @@ impl Writer {
         let transaction = Transaction::new_unchecked(&self.connection, behavior)?;
         if reply.is_closed() {
             return Err(Cause::NobodyWaits);
+        }
+        // The next look at the file tells the other threads.
+        if self.opened.as_mut().is_some_and(|opened| !opened.is_same()) {
+            return Err(Cause::FileReplaced);
         }
         audit::begin(&transaction, change.record())?;
         let changed = match change {
@@ -198,7 +204,8 @@ impl Writer {
             return Ok(false);
         }
         audit::end(&transaction)?;
-        transaction.commit()?;
+        let committed = transaction.commit();
+        committed.map_err(|error| Cause::from(error).not_known())?;
         Ok(changed)
     }
 
