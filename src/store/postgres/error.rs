@@ -33,6 +33,8 @@ pub(super) enum Cause {
         known: i32,
     },
     NoSchema,
+    /// In the schema of this name, where none may be made.
+    NoTables(String),
     NoTriggers,
     Panicked,
     Nul,
@@ -226,6 +228,12 @@ impl fmt::Display for Cause {
             ),
             Cause::NoSchema => f.write_str(
                 "the schema is missing although it was just migrated: does something drop it?",
+            ),
+            Cause::NoTables(schema) => write!(
+                f,
+                "the database has no tables of restrictions in the schema {schema:?}: correct the \
+                 name of the database or of the schema, or start the server first, which creates \
+                 the tables"
             ),
             Cause::NoTriggers => f.write_str(
                 "the triggers that announce changes are missing or disabled: run \

@@ -30,6 +30,7 @@ pub struct PostgresOptions {
     config: Config,
     dial: Arc<dyn Dial>,
     schema: String,
+    creates_tables: bool,
     pool_size: usize,
     heartbeat: Duration,
     trust_limit: Option<Duration>,
@@ -84,6 +85,7 @@ impl PostgresOptions {
             config,
             dial: Arc::new(Tls(NoTls)),
             schema: Schema::DEFAULT.to_owned(),
+            creates_tables: true,
             pool_size: 8,
             heartbeat: Duration::from_secs(10),
             trust_limit: None,
@@ -113,6 +115,14 @@ impl PostgresOptions {
     /// default; any name of at most 48 bytes.
     pub fn with_schema(mut self, schema: impl Into<String>) -> Self {
         self.schema = schema.into();
+        self
+    }
+
+    /// Fails to [connect](Self::connect) if the tables do not exist, and creates nothing. A command that
+    /// operators run needs this, because a misspelled database or schema would otherwise be created, and
+    /// its restrictions would restrict nobody. Tables of an older version are still migrated.
+    pub fn with_existing_tables_only(mut self) -> Self {
+        self.creates_tables = false;
         self
     }
 
@@ -187,14 +197,15 @@ impl PostgresOptions {
     /// # Errors
     ///
     /// If the database cannot be reached or used, its encoding is not UTF8, the schema is newer
-    /// than this version of the crate, or notifications do not arrive, as through a pooler that
-    /// shares connections by the transaction.
+    /// than this version of the crate, the tables are missing and
+    /// [may not be created](Self::with_existing_tables_only), or notifications do not arrive, as
+    /// through a pooler that shares connections by the transaction.
     pub async fn connect(self) -> Result<PostgresStore, PostgresStoreError> {
         let schema = Schema::new(&self.schema)?;
         let (hosts, pace) = (self.hosts(), self.pace());
         let pool = Pool::new(Arc::clone(&hosts), self.pool_size, self.reread_interval);
         let lease = pool.get().await?;
-        let migrated = schema.migrate(lease.connection()?.client());
+        let migrated = schema.migrate(lease.connection()?.client(), self.creates_tables);
         limited("migrating the schema", Self::MIGRATION_LIMIT, migrated).await?;
         lease.done();
 
