@@ -23,7 +23,7 @@ impl Upstream {
         );
         let answer = self.get_as(&path, asker).await?;
         match answer.status {
-            StatusCode::OK if answer.text("event_id").is_none_or(|id| id == event) => {
+            StatusCode::OK if answer.text("event_id").is_some_and(|id| id == event) => {
                 Ok(answer.text("sender").map(UserId::from))
             }
             status if status == StatusCode::OK || is_no(status) => Ok(None),

@@ -115,6 +115,7 @@ impl Seen {
             }
             "/_matrix/client/v3/devices/A" => (200, json!({ "device_id": "A" })),
             _ if path.starts_with(PROFILE) => profile(&path[PROFILE.len()..]),
+            _ if path.contains("/event/") => event(&path),
             _ if !head.headers.contains_key("via") && !path.ends_with("/versions") => {
                 (404, json!({ "errcode": "M_UNRECOGNIZED", "error": "No" }))
             }
@@ -190,6 +191,20 @@ fn is_known(user: &str) -> bool {
         .strip_prefix('@')
         .and_then(|user| user.strip_suffix(":localhost"));
     localpart.is_some_and(|name| known.contains(&name) || name.eq_ignore_ascii_case("folded"))
+}
+
+/// An event of Alice's: the one that was asked for, another, or one whose id is not said.
+fn event(path: &str) -> (u16, Value) {
+    let name = path.rsplit('/').next().unwrap_or_default();
+    let name = percent_encoding::percent_decode_str(name).decode_utf8_lossy();
+    let mut event = json!({ "sender": "@alice:localhost" });
+    match name.as_ref() {
+        "$nameless" => {}
+        "$number" => event["event_id"] = 7.into(),
+        "$taken" => event["event_id"] = "$another".into(),
+        name => event["event_id"] = name.into(),
+    }
+    (200, event)
 }
 
 fn profile(user: &str) -> (u16, Value) {

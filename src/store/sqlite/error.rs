@@ -22,6 +22,7 @@ pub(super) enum Cause {
     NoFile(PathBuf),
     FileReplaced,
     OtherNames,
+    NoTables,
     /// A change that may have been made.
     NotKnown(Box<Cause>),
     NewerSchema {
@@ -116,6 +117,10 @@ impl fmt::Display for Cause {
             Cause::FileReplaced => f.write_str(
                 "the path no longer leads to the database file that was opened: put that file back, \
                  or call `SqliteStore::reopen` to use what is there now",
+            ),
+            Cause::NoTables => f.write_str(
+                "there is no database of restrictions: correct the path, or start the server first, \
+                 which creates it",
             ),
             Cause::NotKnown(cause) => {
                 write!(f, "it is not known whether the change was made: {cause}")

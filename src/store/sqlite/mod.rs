@@ -121,6 +121,7 @@ pub struct SqliteOptions {
     poll_interval: Duration,
     set_in_memory: bool,
     audit_retention: Option<Duration>,
+    creates_tables: bool,
 }
 
 impl SqliteOptions {
@@ -132,6 +133,7 @@ impl SqliteOptions {
             poll_interval: Duration::from_millis(100),
             set_in_memory: false,
             audit_retention: None,
+            creates_tables: true,
         }
     }
 
@@ -166,15 +168,28 @@ impl SqliteOptions {
         self
     }
 
+    /// Fails to [open](Self::open) a file that is missing or empty, and creates nothing. A command that
+    /// operators run needs this, because a misspelled path would otherwise be created, and its restrictions
+    /// would restrict nobody. Tables of an older version are still migrated.
+    pub fn with_existing_tables_only(mut self) -> Self {
+        self.creates_tables = false;
+        self
+    }
+
     /// Opens the file, which is created if it is missing.
     ///
     /// # Errors
     ///
-    /// If the path is empty or `:memory:`; if the file cannot be opened or created, is another program's, or
-    /// has a newer schema; or if another process locks it for 3 seconds.
+    /// If the path is empty or `:memory:`; if the file cannot be opened or created, is missing and
+    /// [may not be created](Self::with_existing_tables_only), is another program's, has several names, or has
+    /// a newer schema; or if another process locks it for 3 seconds.
     pub async fn open(self, path: impl AsRef<Path>) -> Result<SqliteStore, SqliteStoreError> {
         let path = checked_path(path.as_ref())?;
-        let opened = self.start(Location::File(path.clone())).await;
+        let location = match self.creates_tables {
+            true => Location::File(path.clone()),
+            false => Location::ExistingFile(path.clone()),
+        };
+        let opened = self.start(location).await;
         opened.map_err(|SqliteStoreError(cause)| Cause::Open { path, cause }.into())
     }
 
@@ -188,9 +203,10 @@ impl SqliteOptions {
     }
 
     async fn start(self, location: Location) -> Result<SqliteStore, SqliteStoreError> {
-        let changes = match location {
-            Location::Memory => Changes::new(),
-            Location::File(_) => Changes::needing_proof(),
+        let is_file = location.path().is_some();
+        let changes = match is_file {
+            true => Changes::needing_proof(),
+            false => Changes::new(),
         };
         let set = self
             .set_in_memory
@@ -207,9 +223,9 @@ impl SqliteOptions {
         };
         let open = move || Writer::open(shared);
         threads::start(open, move |writer| writer.run(&queue)).await?;
-        let reads = match location {
-            Location::Memory => None,
-            Location::File(_) => {
+        let reads = match is_file {
+            false => None,
+            true => {
                 let (reads, queue) = mpsc::channel();
                 let queue = Arc::new(Mutex::new(queue));
                 for _ in 0..Self::READERS {

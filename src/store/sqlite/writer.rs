@@ -289,10 +289,7 @@ impl Writer {
 }
 
 fn open(shared: &Shared) -> Result<(Connection, Option<OpenedFile>)> {
-    let mut opened = match &shared.location {
-        Location::File(path) => Some(OpenedFile::at(path)),
-        Location::Memory => None,
-    };
+    let mut opened = shared.location.path().map(OpenedFile::at);
     let connection = schema::open_writer(&shared.location, shared.poll_interval.min(BUSY_LIMIT))?;
     // The first access makes the files beside it.
     queries::data_version(&connection)?;
