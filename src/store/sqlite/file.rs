@@ -123,7 +123,7 @@ fn has_other_names(_real: &Path) -> bool {
 
 /// Whether the list of Linux has a mount at exactly this path. It is the fifth word of a line, and some
 /// bytes are written as three octal digits there.
-#[cfg(unix)]
+#[cfg(any(unix, test))]
 fn is_mounted_at(mounts: &[u8], path: &[u8]) -> bool {
     let mut escaped = Vec::with_capacity(path.len());
     for &byte in path {
@@ -161,7 +161,7 @@ pub(super) fn checked_path(path: &Path) -> Result<PathBuf, Cause> {
     std::path::absolute(path).map_err(|_| Cause::NoFile(path.to_owned()))
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
 mod tests {
     use super::is_mounted_at;
 

@@ -97,7 +97,8 @@ use crate::{
 /// and for [the set in memory](SqliteOptions::with_restricted_set_in_memory), the store looks at the
 /// file every 100 ms ([a setting](SqliteOptions::with_poll_interval)), which costs microseconds. It
 /// [announces](RestrictionStore::restriction_changes) a change for all accounts, because the file
-/// does not say whose it was.
+/// does not say whose it was. While it cannot look or cannot load the set, the file is asked for each
+/// account, and with the feature `tracing` a warning says why, once a minute for each cause.
 ///
 /// A change waits at most 3 seconds for another process that is writing, and then fails. A change
 /// that nobody waits for any longer is not made. An error that says that it is not known whether the

@@ -17,6 +17,8 @@ use super::{
     schema::{self, BUSY_LIMIT, Location},
     task::{Change, Task},
 };
+#[cfg(feature = "tracing")]
+use crate::store::failures::{Failures, tell_unheard};
 use crate::{account::UserId, changes::Changes, store::restricted_set::RestrictedSet};
 
 type Result<T> = std::result::Result<T, Cause>;
@@ -31,6 +33,8 @@ pub(super) struct Writer {
     prune_at: Instant,
     /// `None` if the set in memory may miss a change and has to be loaded again.
     data_version: Option<i64>,
+    #[cfg(feature = "tracing")]
+    failures: Failures,
 }
 
 /// What a writer is opened with.
@@ -65,6 +69,8 @@ impl Writer {
             polled_at: Instant::now(),
             prune_at: Instant::now(),
             data_version: None,
+            #[cfg(feature = "tracing")]
+            failures: Failures::default(),
         };
         writer.data_version = Some(queries::data_version(&writer.connection)?);
         writer.load()?;
@@ -219,20 +225,28 @@ impl Writer {
         }
     }
 
-    /// Looks whether another connection, and so another process, has committed.
+    /// Looks whether another connection, and so another process, has committed. If it cannot, nothing in
+    /// memory is believed, and the log says why.
     fn poll(&mut self) {
-        self.polled_at = Instant::now();
-        if self.look_at_file().is_err() {
-            return;
+        if let Err(_error) = self.try_to_poll() {
+            #[cfg(feature = "tracing")]
+            tell_unheard(&self.failures, &_error);
         }
+    }
+
+    fn try_to_poll(&mut self) -> Result<()> {
+        self.polled_at = Instant::now();
+        self.look_at_file()?;
         // Read before the accounts are: what is committed in between is found by the next poll.
-        let version = queries::data_version(&self.connection).ok();
-        let is_known = version.is_some() && version == self.data_version;
+        let version = queries::data_version(&self.connection);
+        if version.is_err() {
+            self.distrust();
+        }
+        let version = Some(version?);
+        let is_known = version == self.data_version;
         if !is_known {
             self.distrust();
-            if version.is_none() || self.load().is_err() {
-                return;
-            }
+            self.load()?;
             self.data_version = version;
         }
         let trust = Self::TRUST + self.shared.poll_interval.saturating_mul(2);
@@ -243,6 +257,7 @@ impl Writer {
         if !is_known {
             self.shared.changes.announce_all();
         }
+        Ok(())
     }
 
     /// Fails as long as the path does not lead to the file that was opened.
