@@ -1,9 +1,9 @@
 //! What the cache costs and what it saves, in one process and without a harness:
-//! `cargo bench --features cache --bench cache`; `-- NUMBER…` names the numbers of accounts that it
-//! is to grow to, and measures nothing else. (Ten million take about three gigabytes.)
+//! `cargo bench --features cache --bench cache`. `-- NUMBER…` measures only its growth to these
+//! numbers of accounts. (Ten million take about three gigabytes.)
 //!
-//! Every figure is printed; nothing is asserted. The store answers after one turn of the
-//! scheduler, so that look-ups overlap as they do with a database.
+//! It prints every figure and asserts nothing. The store answers after one turn of the scheduler, so
+//! that look-ups overlap as they do with a database.
 #![allow(
     clippy::unwrap_used,
     clippy::cast_possible_truncation,
@@ -23,7 +23,7 @@ use siphasher::sip128::{SipHasher13, SipHasher24};
 use tower_account_status::{AccountStateStore, CachedStore, Credential, Peek};
 use tower_account_status::{store::Answer, without};
 
-/// Tokens of the form `syt_USER_DEVICE_…` belong to `@USER:example.org`, all others to nobody.
+/// Tokens of the form `syt_USER_DEVICE_…` belong to `@USER:example.org`. All others are unknown.
 #[derive(Default)]
 struct Server {
     loads: AtomicUsize,
@@ -51,7 +51,7 @@ fn access(token: &str) -> Credential<'_> {
     Credential::AccessToken(token.into())
 }
 
-/// Asks as the layer does, and says whether the store had to be awaited.
+/// Asks as the layer does, and returns whether the store had to be awaited.
 async fn ask(cache: &CachedStore<Server>, token: &str) -> bool {
     let credential = access(token);
     if cache.glance(credential) != Some(Peek::Ask) {
@@ -92,7 +92,7 @@ fn fastest(calls: usize, mut round: impl FnMut()) -> f64 {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
-    // `cargo test --benches` runs this too, and wants to know only that it runs.
+    // `cargo test --benches` runs this too, and checks only that it runs.
     let small = std::env::args().any(|argument| argument == "--test");
     let sizes: Vec<u64> = std::env::args()
         .filter_map(|argument| argument.parse().ok())
@@ -192,7 +192,7 @@ async fn mix(requests: u64) {
     }
 }
 
-/// A thousand people at work while somebody tries tokens.
+/// A thousand people send requests while somebody tries tokens.
 async fn flood(tokens: u64) {
     let cache = CachedStore::new(Server::default()).with_capacity(10_000);
     let hot: Vec<String> = (0..1_000).map(|user| token(user, 0)).collect();

@@ -1,8 +1,8 @@
-//! Over hyper on loopback, with a load generator in another process: whether the layer can be
-//! noticed at all, and whether a slow store or a flood slows the others down.
+//! Over hyper on loopback, with a load generator in another process: whether the layer changes the
+//! throughput, and whether a slow store or a flood slows other requests down.
 //!
-//! `-- rates`, `-- slow-store` and `-- floods` run a part each, the last in half a minute. With
-//! `--features cache` made-up tokens are sent to a `CachedStore` too.
+//! `-- rates`, `-- slow-store` and `-- floods` run one part each. The last takes half a minute. With
+//! `--features cache` made-up tokens are sent to a `CachedStore`, too.
 
 #[path = "end_to_end/floods.rs"]
 mod floods;
@@ -204,7 +204,7 @@ async fn hold(address: &str, count: usize) {
     }
 }
 
-/// What the load generator says, which runs in a process of its own.
+/// The output of the load generator, which runs in a process of its own.
 async fn generate(arguments: &[&str]) -> String {
     let program = env::current_exe().expect("this program");
     let mut command = Command::new(program);

@@ -1,8 +1,7 @@
-//! What heads and bodies cost that are made to be expensive, in instructions: hyper's server
-//! receives and answers them, on a connection that is nothing but memory, with and without the
-//! layer.
+//! The cost of heads and bodies that are made to be expensive, in instructions: hyper's server
+//! receives and answers them, on a connection in memory, with and without the layer.
 //!
-//! `-- --check` fails where the layer takes more than it may. Other words select rows by name.
+//! `-- --check` fails if the layer takes more than it may. Other words select rows by name.
 
 mod support;
 #[path = "expensive/wire.rs"]
@@ -68,7 +67,7 @@ fn main() -> ExitCode {
             let (without, with) = (next(), next());
             let ratio = with / without;
             row += &format!(" {without:.0} | {with:.0} | {ratio:.2} |");
-            // A body is parsed by whoever wants it. What a path costs is written down, not bounded.
+            // Bodies are compared with a parser on both sides. The cost of a path is recorded, not bounded.
             let is_bounded = has_parser || matches!(request.group, Group::Headers | Group::Query);
             if is_bounded && ratio > LIMIT {
                 above.push(name(request));
@@ -132,13 +131,13 @@ fn run(requests: &[Expensive]) {
     }
 }
 
-/// A handler that wants the whole body.
+/// A handler that reads the whole body.
 async fn reads<B: Body>(request: Request<B>) -> Result<Response<Full<Bytes>>, Infallible> {
     let _ = request.into_body().collect().await;
     Ok(Response::new(Full::from("{}")))
 }
 
-/// One that makes a value of it, as a server in Rust does before it makes its own type.
+/// One that parses it into a value, as a server in Rust does before it makes its own type.
 async fn parses<B: Body>(request: Request<B>) -> Result<Response<Full<Bytes>>, Infallible> {
     if let Ok(body) = request.into_body().collect().await {
         let value = serde_json::from_slice::<serde_json::Value>(&body.to_bytes());

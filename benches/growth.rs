@@ -1,7 +1,7 @@
 //! What grows with the number of accounts, of restrictions and of threads, and what does not.
 //!
-//! `cargo bench --bench growth` goes up to a million accounts; `-- 10000000` names other sizes.
-//! (Ten million of them take about three gigabytes.)
+//! `cargo bench --bench growth` goes up to a million accounts. `-- 10000000` names other numbers. (Ten
+//! million take about three gigabytes.)
 
 mod support;
 
@@ -17,7 +17,7 @@ const LOOK_UPS: usize = 400_000;
 const ROUNDS: usize = 5;
 
 fn main() {
-    // `cargo test` asks only whether it runs.
+    // `cargo test` checks only that it runs.
     let is_bench = env::args().any(|argument| argument == "--bench");
     let named: Vec<usize> = env::args()
         .filter_map(|argument| argument.parse().ok())

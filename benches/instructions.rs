@@ -1,7 +1,7 @@
 //! Instructions per request, in every stack and column, as callgrind counts them.
 //!
 //! `cargo bench --bench instructions` prints them. `-- --check` compares what this layer adds
-//! with the committed baseline and fails where it is more; `-- --update` writes the baseline.
+//! with the committed baseline and fails if it is more; `-- --update` writes the baseline.
 //! Other arguments choose rows: those with all of the words in the name of stack and row.
 
 mod support;

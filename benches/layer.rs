@@ -1,9 +1,9 @@
 //! What the layer costs per request: the tables of `benches/README.md`.
 //!
-//! `cargo bench --bench layer` measures time and allocations in this process, counts the
-//! instructions in the `instructions` bench's, and prints all of it as Markdown; what is done
-//! meanwhile goes to standard error, a line a cell. `-- --svg FILE` draws the times. `-- --time-only` leaves the
-//! instructions out; `-- --quick` as well, and measures five rounds. Other arguments choose rows
+//! `cargo bench --bench layer` measures time and allocations in this process, counts instructions in
+//! that of the bench `instructions`, and prints all of it as Markdown. The standard error output shows
+//! the progress, a line a cell. `-- --svg FILE` draws the times. `-- --time-only` leaves the
+//! instructions out; `-- --quick` does so, too, and measures five rounds. Other arguments choose rows
 //! by words in the names of stack and row.
 
 mod support;
@@ -42,7 +42,7 @@ fn main() -> ExitCode {
         .build()
         .expect("a runtime");
     let _entered = runtime.enter();
-    // Without `--bench` it is `cargo test` that asks whether every cell answers as it should.
+    // Without `--bench`, `cargo test` runs this and checks that every cell answers as it should.
     let has = |flag: &str| arguments.iter().any(|argument| argument == flag);
     let (is_bench, is_quick) = (has("--bench"), has("--quick"));
     let rounds = match (is_bench, is_quick) {
@@ -65,8 +65,8 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// All the cells of one row of one stack are there at once, and take turns: what the machine does
-/// beside is then everyone's.
+/// All cells of one row of one stack exist at once, and take turns, so that other load on the machine
+/// affects all of them.
 fn measure(is_chosen: &dyn Fn(Place) -> bool, rounds: usize) -> Vec<Measured> {
     let mut measured = Vec::new();
     cells::each_row(is_chosen, &mut |cells| {
@@ -100,8 +100,8 @@ fn measure(is_chosen: &dyn Fn(Place) -> bool, rounds: usize) -> Vec<Measured> {
 /// The times of one cell, in seconds.
 #[derive(Default)]
 struct Times {
-    /// The shortest of each slice, in whatever round. What interrupts a program takes longer than
-    /// a slice and comes less often.
+    /// The shortest time of each slice in any round. An interruption takes longer than a slice and
+    /// occurs less often.
     of_slices: Vec<f64>,
     of_rounds: Vec<f64>,
 }

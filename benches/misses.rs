@@ -1,5 +1,5 @@
-//! What the cache does not know and PostgreSQL has to be asked for, beside a look-up of the same
-//! rows that is written by hand with `deadpool-postgres`.
+//! Look-ups that the cache cannot answer and PostgreSQL has to, beside a look-up of the same rows that
+//! is written by hand with `deadpool-postgres`.
 //!
 //! `cargo bench --bench misses --features cache,postgres`. It starts a PostgreSQL server of its
 //! own. The ways take turns, in one process.

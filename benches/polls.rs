@@ -1,4 +1,4 @@
-//! What waiting polls take, and how soon the last of many hears of a change of their account.
+//! The memory of waiting polls, and how soon the last of many hears of a change of their account.
 //!
 //! `cargo bench --bench polls --features postgres`, with `-- NUMBER` of polls, 100,000 by default.
 //! It starts a PostgreSQL server of its own, and itself again for each figure of memory.

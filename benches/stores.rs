@@ -2,8 +2,8 @@
 //! the set of restricted accounts in memory costs.
 //!
 //! `cargo bench --bench stores --features postgres,sqlite`. It starts a PostgreSQL server of its
-//! own, and itself again as the other process. With `-- hits` only what a hit in memory takes, with
-//! `-- many` only what it takes to ask SQLite for many accounts at once.
+//! own, and itself again as the other process. `-- hits` measures only a hit in memory, and `-- many`
+//! only look-ups of many accounts at once in SQLite.
 
 #![allow(clippy::unwrap_used)] // it fails by panicking
 
@@ -83,8 +83,8 @@ async fn main() {
         .unwrap();
 }
 
-/// What a hit on the set in memory takes: with news that never leave the process, and with news
-/// whose proof's age is compared with the clock.
+/// The time of a hit on the set in memory: with announcements that never leave the process, and with
+/// announcements whose proof's age is compared with the clock.
 async fn hits() {
     const HITS: u32 = 10_000_000;
     let folder = tempfile::tempdir().unwrap();
@@ -106,7 +106,7 @@ async fn hits() {
     }
 }
 
-/// What an account takes where many are asked for at once, a tenth of them restricted.
+/// The time for an account if many are looked up at once, a tenth of them restricted.
 async fn many() {
     let folder = tempfile::tempdir().unwrap();
     let sqlite = SqliteStore::open(folder.path().join("restrictions.db")).await;
@@ -201,7 +201,7 @@ async fn look_ups(what: &str, store: &(impl RestrictionStore + Clone)) {
             "  {tasks:3} at a time: {a_second:8.0} a second, {}",
             quantiles(times)
         );
-        // On a machine that others use, too: a pool that is overwhelmed says so.
+        // On a busy machine the pool may be overwhelmed, and says so.
         for failure in failures.into_iter().flatten() {
             println!("      failed: {failure}");
         }

@@ -1,5 +1,5 @@
-//! Many requests that wait, everything announced, and a database 1 ms away: how long healthy
-//! requests take meanwhile, how many are refused, and when the last poll was asked for.
+//! Many requests wait, everything is announced, and the database is 1 ms away: how long healthy
+//! requests take meanwhile, how many are refused, and when the last poll is looked up.
 //!
 //! `cargo bench --features cache,postgres --bench waiting`, with `-- NUMBER…` of polls, 10,000 by
 //! default. It starts a PostgreSQL server of its own.
@@ -54,7 +54,7 @@ struct Counting {
     inner: Combined<Names, PostgresStore>,
     together: bool,
     asked: Arc<AtomicUsize>,
-    /// While the polls come, the database is not asked: a hundred thousand would take minutes.
+    /// While the polls arrive, the database is not asked, because a hundred thousand would take minutes.
     all_wait: Arc<AtomicBool>,
 }
 

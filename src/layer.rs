@@ -242,8 +242,9 @@ impl<S, Req, Res> AccountStatusLayer<S, Req, Res> {
     /// [observer](Self::with_observer) and the log hear of it as
     /// [`Decision::WouldRefuse`](crate::Decision::WouldRefuse). Use it for the first roll-out.
     ///
-    /// Waiting requests are not ended. A body that names accounts is read only if its length is
-    /// known and within the limit. A body that fails, or does not arrive in time, is still answered
+    /// Waiting requests are not ended. A body that decides is read only if its length is known beforehand and
+    /// within the limit. One whose length is not known (chunked, or over HTTP/2 without `Content-Length`)
+    /// is reported as [`Decision::PassedUnchecked`](crate::Decision::PassedUnchecked). A body that fails, or does not arrive in time, is still answered
     /// with an error, because it cannot be passed on.
     pub fn with_report_only(self) -> Self {
         self.with(|settings| settings.report_only = true)

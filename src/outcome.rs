@@ -18,7 +18,8 @@ pub enum Decision {
     Refused,
     /// It would have been refused, and passed because of report-only.
     WouldRefuse,
-    /// It passed although the store failed to say the account's state.
+    /// It passed although it is not known whether it should: the store gave no answer, or a layer that only
+    /// reports did not read a body whose length is not known beforehand.
     PassedUnchecked,
     /// It passed, and was ended with a [`Denial`] while it waited.
     Ended,
@@ -118,8 +119,8 @@ impl<'a> Outcome<'a> {
         self.denial
     }
 
-    /// Why the store gave no answer. `None` if it answered. Its [sources](Error::source) lead down to
-    /// the error of the store's own driver.
+    /// Why it is not known whether the account may do this. `None` if it is known. Nearly always the store gave
+    /// no answer; the [sources](Error::source) lead down to the error of the store's own driver.
     #[must_use]
     pub fn store_error(&self) -> Option<&'a (dyn Error + 'static)> {
         self.store_error
@@ -142,7 +143,7 @@ impl<'a> Outcome<'a> {
                 return;
             };
             let (decision, error) = (self.decision.as_str(), chain(error));
-            tracing::warn!(method, endpoint = self.endpoint(), decision, untold, %error, "the store gave no answer about an account");
+            tracing::warn!(method, endpoint = self.endpoint(), decision, untold, %error, "an account could not be checked");
             return;
         }
         let Some(denial) = self.denial else { return };

@@ -231,18 +231,32 @@ impl NamedAccountChecks {
 
     /// Whichever endpoint it is, it may be one that is checked before the handler.
     fn strictest(&self) -> NamedAccountCheck {
+        let strictest = [
+            NamedAccountCheck::BeforeHandler,
+            NamedAccountCheck::ByHandler,
+        ];
+        let set = strictest.into_iter().find(|check| self.has(*check));
+        set.unwrap_or(NamedAccountCheck::Off)
+    }
+
+    /// Whether the handler of this endpoint may ask the guard. `None` is any endpoint.
+    pub(crate) fn may_ask_guard(&self, endpoint: Option<NamingEndpoint>) -> bool {
+        match endpoint {
+            Some(endpoint) if endpoint != NamingEndpoint::Unclear => {
+                self.of(endpoint) == NamedAccountCheck::ByHandler
+            }
+            _ => self.has(NamedAccountCheck::ByHandler),
+        }
+    }
+
+    fn has(&self, check: NamedAccountCheck) -> bool {
         let checks = [
             self.login,
             self.refresh,
             self.reauthentication,
             self.guest_upgrade,
         ];
-        let strictest = [
-            NamedAccountCheck::BeforeHandler,
-            NamedAccountCheck::ByHandler,
-        ];
-        let set = strictest.into_iter().find(|check| checks.contains(check));
-        set.unwrap_or(NamedAccountCheck::Off)
+        checks.contains(&check)
     }
 }
 

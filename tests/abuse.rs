@@ -25,7 +25,7 @@ use tower_account_status::{
 };
 use tower_layer::Layer as _;
 
-/// Counts what it is asked, and knows nobody.
+/// Counts the questions, and knows no account.
 #[derive(Default)]
 struct Counts {
     at_once: AtomicUsize,
@@ -201,7 +201,7 @@ async fn rule_7_one_request_causes_at_most_four_look_ups_by_its_head_and_four_by
     }
 }
 
-/// The time that each of `requests` takes, at the most of three tries at the least.
+/// The time that each of `requests` takes: the shortest of at most three tries.
 async fn cost<S: AccountStateStore>(
     layer: &AccountStatusLayer<S>,
     count: u32,
@@ -292,7 +292,7 @@ async fn what_a_request_costs_is_bounded_by_its_length() {
     ];
     for (what, request) in cases {
         let mut tries = Vec::new();
-        // Something else may take the processor away, but not each time.
+        // Another program may take the processor, but not each time.
         while tries.len() < TRIES && tries.iter().all(|took| *took >= LIMIT) {
             let request = request.clone();
             let started = Instant::now();
@@ -313,7 +313,7 @@ async fn a_flood_costs_no_more_per_request_than_its_first_thousand() {
     (0..10_000).for_each(|n| store.insert_access_token(format!("t{n}"), format!("@{n}:x")));
     let layer = AccountStatusLayer::new(store);
     let mut tries = Vec::new();
-    // Something else may take the processor away from one of them, but not each time.
+    // Another program may take the processor from one of them, but not each time.
     while tries.len() < TRIES {
         let usual = cost(&layer, 5_000, |n| {
             get("", [format!("Bearer t{}", n % 10_000)])

@@ -107,7 +107,7 @@ fn waits() -> ServiceFn<fn(Request<Body>) -> Pending> {
     service_fn(|_| std::future::pending())
 }
 
-/// What the client gets if the account comes to `state` while the request waits; `passed` if the
+/// What the client gets if the account's state becomes `state` while the request waits; `passed` if the
 /// request goes on.
 async fn while_it_waits(
     settings: &Settings,
@@ -128,8 +128,8 @@ async fn while_it_waits(
     }
 }
 
-/// The same where the store fails from that moment on, and has recovered when it is asked again:
-/// until then nothing is ended.
+/// The same if the store fails from that moment on, and has recovered when it is asked again. Until
+/// then nothing is ended.
 async fn while_the_store_fails(
     settings: &Settings,
     request: Request<Body>,
@@ -172,7 +172,7 @@ fn is_long_poll((method, path, _): &Endpoint) -> bool {
 }
 
 fn config() -> Config {
-    // So many times as often, to look longer than every run of the tests does.
+    // More cases than in each run of the tests.
     let times = std::env::var("AGREEMENT_TIMES").ok();
     Config {
         cases: 600 * times.map_or(1, |times| times.parse().expect("a number")),

@@ -1,4 +1,4 @@
-//! What the layer allocates, over a stack without it: nothing for healthy requests.
+//! What the layer allocates beyond a stack without it: nothing for healthy requests.
 
 mod support;
 
@@ -158,7 +158,7 @@ async fn speed_a_healthy_request_allocates_nothing_more_in_axum() {
     }
 }
 
-/// Has no news at first.
+/// Is pending at first.
 #[derive(Clone)]
 struct Late;
 
@@ -212,7 +212,7 @@ async fn speed_a_long_poll_costs_one_box_only_if_it_waits() {
         assert_eq!(settled(&mut at_once, request), (0, 200), "{uri}");
         assert_eq!(settled(&mut wrapped, request), (0, 200), "{uri}");
         assert_eq!(settled(&mut waits, request), (1, 200), "{uri}");
-        // Nobody is watched where nobody is known.
+        // An unknown account is not watched.
         let nobodys = || anonymous(method.clone(), uri, "");
         assert_eq!(settled(&mut at_once, nobodys), (0, 200), "{uri}");
         assert_eq!(settled(&mut waits, nobodys), (0, 200), "{uri}");
@@ -238,7 +238,7 @@ fn speed_a_refusal_allocates_five_times_at_most() {
     let (allocations, status) = settled(&mut deactivated, || alices(Method::GET, ROOMS));
     assert_eq!(status, 403);
     assert!(allocations <= 5, "{allocations}");
-    // A reason is written anew each time.
+    // A reason is serialized each time.
     let reason = Restriction::new(RestrictionKind::Locked).with_reason("Spam");
     let mut told = layer(&store_with(reason)).layer(Free);
     let (allocations, status) = settled(&mut told, || alices(Method::GET, ROOMS));

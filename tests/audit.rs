@@ -26,7 +26,7 @@ use tower_account_status::{
     },
 };
 
-/// Whoever has a console of the database open.
+/// A person with a console of the database.
 enum ByHand {
     Sqlite(rusqlite::Connection),
     Postgres(tokio_postgres::Client),
@@ -288,7 +288,7 @@ async fn a_statement_by_hand_is_recorded(store: impl RestrictionStore + AuditLog
         "why", because, because, because, because, because, "upsert", "upsert",
     ];
     assert_eq!(reasons, expected);
-    // Who an earlier statement named did not make a later one.
+    // The actor of an earlier statement is not that of a later one.
     let actor = |entry: &AuditEntry| entry.change().actor().map(ToString::to_string);
     let actors: Vec<_> = entries.iter().rev().map(actor).collect();
     let (moderator, other) = (Some("@mod:x".to_owned()), Some("@other:x".to_owned()));
@@ -364,7 +364,7 @@ async fn pages_have_every_entry_once(store: impl RestrictionStore + AuditLog, by
     loop {
         let page = read(&store, &query).await;
         seen.extend(page.iter().map(|entry| entry.user().clone()));
-        // What comes meanwhile is newer than where the reader is.
+        // Entries that are added meanwhile are newer than the reader's position.
         set(&store, &format!("@new-{}:x", seen.len()).into(), Locked).await;
         match page.last() {
             Some(last) if page.len() == 64 => query = query.behind(last.position()),

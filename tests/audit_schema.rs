@@ -1,5 +1,5 @@
-//! The tables of the log: how they come to a database of the first version, who may write them, and
-//! how old entries leave.
+//! The tables of the log: how a database of the first version gets them, who may write them, and how
+//! old entries are deleted.
 
 #![allow(clippy::unwrap_used)] // a test fails by panicking
 
@@ -186,7 +186,7 @@ async fn a_trigger_that_was_disabled_is_there_again_after_a_start() {
     let table = "ALTER TABLE account_status.restrictions";
     for disable in [
         format!("{table} DISABLE TRIGGER record_change"),
-        // It would not fire where logical replication changes the table.
+        // It would not fire if logical replication changes the table.
         format!("{table} ENABLE TRIGGER record_truncate"),
         format!("DROP TRIGGER record_change ON {}", &table[12..]),
     ] {
@@ -264,7 +264,7 @@ async fn whatever_statement_writes_sqlites_table_the_log_follows() {
     for statement in [
         "INSERT INTO restrictions VALUES ('@a:x', 'locked', '1', NULL, NULL, 0), \
          ('@b:x', 'locked', '2', NULL, NULL, 0), ('@c:x', 'suspended', '3', NULL, NULL, 0)",
-        // These take a row away without a delete.
+        // These remove a row without a DELETE.
         "REPLACE INTO restrictions VALUES ('@a:x', 'locked', '4', NULL, NULL, 0)",
         "UPDATE OR REPLACE restrictions SET user_id = '@b:x' WHERE user_id = '@a:x'",
         "INSERT OR IGNORE INTO restrictions VALUES ('@b:x', 'locked', '5', NULL, NULL, 0)",

@@ -1,4 +1,4 @@
-//! Every place in an axum router where the layer may stand.
+//! Every place of the layer in an axum router.
 
 mod support;
 

@@ -1,4 +1,4 @@
-//! Bodies are kept as they are, or wrapped without a loss (rule 13).
+//! Bodies are kept, or wrapped without a loss (rule 13).
 
 mod support;
 

@@ -1,5 +1,5 @@
-//! How much memory a body takes that the layer reads, beside the body itself: whatever it is made
-//! of, no more than it is long, and once more where it comes in pieces.
+//! The memory that the layer takes to read a body, beside the body itself: no more than its length,
+//! whatever it is made of, and once more if it comes in pieces.
 
 mod support;
 
@@ -114,7 +114,7 @@ async fn the_names_in_a_body_take_no_more_than_it_is_long() {
     for body in all {
         assert!(body.len() <= LIMIT);
         let peak = peak(|| anonymous(Method::POST, LOGIN, body.clone()));
-        // What is escaped is written anew, and this store writes an address once more to look it up.
+        // Escaped text is decoded into a copy, and this store copies an address again to look it up.
         let most = 2 * body.len() + BESIDE;
         assert!(peak <= most, "{peak} bytes for {}", &body[..60]);
     }

@@ -60,7 +60,7 @@ async fn t17_a_state_expires_from_its_look_up_however_often_it_is_read() {
     let backend = Backend::new();
     let cache = CachedStore::new(backend.clone()).with_ttl(60 * SECOND);
     assert!(!is_locked(&cache, "alice").await);
-    backend.lock(ALICE); // and nobody says so
+    backend.lock(ALICE); // and nothing announces it
     for second in 1..54 {
         advance(SECOND).await;
         assert!(!is_locked(&cache, "alice").await, "after {second} s");
@@ -234,7 +234,7 @@ async fn statistics_tell_what_was_saved() {
     let stats = cache.stats();
     assert_eq!((stats.hits, stats.misses), (10, 3), "{stats:?}");
     assert_eq!((stats.loads, stats.failures), (3, 0), "{stats:?}");
-    assert_eq!(stats.entries, 4, "{stats:?}"); // one owner, one nobody, two states
+    assert_eq!(stats.entries, 4, "{stats:?}"); // one owner, one unknown token, two states
 }
 
 #[tokio::test(start_paused = true)]

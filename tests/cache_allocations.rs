@@ -1,4 +1,5 @@
-//! An answer from memory costs no allocation. In a file of its own, for it counts everybody's.
+//! An answer from memory costs no allocation. This test has a file of its own, because it counts the
+//! allocations of the whole process.
 #![cfg(feature = "cache")]
 #![allow(
     clippy::unwrap_used,

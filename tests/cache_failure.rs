@@ -1,4 +1,4 @@
-//! What a failing, hanging, or overwhelmed store means to those who wait (T13, T14, rule 12).
+//! What waiting requests get if the store fails, hangs or is overwhelmed (T13, T14, rule 12).
 #![cfg(feature = "cache")]
 #![allow(
     clippy::unwrap_used,
@@ -257,7 +257,7 @@ async fn a_grace_brings_nothing_back_that_was_invalidated() {
             false => cache.invalidate(ALICE),
         }
         failure(&cache, "alice").await;
-        // And what the store no longer knows is not known from earlier.
+        // And a token that the store no longer knows is not answered from earlier.
         let cache = CachedStore::new(backend.clone())
             .with_owner_ttl(SECOND)
             .with_unknown_ttl(SECOND)

@@ -1,5 +1,5 @@
-//! Revocation comes first (T12, rule 17): no request that starts after an invalidation returned
-//! sees what was before it, and no look-up that was under way brings that back.
+//! Invalidations (T12, rule 17): no request that starts after one returned sees the earlier state,
+//! and no look-up that was under way brings it back.
 #![cfg(feature = "cache")]
 #![allow(
     clippy::unwrap_used,

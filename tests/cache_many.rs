@@ -1,5 +1,5 @@
-//! Rule 20 for the cache: what one look-up brings for many accounts is kept as if each had been
-//! asked for, never brings back what was invalidated meanwhile, and holds nobody else up.
+//! Rule 20 for the cache: what one look-up finds for many accounts is kept as if each had been looked
+//! up, never brings back what was invalidated meanwhile, and delays no other.
 #![cfg(feature = "cache")]
 #![allow(
     clippy::unwrap_used,

@@ -42,7 +42,7 @@ enum Step {
     Fail(prop::sample::Index),
     /// The state changes, and the cache is told.
     Change(usize),
-    /// The state changes, and nobody says so.
+    /// The state changes, and nothing announces it.
     ChangeSilently(usize),
     /// Everything may have changed, and the cache is told.
     ForgetAll,
@@ -71,8 +71,8 @@ fn step() -> impl Strategy<Value = Step> {
 #[derive(Default)]
 struct Person {
     version: u64,
-    /// The version that stood when the last invalidation returned: what a request that starts
-    /// now may see at the least.
+    /// The version at the time when the last invalidation returned: the oldest that a request that
+    /// starts now may see.
     floor: u64,
     /// When each version was replaced.
     replaced: HashMap<u64, Instant>,

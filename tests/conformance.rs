@@ -1,5 +1,5 @@
-//! The promises of the traits, kept by every store of this crate: the kit that implementers run is
-//! run on our own.
+//! Every store of this crate keeps the promises of the traits: the kit for implementers runs on our
+//! own stores.
 
 #![allow(clippy::unwrap_used)] // a test fails by panicking
 

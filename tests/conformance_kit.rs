@@ -168,7 +168,7 @@ async fn check_retention(fault: LogFault) -> Result<Passed, Report> {
 
 #[tokio::test]
 async fn the_retention_of_a_log_is_checked() {
-    // Each waits for entries to get old. A machine that stands still meanwhile may miss one.
+    // Each waits for entries to get old. A machine that stalls meanwhile may miss one.
     let check = |fault: LogFault| async move {
         for _ in 0..5 {
             let found = broken(check_retention(fault).await);
@@ -267,7 +267,7 @@ async fn what_is_outside_a_servers_scope_is_not_asked_of_it() {
     }
 }
 
-/// A store that never answers is reported, and not waited for.
+/// A store that never answers is reported, and the kit does not wait for it.
 struct Hanging;
 
 impl AccountStateStore for Hanging {
@@ -386,7 +386,7 @@ impl Fixture for AllWrong {
     }
 }
 
-/// However much is broken.
+/// Even if many promises are broken.
 #[tokio::test(start_paused = true)]
 async fn a_report_fits_on_a_screen() {
     let report = conformance::check(&AllWrong(MemoryStore::new()))

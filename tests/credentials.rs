@@ -64,7 +64,7 @@ async fn rule_7_every_place_and_spelling_of_a_locked_accounts_token_counts() {
         ("?access_token={B}", vec!["Bearer {A}"]),
         ("?access_token={A}", vec!["Basic YTpi"]),
         ("?access_token={A}&access_token={A}", vec!["Bearer {A}"]),
-        // What a server may trim, cut off, or find further back.
+        // Spellings that a server may trim, cut off, or find later in the text.
         ("?access_token=%20{A}", vec![]),
         ("?access_token={A}%0a", vec![]),
         ("?access_token=+{A}+", vec![]),
@@ -209,7 +209,7 @@ async fn rule_8_where_some_server_may_see_no_assertion_the_sender_counts_too() {
         let answer = ask(&layer, request(query, &["Bearer as_token"])).await;
         assert_eq!(answer.verdict(), locked(), "{query}");
     }
-    // What is plain still acts for whom it names, although the sender is locked.
+    // A plain assertion still acts for the user whom it names, although the sender is locked.
     for query in [
         "?user_id=@bob:localhost",
         "?since=s&user_id=%40bob%3Alocalhost",

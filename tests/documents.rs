@@ -1,5 +1,5 @@
-//! What a reader of the repository finds: links that lead somewhere, commands that name what there
-//! is, pages that docs.rs shows, pictures that are up to date, and the words of the field.
+//! What a reader of the repository finds: links that lead somewhere, commands that name what exists,
+//! pages that docs.rs shows, pictures that are up to date, and the words of the field.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -10,7 +10,7 @@ use std::{
 
 const DOCS_RS: &str = "https://docs.rs/tower-account-status/latest/tower_account_status/";
 
-/// Phrases that a reader stumbles over, and what to write instead.
+/// Phrases that stop a reader, and what to write instead.
 const PHRASES: [(&str, &str); 23] = [
     ("stands in", "is in, is returned in"),
     ("stand in", "are in, are returned in"),
@@ -268,7 +268,7 @@ fn the_pictures_are_what_their_source_draws() {
     );
 }
 
-/// Lines of a code block, or texts in backticks, that begin with the name of a program.
+/// Lines, or texts in backticks, that begin with the name of a program.
 fn commands(markdown: &str) -> Vec<String> {
     let lines = markdown.lines().map(str::trim).map(str::to_owned);
     let quoted = markdown.split('`').skip(1).step_by(2).map(str::to_owned);
@@ -357,7 +357,7 @@ fn the_words_are_those_of_the_field() {
     let mut wrong = Vec::new();
     for file in files(&["md", "rs"]) {
         let place = file.strip_prefix(root()).expect("below the root");
-        // Tests and benches are read by nobody who only uses the crate.
+        // Users of the crate do not read tests and benches.
         let is_code = place.extension().is_some_and(|extension| extension == "rs");
         if is_code && !place.iter().any(|part| part == "src") {
             continue;

@@ -1,8 +1,8 @@
 //! Rule 2: a restriction with an end ends by itself, to the second, whichever store holds it and
-//! whatever cache stands in front; until then the refusal says how long it takes.
+//! whatever cache is in front; until then the refusal says how long it takes.
 //!
-//! The end is reached by the layer's clock alone. Nothing sweeps the store, nobody is told, and
-//! what a cache remembers stays what it was.
+//! Only the layer's clock decides. Nothing sweeps the store, nothing is announced, and a cache keeps
+//! what it remembers.
 
 #![allow(clippy::unwrap_used)] // a test fails by panicking
 
@@ -39,7 +39,7 @@ use tower_layer::Layer;
 
 const SEND: &str = "/_matrix/client/v3/rooms/!room:localhost/send/m.room.message/1";
 
-/// A clock that stands still until it is set.
+/// A clock that does not move until it is set.
 #[derive(Clone)]
 struct Clock(Arc<Mutex<SystemTime>>);
 
@@ -150,7 +150,7 @@ where
                 assert_eq!(answer.json()["error"], "Please calm down");
             }
         }
-        // It has ended, and nobody has lifted it: it still stands on record.
+        // It has ended, and nobody has lifted it, so it is still on record.
         let record = world.restrictions.record(&ALICE.into(), kind).await;
         let record = record
             .map_err(Into::into)

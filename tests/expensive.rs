@@ -1,5 +1,5 @@
-//! What a request may allocate that is made to be expensive. What it takes in instructions is
-//! counted by the bench of the same name.
+//! How much a request that is made to be expensive may allocate. The bench of the same name counts its
+//! instructions.
 
 use std::convert::Infallible;
 

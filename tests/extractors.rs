@@ -150,8 +150,8 @@ impl Subscriber for Errors {
 /// What is missing, by the text that the answer and the log have.
 async fn assert_misses(app: Router, request: Request<Body>, what: &str) {
     let errors = Errors::default();
-    // With a single subscriber in the process tracing takes that of the thread which comes by an
-    // event first, and remembers that there is none: that of another test.
+    // With a single subscriber in the process, tracing asks the first thread that reaches an event,
+    // perhaps that of another test, and remembers that it has none.
     let _second = tracing::Dispatch::new(Errors::default());
     let _heard = tracing::subscriber::set_default(errors.clone());
     let answer = call(app, request).await;

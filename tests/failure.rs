@@ -55,7 +55,7 @@ const FAILURES: [(&str, Change); 11] = [
     }),
 ];
 
-/// Panics that are told to happen stay out of the tests' output.
+/// Keeps intended panics out of the tests' output.
 fn quiet() {
     std::panic::set_hook(Box::new(|info| {
         let payload = info.payload();
@@ -262,7 +262,7 @@ async fn rule_12_passing_everywhere_is_a_setting() {
             );
         }
     }
-    // While the store answers, it counts, and what is no failure of it is refused.
+    // While the store answers, its answers count, and other errors are refused.
     let healthy = AccountStatusLayer::new(scripted(|_| {}))
         .with_store_failure(StoreFailure::LetEveryoneThrough);
     assert_eq!(

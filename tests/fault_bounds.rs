@@ -1,6 +1,6 @@
-//! Rules 19 to 21: what `docs/stores.md` says of each fault of PostgreSQL, where no other test
-//! measures it: how late a lock is, with settings that make the bound short, and what happens to
-//! requests and to changes meanwhile.
+//! Rules 19 to 21: what `docs/stores.md` says of each fault of PostgreSQL that no other test measures:
+//! how late a lock is, with settings that make the bound short, and what happens to requests and to
+//! changes meanwhile.
 
 #![allow(clippy::unwrap_used)] // a test fails by panicking
 

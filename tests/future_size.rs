@@ -1,6 +1,6 @@
-//! The response future is at most 64 bytes larger than the inner service's, where that is the
-//! larger of what it may hold; and it is never large itself. 56 of them are what ends a long poll:
-//! with them beside the inner future, a long poll that is answered at once allocates nothing.
+//! The response future is at most 64 bytes larger than the inner service's, if that is the largest
+//! thing that it may hold; and it is never large itself. 56 of the bytes are what ends a long poll.
+//! They are beside the inner future, so that a long poll that is answered at once allocates nothing.
 
 use std::{
     convert::Infallible,
@@ -73,7 +73,7 @@ fn a_small_inner_future_costs_no_more_than_a_refusal_needs() {
     assert!(outer <= 112, "{outer} bytes");
 }
 
-/// What axum's router answers with, to which nearly everyone's layer is applied.
+/// The future of axum's router, to which most users apply the layer.
 #[test]
 fn around_an_axum_router_the_future_grows_by_64_bytes_at_most() {
     let router: axum::Router = axum::Router::new();

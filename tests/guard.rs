@@ -26,7 +26,7 @@ fn alice() -> UserId {
     ALICE.into()
 }
 
-/// Status and error code of what a check comes to.
+/// Status and error code of a check's answer.
 async fn verdict(checked: Result<(), Denial>) -> (u16, String) {
     match checked {
         Ok(()) => passed(),
@@ -37,7 +37,7 @@ async fn verdict(checked: Result<(), Denial>) -> (u16, String) {
     }
 }
 
-/// What a layer tells, a line each.
+/// What a layer's observer hears, a line each.
 type Lines = Arc<Mutex<Vec<String>>>;
 
 fn heard<S: AccountStateStore>(layer: AccountStatusLayer<S>) -> (AccountStatusLayer<S>, Lines) {
@@ -60,7 +60,7 @@ fn take(lines: &Lines) -> Vec<String> {
     std::mem::take(&mut lines.lock().expect("not poisoned"))
 }
 
-/// Nothing of ours refuses, and the observer hears what would be.
+/// Under report-only nothing is refused, and the observer hears what would be.
 #[tokio::test]
 async fn rule_18_under_report_only_the_guard_refuses_nothing_and_tells() {
     let layer = layer(&store_with(Locked))
@@ -137,7 +137,7 @@ impl<F: Fn(&str) -> Option<UserId> + Send + Sync + 'static> AccountStateStore fo
     }
 }
 
-/// A store that holds a closure has no name, and the guard does not ask for one.
+/// The type of a store that holds a closure has no name, and the guard does not need it.
 #[tokio::test]
 async fn the_guard_of_a_store_without_a_name_can_be_named() {
     struct State {

@@ -1,4 +1,4 @@
-//! How `src/` is built (`CONTRIBUTING.md`, "How the crate is built"): what a module imports stands
+//! How `src/` is built (`CONTRIBUTING.md`, "How the crate is built"): a module imports only from those
 //! below it, no circle of modules is left, nothing is imported through the crate's root, and no file
 //! is too long to be read in one go.
 
@@ -272,7 +272,7 @@ fn no_arrow_runs_up() {
 #[test]
 fn no_circle_of_modules_is_left() {
     let mut arrows = arrows();
-    // What imports from nobody who is left is taken away, until only circles are left.
+    // Modules that import from no module that is left are removed, until only circles are left.
     loop {
         let left: BTreeSet<String> = arrows.keys().cloned().collect();
         let before = arrows.len();

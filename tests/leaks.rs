@@ -1,6 +1,6 @@
-//! Rule 15, from outside: every scenario is played with secrets in it, and whatever comes out is
+//! Rule 15, from outside: every scenario runs with secrets in it, and everything that comes out is
 //! searched for them: events at TRACE, outcomes, denials, answers, panics, and the `{:?}` of every
-//! public type. The one test of its file, for the panic hook is the whole process's.
+//! public type. This file has only one test, because the panic hook is the whole process's.
 
 use std::{
     convert::Infallible,

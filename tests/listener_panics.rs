@@ -1,5 +1,5 @@
-//! A callback of `Changes::listen` that panics is told to `tracing`, and no other callback and no
-//! one who announces notices.
+//! A panic of a callback of `Changes::listen` is reported to `tracing`. It affects neither other
+//! callbacks nor the one who announces.
 
 use std::sync::{
     Arc,

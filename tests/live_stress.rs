@@ -125,7 +125,7 @@ impl World {
         u64::try_from(self.start.elapsed().as_micros()).unwrap()
     }
 
-    /// Later where the machine is busy with other things.
+    /// Later if the machine is busy.
     fn is_over(&self) -> bool {
         let since = self.start.elapsed();
         let is_enough = since >= self.duration && (self.enough)(&self.tried);
@@ -335,7 +335,7 @@ where
     assert!(tried_enough(&world.tried), "{name}: {counts:?}");
 }
 
-/// Tells nobody of changes.
+/// Announces no changes.
 struct Silent(Arc<MemoryStore>);
 
 impl AccountStateStore for Silent {

@@ -1,4 +1,4 @@
-//! A logout that succeeded is told to the store: whoever remembers the token's owner forgets it, so
+//! The store is told of a logout that succeeded. A store that remembers the token's owner forgets it, so
 //! that the token of a restricted account is answered as any other unknown token.
 #![cfg(feature = "cache")]
 
@@ -11,12 +11,12 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_account_status::{
     AccountState, AccountStateStore, AccountStatusLayer, CachedStore, DynAccountStateStore, Logout,
-    MemoryStore, RestrictionKind::Locked, UserId, forward, store::Answer, without,
+    MemoryStore, RequestPath, RestrictionKind::Locked, UserId, forward, store::Answer, without,
 };
 
 type Body = Full<Bytes>;
@@ -66,7 +66,7 @@ fn memory(tokens: &[&str]) -> Arc<MemoryStore> {
     Arc::new(memory)
 }
 
-/// What a request with this token comes to, where logouts are answered with this status.
+/// The answer to a request with this token, if logouts are answered with this status.
 async fn ask<S: AccountStateStore>(
     layer: &AccountStatusLayer<S>,
     memory: &Arc<MemoryStore>,
@@ -134,7 +134,7 @@ async fn logs_out<S: AccountStateStore>(of: impl FnOnce(CachedStore<Awaited>) ->
     assert_eq!(ask(&layer, &memory, ok, (LOGOUT, "a")).await, 200);
     assert_eq!(ask(&layer, &memory, ok, (SYNC, "a")).await, 404);
     assert_eq!(ask(&layer, &memory, ok, (SYNC, "b")).await, 401);
-    // Or those of all, but nobody else's.
+    // Or those of all its sessions, but no one else's.
     assert_eq!(ask(&layer, &memory, ok, (LOGOUT_ALL, "b")).await, 200);
     for token in ["b", "c"] {
         assert_eq!(
@@ -152,6 +152,81 @@ async fn rule_5_a_token_that_was_logged_out_is_unknown_in_the_cache_too() {
 }
 
 #[tokio::test]
+async fn rule_5_a_token_that_was_logged_out_before_the_lock_is_unknown_afterwards() {
+    for (logout, ended) in [(LOGOUT, &["a"][..]), (LOGOUT_ALL, &["a", "b", "c"])] {
+        let memory = memory(&["a", "b", "c"]);
+        let store = CachedStore::new(Awaited(Arc::clone(&memory)));
+        let cache = store.handle();
+        let layer = AccountStatusLayer::new(store);
+        let ok = StatusCode::OK;
+        for token in ["a", "b", "c"] {
+            assert_eq!(ask(&layer, &memory, ok, (SYNC, token)).await, 200);
+        }
+        assert_eq!(ask(&layer, &memory, ok, (logout, "a")).await, 200);
+        memory.restrict(ALICE, Locked);
+        cache.invalidate(ALICE);
+        for token in ["a", "b", "c"] {
+            let answer = match ended.contains(&token) {
+                true => 404,
+                false => 401,
+            };
+            let answered = ask(&layer, &memory, ok, (SYNC, token)).await;
+            assert_eq!(answered, answer, "{logout}, then {token}");
+        }
+    }
+}
+
+/// The paths that the settings take from elsewhere, heads that the fast path leaves to the long way, and
+/// layers that examine every request.
+#[tokio::test]
+async fn rule_5_a_logout_of_an_active_account_is_told_on_every_way() {
+    type Layer = AccountStatusLayer<Told>;
+    let told = Arc::new(AtomicU16::new(0));
+    let layer = || {
+        AccountStatusLayer::new(Told {
+            told: Arc::clone(&told),
+            state: AccountState::ACTIVE,
+        })
+    };
+    let exact = "/_matrix/client/v3/logout/all";
+    let ways: [(Layer, &str, &[&str]); 5] = [
+        (layer(), exact, &["cookie", "cookie"]),
+        (layer(), "/_matrix/client/v3/logout/all?access_token=a", &[]),
+        (layer().with_checked_accounts(), exact, &[]),
+        (
+            layer().with_request_path(RequestPath::nested_at("/_matrix/client/v3")),
+            "/logout/all",
+            &[],
+        ),
+        (layer().add_exempt(Method::POST, exact), exact, &[]),
+    ];
+    for (turn, (layer, uri, headers)) in ways.into_iter().enumerate() {
+        let mut request = Request::post(uri);
+        if !uri.contains("token") {
+            request = request.header("authorization", "Bearer a");
+        }
+        for name in headers {
+            request = request.header(*name, "x=y");
+        }
+        let inner = service_fn(async |_: Request<Body>| {
+            Ok::<_, Infallible>(Response::new(Body::default()))
+        });
+        let request = request.body(Body::default()).expect("a request");
+        let response = layer
+            .layer(inner)
+            .oneshot(request)
+            .await
+            .expect("infallible");
+        assert_eq!(response.status(), 200, "{uri}");
+        assert_eq!(
+            usize::from(told.load(Ordering::Relaxed)),
+            turn + 1,
+            "{uri} {headers:?}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn rule_5_a_logout_reaches_the_cache_through_pointers_and_wrappers() {
     logs_out(|store| Arc::new(Box::new(store))).await;
     logs_out(DynAccountStateStore::new).await;
@@ -159,9 +234,14 @@ async fn rule_5_a_logout_reaches_the_cache_through_pointers_and_wrappers() {
 }
 
 /// Counts what it is told, and panics.
-struct Told(Arc<AtomicU16>);
+struct Told {
+    told: Arc<AtomicU16>,
+    state: AccountState,
+}
 
 impl AccountStateStore for Told {
+    const RESOLVES_AT_ONCE: bool = true;
+
     async fn access_token(&self, _: &str) -> Answer {
         Ok(Some(UserId::from(ALICE)))
     }
@@ -170,12 +250,12 @@ impl AccountStateStore for Told {
         &self,
         _: &str,
     ) -> Result<AccountState, tower_account_status::store::StoreError> {
-        Ok(AccountState::ACTIVE.with(Locked))
+        Ok(self.state.clone())
     }
 
     fn logged_out(&self, token: &str, logout: Logout) {
         assert_eq!((token, logout), ("a", Logout::AllSessions));
-        self.0.fetch_add(1, Ordering::Relaxed);
+        self.told.fetch_add(1, Ordering::Relaxed);
         panic!("the store is a bad one");
     }
 
@@ -185,7 +265,10 @@ impl AccountStateStore for Told {
 #[tokio::test]
 async fn rule_12_a_store_that_panics_on_a_logout_does_not_fail_it() {
     let told = Arc::new(AtomicU16::new(0));
-    let layer = AccountStatusLayer::new(Told(Arc::clone(&told)));
+    let layer = AccountStatusLayer::new(Told {
+        told: Arc::clone(&told),
+        state: AccountState::ACTIVE.with(Locked),
+    });
     let memory = memory(&[]);
     let answer = ask(&layer, &memory, StatusCode::OK, (LOGOUT_ALL, "a")).await;
     assert_eq!((answer, told.load(Ordering::Relaxed)), (200, 1));

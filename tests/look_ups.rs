@@ -108,7 +108,7 @@ async fn begun<S: AccountStateStore>(
     std::mem::take(&mut *noted)
 }
 
-/// A look-up that was begun to answer at once is neither begun anew, nor awaited after that.
+/// A look-up that was begun to answer at once is neither begun again nor awaited after that.
 #[tokio::test]
 async fn a_store_that_is_polled_once_begins_one_look_up_a_request() {
     let alice = ["token syt_alice_secret", "state @alice:localhost"].as_slice();
@@ -155,7 +155,7 @@ async fn a_store_that_is_polled_once_begins_one_look_up_a_request() {
     let logs_out = || request(Method::POST, LOGOUT, TOKEN, "");
     assert_eq!(begun(PolledOnce, logs_out()).await, alice);
     assert!(begun(Awaited, logs_out()).await.is_empty());
-    // Its own state is of no consequence where the assertion counts.
+    // Its own state does not matter if the assertion counts.
     let asserts = request(Method::GET, &format!("{WHOAMI}{query}"), "bridge", "");
     let begun = begun(Awaited, asserts).await;
     assert_eq!(begun, ["service bridge", "state @bob:localhost"]);

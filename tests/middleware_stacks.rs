@@ -1,4 +1,4 @@
-//! The layer among those of tower-http: which bodies have to be wrapped where.
+//! The layer beside those of tower-http: which bodies have to be wrapped.
 
 mod support;
 
@@ -100,8 +100,8 @@ fn clone(request: &Request<Body>) -> Request<Body> {
     clone
 }
 
-/// In which of its four modes the layer stands over and under a neighbour: kept, request body
-/// wrapped, response body wrapped, both wrapped.
+/// Which of its four modes the layer needs over and under a neighbour: kept, request body wrapped,
+/// response body wrapped, both wrapped.
 macro_rules! modes {
     ($neighbour:expr) => {{
         let store: Arc<MemoryStore> = store();
@@ -248,7 +248,7 @@ async fn a_stack_of_all_of_them_in_a_router() {
     assert!(works!("all of them", store, app));
 }
 
-/// Nobody needs both where the stack has one neighbour; two can ask for it.
+/// With one neighbour no stack needs both. With two it may.
 #[tokio::test]
 async fn between_a_body_limit_and_a_trace_both_bodies_are_wrapped() {
     let store = store();

@@ -3,17 +3,21 @@
 
 mod support;
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::{Method, Request};
 use http_body_util::Full;
 use support::{
-    ALICE, Answer, BOB, BOBS_TOKEN, Handler, LOGIN, anonymous, ask, bear, call, layer, locked,
-    passed, scripted::ScriptedStore, store_with,
+    ALICE, Answer, BOB, BOBS_TOKEN, Handler, LOGIN, TOKEN, anonymous, ask, bear, call, layer,
+    locked, passed,
+    scripted::{Script, ScriptedStore},
+    store_with,
 };
 use tower::Layer;
 use tower_account_status::{
     AccountGuard, AccountStateStore, AccountStatusLayer, MemoryStore, NamedAccountCheck, NamedIn,
-    Restriction, RestrictionKind,
+    RequestPath, Restriction, RestrictionKind, StoreFailure,
 };
 
 const REFRESH: &str = "/_matrix/client/v3/refresh";
@@ -90,6 +94,75 @@ fn with_check<S>(layer: AccountStatusLayer<S>, check: NamedAccountCheck) -> Acco
         .with_named_account_check(NamedIn::Login, check)
         .with_named_account_check(NamedIn::Refresh, check)
         .with_named_account_check(NamedIn::Reauthentication, check)
+}
+
+/// A handler that extracts the guard would otherwise answer 500 to a request that passes.
+#[tokio::test]
+async fn rule_18_the_handler_has_the_guard_on_every_way_on_which_the_request_passes() {
+    let restricted = || {
+        let store = store_with(RestrictionKind::Locked);
+        store.insert_application_service_token("service", ALICE);
+        store
+    };
+    let asked = || ScriptedStore::new(Arc::into_inner(restricted()).expect("the only one"));
+    let failing = || asked().with(|store| store.account = Script::Fail);
+    let post = |path, token: Option<&str>, body| {
+        let mut request = anonymous(Method::POST, path, body);
+        if let Some(token) = token {
+            bear(&mut request, token);
+        }
+        request
+    };
+    let of_alice = || post(DEACTIVATE, Some(TOKEN), "{}");
+    let of_service = || post(LOGIN, Some("service"), "{}");
+    let mut of_five = post(LOGIN, None, "{}");
+    for name in ["a", "b", "c", "d", "e"] {
+        let token = format!("Bearer {name}").parse().expect("a value");
+        of_five.headers_mut().append("authorization", token);
+    }
+    let panics = RequestPath::original_uri(|_| panic!("told to panic"));
+
+    let at_once = by_handler(layer(&restricted()).with_report_only());
+    let awaited = by_handler(AccountStatusLayer::new(asked()).with_report_only());
+    for request in [of_alice(), of_service(), of_five] {
+        let what = request.uri().clone();
+        assert!(has_guard(&at_once, request.clone()).await, "{what}");
+        assert!(has_guard(&awaited, request).await, "{what}, awaited");
+    }
+    let report_only = by_handler(AccountStatusLayer::new(failing()).with_report_only());
+    assert!(has_guard(&report_only, of_alice()).await, "the store fails");
+    let open = by_handler(
+        AccountStatusLayer::new(failing()).with_store_failure(StoreFailure::LetEveryoneThrough),
+    );
+    assert!(has_guard(&open, of_alice()).await, "the store fails");
+    let unseen = open.with_request_path(panics);
+    let login = || anonymous(Method::POST, LOGIN, LOGIN_BODY);
+    assert!(has_guard(&unseen, login()).await, "the path is not known");
+    let exempt = by_handler(layer(&restricted()).add_exempt(Method::POST, LOGIN));
+    assert!(has_guard(&exempt, login()).await, "exempt");
+    let excluded = by_handler(layer(&restricted()).add_excluded_prefix("/_matrix/client/v3"));
+    assert!(has_guard(&excluded, login()).await, "excluded");
+    // The others have none.
+    let login_alone = layer(&restricted())
+        .with_named_account_check(NamedIn::Login, NamedAccountCheck::ByHandler)
+        .with_report_only();
+    assert!(has_guard(&login_alone, login()).await);
+    assert!(!has_guard(&login_alone, of_alice()).await);
+}
+
+fn by_handler<S>(layer: AccountStatusLayer<S>) -> AccountStatusLayer<S> {
+    with_check(layer, NamedAccountCheck::ByHandler)
+}
+
+async fn has_guard<S>(layer: &AccountStatusLayer<S>, request: Request<Full<Bytes>>) -> bool
+where
+    S: AccountStateStore,
+{
+    let handler = Handler::default();
+    let answer = call(layer.layer(handler.clone()), request).await;
+    assert_eq!(answer.verdict(), passed());
+    let seen = handler.only().request;
+    seen.extensions().get::<AccountGuard>().is_some()
 }
 
 #[tokio::test]

@@ -49,7 +49,7 @@ async fn rule_10_64_kib_are_read_and_no_byte_more() {
     assert_eq!(answer_to(Frames::new([largest])).await.verdict(), passed());
     let too_large = verdict(413, "M_TOO_LARGE");
     for body in [
-        // Said at once, found out while it is read, and never ending.
+        // Too large by its declared length, found while it is read, and never ending.
         Frames::new([login_with_len(LIMIT + 1)]),
         Frames::new([login_with_len(LIMIT + 1)]).then_broken(),
         Frames::new(["{".repeat(LIMIT), " ".to_owned()]).then_nothing(),
@@ -168,8 +168,8 @@ async fn rule_10_a_body_that_some_server_reads_otherwise_is_refused_as_that() {
     }
 }
 
-/// What an encoded body says is not known before it is decoded: the text of it that is read could
-/// be another's.
+/// The content of an encoded body is not known before it is decoded. The text that is read could name
+/// another account.
 #[tokio::test]
 async fn rule_10_an_encoded_body_is_415_wherever_one_has_to_be_read() {
     let layer = layer(&store_with(RestrictionKind::Locked));
@@ -354,8 +354,8 @@ async fn rule_11_no_other_body_is_read() {
     assert_eq!(ask(&exempt, request).await.verdict(), passed());
 }
 
-/// A server that keeps the first body of a user-interactive session, and fills up a later one
-/// with it, would find there whom nobody names here.
+/// A server that keeps the first body of a user-interactive session, and adds its fields to a later
+/// one, would find a name there that is not in this body.
 #[tokio::test]
 async fn rule_10_a_login_or_refresh_that_continues_a_session_is_refused() {
     let layer = layer(&store());
@@ -397,7 +397,7 @@ async fn rule_10_a_login_or_refresh_that_continues_a_session_is_refused() {
     }
 }
 
-/// Each by which some parser takes a value for another: see `docs/trust.md`.
+/// Keys by which some parser takes a value for another: see `docs/trust.md`.
 #[tokio::test]
 async fn rule_10_a_key_that_changes_what_a_value_is_is_refused_wherever_it_is() {
     let layer = layer(&store_with(RestrictionKind::Locked));

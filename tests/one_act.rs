@@ -1,6 +1,6 @@
-//! Rule 22: one act has one verdict, whichever endpoint it goes by, and to take back, to leave or
-//! to end something of one's own is not refused as doing it. Whole requests of a suspended account,
-//! through the layer.
+//! Rule 22: one act has one verdict, whichever endpoint leads to it, and to withdraw, leave or end
+//! something of one's own is not refused with the act that began it. Whole requests of a suspended
+//! account, through the layer.
 
 use std::{convert::Infallible, sync::Arc};
 

@@ -1,5 +1,5 @@
-//! The same request gets the same answer, whenever its account is restricted and wherever that is
-//! asked: at once, awaited, or while it waits.
+//! The same request gets the same answer, whenever its account is restricted and wherever it is
+//! judged: at once, awaited, or while it waits.
 
 mod support;
 
@@ -11,10 +11,12 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Method, Request, Response, Uri};
-use http_body_util::Full;
+use http::{Method, Request, Response, StatusCode, Uri};
+use http_body_util::{BodyExt, Full};
 use support::{
-    ALICE, Answer, LOGIN, SYNC, alices, anonymous, ask, bear, layer, locked, passed, poll_once,
+    ALICE, Answer, LOGIN, SYNC, alices, anonymous, ask, bear,
+    frames::Frames,
+    layer, locked, passed, poll_once,
     scripted::{Script, ScriptedStore},
     store, store_with, verdict,
 };
@@ -103,8 +105,8 @@ async fn rule_16_a_long_poll_is_ended_exactly_when_it_would_be_refused() {
     assert_eq!(answer(|layer| layer, odd(), Suspended).await, passed());
 }
 
-/// Of a service's long poll the account counts that counts of its other requests, in a nested
-/// router, too, and behind a cache.
+/// In a service's long poll the same account counts as in its other requests, also in a nested router
+/// and behind a cache.
 #[cfg(feature = "cache")]
 #[tokio::test]
 async fn rule_16_a_services_long_poll_is_ended_with_the_user_that_it_asserts() {
@@ -216,7 +218,7 @@ async fn rule_6_a_connect_with_a_path_is_judged_for_a_suspension_as_get() {
     assert_eq!(waiting, passed(), "no long poll");
 }
 
-/// What a layer tells, a line each.
+/// What a layer's observer hears, a line each.
 fn heard<S: AccountStateStore>(
     layer: AccountStatusLayer<S>,
 ) -> (AccountStatusLayer<S>, Arc<Mutex<Vec<String>>>) {
@@ -249,7 +251,7 @@ impl http_body::Body for Cut {
     }
 }
 
-/// What is told is what happened.
+/// The report says what happened.
 #[tokio::test]
 async fn rule_18_a_body_that_fails_is_told_as_refused_under_report_only() {
     let (layer, lines) = heard(layer(&store()).with_report_only());
@@ -264,7 +266,29 @@ async fn rule_18_a_body_that_fails_is_told_as_refused_under_report_only() {
     assert_eq!(told, ["refused login Some(BodyFailed)"]);
 }
 
-/// Nothing behind the scheme is no credential.
+/// It may be longer than what can be held and handed on, and enforced it may be refused or not.
+#[tokio::test]
+async fn rule_18_a_body_of_unknown_length_is_told_as_unchecked_under_report_only() {
+    for user in ["alice", "bob"] {
+        let (layer, lines) = heard(layer(&store_with(Locked)).with_report_only());
+        let layer = layer.with_wrapped_bodies();
+        let body = format!(r#"{{"user":"{user}"}}"#);
+        let (first, second) = body.split_at(5);
+        let chunks = [first.to_owned(), second.to_owned()];
+        let request =
+            anonymous(Method::POST, LOGIN, "").map(|_| Frames::new(chunks).of_unknown_length());
+        let service = layer.layer(service_fn(|request: Request<_>| async {
+            let body = BodyExt::collect(request.into_body()).await.expect("whole");
+            Ok::<_, Infallible>(Response::new(Body::from(body.to_bytes())))
+        }));
+        let answer = support::call(service, request).await;
+        assert_eq!((answer.status, answer.text()), (StatusCode::OK, &*body));
+        let told = lines.lock().expect("not poisoned").clone();
+        assert_eq!(told, ["passed_unchecked login None"]);
+    }
+}
+
+/// A scheme without a token is no credential.
 #[tokio::test]
 async fn rule_7_an_empty_token_is_no_credential() {
     for script in [Script::Answer, Script::Fail] {
@@ -296,7 +320,7 @@ async fn rule_10_a_single_segment_may_be_what_a_nested_router_left() {
         let answer = ask(&layer, anonymous(Method::POST, path, body)).await;
         assert_eq!(answer.verdict(), locked(), "{path}");
     }
-    // Another application's form is none of ours.
+    // The layer does not refuse another application's form.
     let mut form = anonymous(Method::POST, "/shop/login", "user=alice&password=x");
     let form_type = "application/x-www-form-urlencoded"
         .parse()

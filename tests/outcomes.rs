@@ -1,5 +1,5 @@
-//! Rule 18 and what an operator sees: the hook hears what became of each request, and a layer that
-//! only reports refuses nothing.
+//! Rule 18 and what an operator sees: the observer hears the outcome of each request, and under
+//! report-only nothing is refused.
 
 use std::{
     convert::Infallible,
@@ -39,7 +39,7 @@ async fn echo(request: Request<Body>) -> Result<Response<Body>, Infallible> {
     Ok(Response::new(Body::from(body)))
 }
 
-/// What the hook heard, a line each.
+/// What the observer heard, a line each.
 #[derive(Clone, Default)]
 struct Heard(Arc<Mutex<Vec<String>>>);
 

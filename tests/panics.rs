@@ -1,5 +1,4 @@
-//! What the user hands to the layer may panic. The panic is caught, and the request is
-//! decided.
+//! The user's code that the layer calls may panic. The panic is caught, and the request is judged.
 
 mod support;
 

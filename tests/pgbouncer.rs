@@ -1,8 +1,8 @@
-//! `PostgresStore` and `PostgresChanges` behind pgbouncer, which is either refused or believed
-//! rightly.
+//! `PostgresStore` and `PostgresChanges` behind pgbouncer, which they either refuse or rightly
+//! believe.
 //!
-//! `scripts/trials pgbouncer` installs what this needs; where pgbouncer is not installed, nothing
-//! is tried, unless `TRIALS` is set.
+//! `scripts/trials pgbouncer` installs what this needs. If pgbouncer is not installed, nothing is
+//! tried, unless `TRIALS` is set.
 
 #![allow(clippy::unwrap_used)] // a test fails by panicking
 

@@ -1,6 +1,5 @@
-//! Rule 19 for `PostgresChanges`: a server keeps its locks in a table of its own, and what its SQL
-//! announces is heard, proved, and heard again after a fault. A pooler in between is tried in
-//! `pgbouncer.rs`.
+//! Rule 19 for `PostgresChanges`: a server keeps its locks in a table of its own. What its SQL
+//! announces is heard, proved, and heard again after a fault. `pgbouncer.rs` tries a pooler.
 
 #![allow(clippy::unwrap_used)] // a test fails by panicking
 
@@ -256,7 +255,7 @@ async fn rule_19_without_a_young_proof_nothing_is_believed_and_a_sync_asks_for_i
         .unwrap();
     let sync = waiting_sync(cluster.client(&url).await, &news).await;
     assert!(news.changes().is_believed());
-    // Nothing arrives from now on, and no connection says so.
+    // Nothing arrives from now on, and no connection reports it.
     proxy.keep_news(true);
     client.batch_execute(LOCK).await.unwrap();
     let since = Instant::now();

@@ -114,7 +114,7 @@ async fn until(mut is_frozen: watch::Receiver<bool>, expected: bool) {
     let _ = is_frozen.wait_for(|is| *is == expected).await;
 }
 
-/// Forwards to the server until it is told to stop: then nothing passes, and nobody is told.
+/// Forwards to the server until it is told to stop. Then nothing passes, and nothing reports it.
 async fn freezing_proxy(server: u16, is_frozen: watch::Receiver<bool>) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();

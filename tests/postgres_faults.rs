@@ -1,5 +1,6 @@
-//! Rules 20 and 21 for `PostgresStore`: limits nest, a connection that showed itself bad is not used
-//! again, no fault outlasts itself, and a change that failed was not made or nobody knows.
+//! Rules 20 and 21 for `PostgresStore`: each limit is shorter than the one around it, a bad connection
+//! is not used again, recovery needs no restart, and a change that failed was not made, or the error
+//! says that this is not known.
 
 #![allow(clippy::unwrap_used)] // a test fails by panicking
 
@@ -148,7 +149,7 @@ async fn rule_20_a_primary_that_hangs_is_left_for_the_other_host() {
     };
     hung.pause();
     let since = Instant::now();
-    // Whoever looks now waits for the one that hangs, and then for the other.
+    // A look-up now waits for the host that hangs, and then for the other.
     let changed = store.set_restriction(&alice(), Suspended.into()).await;
     let error = changed.unwrap_err();
     assert!(error.to_string().contains("not known"), "{}", chain(&error));

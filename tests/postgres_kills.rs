@@ -1,6 +1,5 @@
-//! `PostgresStore` while its server is killed under load: what was acknowledged is there
-//! afterwards, no process goes on trusting what it had in memory, and the log has a change if and
-//! only if it was made.
+//! `PostgresStore` while its server is killed under load: acknowledged changes are there afterwards,
+//! no process still trusts its memory, and the log has a change if and only if it was made.
 //!
 //! 200 kills, or as many as `POSTGRES_KILLS` says.
 
@@ -81,7 +80,7 @@ async fn write(load: Arc<Load>, store: PostgresStore, writer: u64) {
                 }
                 Err(_) => {
                     load.failures.fetch_add(1, Ordering::Relaxed);
-                    // The server is away; the pool says so at once.
+                    // The server is down, and the pool fails at once.
                     tokio::time::sleep(Duration::from_millis(2)).await;
                 }
             }
@@ -108,8 +107,8 @@ async fn suspend(load: Arc<Load>, store: PostgresStore) {
     }
 }
 
-/// The log has made of the table what it is: the last entry of each key says what the table has of
-/// it. One statement sees one moment, so that this holds while changes go on.
+/// The log and the table agree: the last entry of each key says what the table has of it. One
+/// statement sees one moment, so this is true while changes go on.
 async fn the_log_agrees(client: &tokio_postgres::Client, kill: u32) {
     let differences = "SELECT user_id, r.reason, a.reason, a.action FROM (\
             SELECT user_id, kind FROM account_status.restrictions UNION \
@@ -241,7 +240,7 @@ async fn t30_acknowledged_changes_survive_every_kill_and_every_gap_is_closed() {
                 timeout(SOON, async {
                     let mut news = store.restriction_changes().unwrap().subscribe(user);
                     while store.peek_state_of(user).as_ref().and_then(change_of) < Some(*number) {
-                        // What is known already is believed again with a proof, untold.
+                        // A proof makes what is known already believed again, without an announcement.
                         let _ = timeout(Duration::from_millis(100), news.changed()).await;
                     }
                 })

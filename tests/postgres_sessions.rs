@@ -1,6 +1,6 @@
-//! Rules 20 and 21 for `PostgresStore`: what the server, or a pooler in between, can say by which a
-//! session is over or no longer fit for use. A proxy says it. And the places of the pool: none is
-//! lost, whatever happens to those who have one.
+//! Rules 20 and 21 for `PostgresStore`: errors of the server, or of a pooler, that end a session or
+//! make it unfit for use. A proxy injects them. And the places of the pool: none is lost, whatever
+//! happens to the look-ups that use them.
 
 #![allow(clippy::unwrap_used)] // a test fails by panicking
 
@@ -27,7 +27,7 @@ use tower_account_status::{
     store::{PostgresOptions, PostgresStore},
 };
 
-/// The session is over or unfit, and what it was asked for was not done.
+/// The session is over or unfit, and the statement was not executed.
 const NOT_DONE: [(&str, &str); 17] = [
     ("FATAL", "57P01"), // an administrator has ended it
     ("FATAL", "57P03"), // the server is starting or stopping
@@ -48,7 +48,7 @@ const NOT_DONE: [(&str, &str); 17] = [
     ("ERROR", "57P05"),
 ];
 
-/// The same, and what it was asked for may have been done.
+/// The same, and the statement may have been executed.
 const NOT_KNOWN: [(&str, &str); 10] = [
     ("FATAL", "57P02"), // the server crashed
     ("PANIC", "58030"), // it is about to

@@ -1,6 +1,6 @@
-//! `PostgresStore`: one database for many processes. What every store promises is in
-//! `conformance.rs`, what happens when the server is killed in `postgres_kills.rs`; here is what
-//! only a database shared over a network can get wrong.
+//! `PostgresStore`: one database for many processes. `conformance.rs` has what every store promises, and
+//! `postgres_kills.rs` what happens when the server is killed. Here is what only a database shared over a
+//! network can get wrong.
 
 #![allow(clippy::unwrap_used)] // a test fails by panicking
 

@@ -1,6 +1,6 @@
-//! Rule 19: what `PostgresStore` holds in memory is believed only on a young proof that news
-//! arrive, and is read anew at an interval, whatever happened to the runtime, the connections, the
-//! triggers or the table. A pooler in between is tried in `pgbouncer.rs`.
+//! Rule 19: what `PostgresStore` holds in memory is believed only with a young proof that
+//! announcements arrive, and is read again at an interval, whatever happened to the runtime, the
+//! connections, the triggers or the table. `pgbouncer.rs` tries a pooler.
 
 #![allow(clippy::unwrap_used)] // a test fails by panicking
 
@@ -64,7 +64,7 @@ async fn rule_19_a_runtime_that_is_dropped_is_not_believed_and_another_takes_ove
         .await
         .unwrap();
     assert_eq!(store.state_of(&alice()).await.unwrap(), Locked.into());
-    // That look-up has begun to listen here.
+    // That look-up has started the listener on this runtime.
     timeout(SOON, store.until_listening(true)).await.unwrap();
     until_peeked(&store, &alice(), &Locked.into()).await;
 }
@@ -386,7 +386,7 @@ async fn rule_19_a_server_that_new_connections_do_not_lead_to_is_left() {
         .set_restriction(&alice(), Locked.into())
         .await
         .unwrap();
-    // And from now on it hears of the new one's changes.
+    // From now on it hears of the new server's changes.
     on_new
         .lift_restriction(&alice(), Locked, &change())
         .await

@@ -1,5 +1,5 @@
-//! Readiness and errors of the inner service pass unchanged, and a refusal gives readiness back
-//! (rule 13).
+//! Readiness and errors of the inner service pass unchanged, and a refusal returns the readiness that it
+//! does not use (rule 13).
 
 mod support;
 
@@ -124,7 +124,7 @@ async fn rule_13_an_error_may_be_any_type() {
     }
 }
 
-/// Makes `request` of a service with one permit, and asserts that it is free afterwards.
+/// Sends `request` to a service with one permit, and asserts that the permit is free afterwards.
 async fn gives_the_permit_back<S: AccountStateStore>(
     layer: AccountStatusLayer<S>,
     request: Request<Body>,

@@ -1,5 +1,5 @@
-//! What is answered to `POST /refresh` (rule 10): a client such as matrix-js-sdk takes any error in
-//! the form of a Matrix error there for the end of the session.
+//! The answers to `POST /refresh` (rule 10): a client such as matrix-js-sdk takes any Matrix error there
+//! for the end of the session.
 
 mod support;
 
@@ -95,7 +95,7 @@ async fn rule_10_a_refusal_is_a_matrix_error_on_refresh_too() {
     let body = r#"{"refresh_token":"alices_refresh"}"#;
     let request = anonymous(Method::POST, REFRESH, body);
     assert_eq!(ask(&layer(&store), request).await.verdict(), locked());
-    // And a locked token on what only looks like it is refused as ever.
+    // A locked token on a path that only looks like it is still refused.
     let mut request = anonymous(Method::POST, "/x/refresh", "");
     support::bear(&mut request, TOKEN);
     assert_eq!(ask(&layer(&store), request).await.verdict(), locked());

@@ -1,6 +1,6 @@
-//! A server under flapping states, over HTTP/1.1 and HTTP/2: no stale answer, every long poll ended,
-//! flat memory, no descriptor left open. Ten seconds; `SOAK_SECONDS=600` in the environment makes it
-//! ten minutes.
+//! A server while states change all the time, over HTTP/1.1 and HTTP/2: no answer is stale, every long
+//! poll ends, memory does not grow, no descriptor is left open. It takes ten seconds, with
+//! `SOAK_SECONDS=600` in the environment ten minutes.
 
 use std::{
     convert::Infallible,
@@ -128,7 +128,7 @@ impl Sender {
     }
 }
 
-/// A client whose account flaps: what it is answered is known each time.
+/// A client whose account changes all the time. The right answer is known each time.
 async fn flap(
     store: Arc<MemoryStore>,
     address: std::net::SocketAddr,

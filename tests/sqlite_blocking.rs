@@ -111,7 +111,7 @@ fn rule_17_who_waits_is_told() {
     });
 }
 
-/// A task that has used up its turn is told "not yet" by every channel of tokio's until it yields.
+/// A task that has used up its turn finds every channel of tokio's pending until it yields.
 #[test]
 fn rule_20_a_task_that_has_used_up_its_turn_does_not_wait_for_itself() {
     within_limit(|| {

@@ -139,7 +139,7 @@ async fn rule_21_a_file_that_is_deleted_is_noticed_and_used_again_when_it_is_bac
 #[tokio::test]
 async fn rule_21_a_change_to_a_deleted_file_is_never_acknowledged() {
     let place = place();
-    // It looks once a minute, and so the change itself has to.
+    // The thread looks once a minute, so the change itself has to look.
     let options = SqliteOptions::new().with_poll_interval(Duration::MAX);
     let store = options.open(&place.path).await.unwrap();
     for file in all_of(&place.path) {
@@ -236,7 +236,7 @@ async fn rule_19_a_callback_that_panics_does_not_end_the_thread() {
             .set_restriction(&alice(), Locked.into())
             .await
             .unwrap();
-        // Nothing is believed where the change took longer than a second, but never what was before.
+        // If the change took longer than a second nothing is believed, but never the earlier state.
         assert_ne!(store.peek_state_of(&alice()), Some(AccountState::ACTIVE));
         until("its own change is known", async || {
             store.peek_state_of(&alice()) == Some(Locked.into())

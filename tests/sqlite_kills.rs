@@ -1,8 +1,7 @@
-//! `SqliteStore` under SIGKILL: what was acknowledged is there afterwards, another process
-//! that holds the set in memory comes to the same answer, and the log has a change if and only if it
-//! was made.
+//! `SqliteStore` under SIGKILL: acknowledged changes are there afterwards, another process that holds
+//! the set in memory gives the same answer, and the log has a change if and only if it was made.
 //!
-//! Not under the test harness, since it starts itself as the process that it kills. 200 kills, or
+//! It has no test harness, because it starts itself as the process that it kills. 200 kills, or
 //! as many as `SQLITE_KILLS` says.
 
 use std::{
@@ -234,7 +233,7 @@ async fn until_seen(store: &SqliteStore, user: &UserId, expected: &AccountState)
         .subscribe(user);
     let seen = tokio::time::timeout(Duration::from_secs(20), async {
         while store.peek_state_of(user).as_ref() != Some(expected) {
-            // A machine that stood still believes again with the next look at the file, untold.
+            // After a stall the set is believed again with the next look at the file, without an announcement.
             let _ = tokio::time::timeout(Duration::from_millis(100), news.changed()).await;
         }
     });

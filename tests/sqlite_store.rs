@@ -1,5 +1,5 @@
-//! `SqliteStore`: one file, shared by the processes of a machine. What every store promises is in
-//! `conformance.rs`; here is what only a file can get wrong.
+//! `SqliteStore`: one file, shared by the processes of a machine. `conformance.rs` has what every store
+//! promises. Here is what only a file can get wrong.
 
 #![allow(clippy::unwrap_used)] // a test fails by panicking
 
@@ -40,8 +40,8 @@ fn alice() -> UserId {
     "@alice:example.org".into()
 }
 
-/// Waits until what is answered at once is `expected`, which is announced each time it may be, but
-/// where a machine stood still: then what is known is believed again with the next look at the file.
+/// Waits until what is answered at once is `expected`. Each change of that is announced, except after a
+/// stall: then the set is believed again with the next look at the file.
 async fn until_peeked(store: &SqliteStore, user: &UserId, expected: &AccountState) {
     let mut news = store.restriction_changes().unwrap().subscribe(user);
     let seen = timeout(SOON, async {

@@ -1,5 +1,5 @@
-//! `states` and `states_of` say of many accounts what is said of each, by one look-up, through
-//! whatever wraps the store.
+//! `states` and `states_of` give for many accounts the same answers as for each, in one look-up, through
+//! every wrapper of a store.
 
 #![allow(clippy::unwrap_used)] // a test fails by panicking
 

@@ -1,4 +1,4 @@
-//! What the stores say where they cannot start: the cause, what to do, and no secret (rule 15).
+//! The errors of stores that cannot start: the cause, what to do, and no secret (rule 15).
 
 #![allow(clippy::unwrap_used)] // a test fails by panicking
 
@@ -74,10 +74,10 @@ async fn a_file_that_cannot_be_opened_says_why() {
     }
 }
 
-/// A secret without a character that means something, so that each piece of it is one to look for.
+/// A secret without special characters, so that the whole of it can be looked for.
 const SECRET: &str = "hunTer2";
 
-/// Passwords that hold the secret, and what takes a string apart, in any place.
+/// Passwords that contain the secret, with characters in any place that split a string.
 fn password() -> impl Strategy<Value = String> {
     let odd = "[@:/?#%&= '\"\\\\+,\\[\\]a]{0,3}";
     (odd, odd, odd)

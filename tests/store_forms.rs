@@ -1,4 +1,4 @@
-//! A store in every form that a server may have it, on every kind of runtime.
+//! A store in every form in which a server may have it, on every kind of runtime.
 
 mod support;
 
@@ -19,7 +19,7 @@ use tower_account_status::{
     without,
 };
 
-/// What a server has to write, and no `Clone` or `Debug`.
+/// Only what a server has to write, without `Clone` and `Debug`.
 struct Required;
 
 fn owner_of(token: &str) -> Option<UserId> {

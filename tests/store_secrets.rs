@@ -1,6 +1,6 @@
 //! Rule 15, over the ready-made stores: requests full of secrets go through both layers, a cache and
-//! a database; then every file that the database has written is searched for them, and what stores,
-//! options, errors and statistics show of themselves.
+//! a database. Then every file that the database has written is searched for them, and so is what
+//! stores, options, errors and statistics show.
 
 #![allow(clippy::unwrap_used)] // a test fails by panicking
 

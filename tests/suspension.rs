@@ -152,7 +152,7 @@ async fn a_policy_can_be_adjusted_by_the_name_of_an_action() {
     assert_eq!(response.status(), StatusCode::FORBIDDEN);
 }
 
-/// Knows who has sent which event, and is asked nothing at once.
+/// Knows who has sent which event, and answers nothing at once.
 #[derive(Debug)]
 struct WithEvents;
 

@@ -90,7 +90,7 @@ fn store() -> Arc<MemoryStore> {
     Arc::new(store)
 }
 
-/// Starts a request, then changes the state, and says what the request comes to.
+/// Starts a request, then changes the state, and returns the request's answer.
 async fn restrict_while_waiting(method: Method, path: &str, kind: RestrictionKind) -> StatusCode {
     let (store, waits) = (store(), Waits::default());
     let service = AccountStatusLayer::new(Arc::clone(&store)).layer(waits.service());
@@ -176,7 +176,7 @@ async fn rule_16_each_kind_of_long_poll_has_its_switch() {
 #[derive(Default)]
 struct Database {
     state: Mutex<AccountState>,
-    /// What becomes of the state right after the first look-up has read it.
+    /// How the state changes right after the first look-up has read it.
     next: Mutex<Option<AccountState>>,
     is_down: Mutex<bool>,
     asked: AtomicUsize,
@@ -350,7 +350,7 @@ async fn rule_16_any_of_several_accounts_ends_it() {
     );
 }
 
-/// Nobody keeps a lock from being seen by sending another token, for whose account the store fails.
+/// Another token, for whose account the store fails, does not hide a lock.
 #[tokio::test(start_paused = true)]
 async fn rule_16_a_failure_for_one_of_several_accounts_saves_none_of_the_others() {
     /// Fails for one account, from some moment on.

@@ -1,5 +1,5 @@
-//! Rule 20 for many that wait: when everything is announced they ask in few places, and a request
-//! that comes now is answered meanwhile.
+//! Rule 20 for many waiting requests: when everything is announced they make few look-ups at a time, and
+//! a new request is answered meanwhile.
 
 #![allow(clippy::unwrap_used)] // a test fails by panicking
 

@@ -1,5 +1,5 @@
-//! Rule 20 for many that wait: one look-up answers for many of them, and neither one that goes
-//! away nor an account with which the store has trouble keeps the others from their answers.
+//! Rule 20 for many waiting requests: one look-up answers for many of them. Neither a client that goes
+//! away nor an account for which the store fails keeps the others from their answers.
 
 #![allow(clippy::unwrap_used)] // a test fails by panicking
 
@@ -40,7 +40,7 @@ struct Database(Arc<Inner>);
 struct Inner {
     queries: AtomicUsize,
     is_locked: AtomicBool,
-    /// A query for `@bad:localhost` does not end well.
+    /// A query for `@bad:localhost` fails.
     panics: AtomicBool,
     /// How many milliseconds each account takes.
     slowness: AtomicU64,
@@ -168,7 +168,7 @@ async fn rule_20_on_a_hung_store_an_accounts_polls_ask_in_few_places_and_recover
     database.0.changes.announce("@alice:localhost");
     sleep(MINUTE).await;
     let queries = database.queries();
-    // Four at a time, for the five seconds of the limit.
+    // Four at a time, until the limit of five seconds.
     assert!((1..=4 * 13).contains(&queries), "{queries}");
     database.0.slowness.store(0, SeqCst);
     database.0.is_locked.store(true, SeqCst);

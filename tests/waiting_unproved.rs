@@ -1,5 +1,5 @@
-//! Rule 19 for requests that wait: they rest on news, and where the last proof that news arrive is
-//! too old they ask for themselves. And rule 12: what a failing store's cause tells to whom.
+//! Rule 19 for waiting requests: they rely on announcements, and if the last proof that these arrive
+//! is too old they ask for themselves. And rule 12: who is told the cause of a store's failure.
 
 #![allow(clippy::unwrap_used)] // a test fails by panicking
 
@@ -42,7 +42,7 @@ async fn waits(_: Request<Full<Bytes>>) -> Result<Response<Full<Bytes>>, Infalli
     std::future::pending().await
 }
 
-/// A store whose news come from elsewhere, and get lost.
+/// A store whose announcements come from elsewhere, and get lost.
 struct Remote {
     memory: MemoryStore,
     changes: Changes,

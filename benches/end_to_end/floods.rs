@@ -1,4 +1,4 @@
-//! What a healthy request takes while a few connections send as fast as they are answered.
+//! The time of a healthy request while a few connections send as fast as they are answered.
 
 use std::{
     convert::Infallible,
@@ -80,7 +80,7 @@ async fn row(flood: &str, title: &str, servers: [SocketAddr; 2], rounds: usize, 
     let mut figures: [[Vec<f64>; 2]; 3] = Default::default();
     let milliseconds = milliseconds.to_string();
     for round in 0..rounds {
-        // Whoever comes second may find a warmer or a busier machine: they change places.
+        // The second may find a warmer or a busier machine, so they change places.
         for place in [round % 2, 1 - round % 2] {
             let address = servers[place].to_string();
             let is_with = ["without", "with"][place];
@@ -107,15 +107,15 @@ fn pair([without, with]: [f64; 2], digits: usize) -> impl Display {
     format!("{without:.digits$} | {with:.digits$}")
 }
 
-/// A handler that wants the whole body, as that of a login does. It parses nothing, so what the
-/// layer takes to parse a login stands out in full.
+/// A handler that reads the whole body, as that of a login does. It parses nothing, so the figures show
+/// all of the time that the layer takes to parse a login.
 async fn reads<B: Body>(request: Request<B>) -> Result<Response<Full<Bytes>>, Infallible> {
     // The load fails if a body does not arrive.
     let _ = request.into_body().collect().await;
     Ok(Response::new(Full::from("{}")))
 }
 
-/// One that makes a value of it, as a server in Rust does before it makes its own type.
+/// One that parses it into a value, as a server in Rust does before it makes its own type.
 async fn parses<B: Body>(request: Request<B>) -> Result<Response<Full<Bytes>>, Infallible> {
     if let Ok(body) = request.into_body().collect().await {
         let value = serde_json::from_slice::<serde_json::Value>(&body.to_bytes());

@@ -1,4 +1,4 @@
-//! hyper's server on a connection that is nothing but memory.
+//! hyper's server on a connection in memory.
 
 use std::{
     convert::Infallible,

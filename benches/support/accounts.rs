@@ -13,7 +13,7 @@ const FIRST_LOCKED: usize = 9_000;
 const FIRST_DEACTIVATED: usize = 9_400;
 const FIRST_SUSPENDED: usize = 9_700;
 
-/// What becomes of an account's requests.
+/// How an account's requests are answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
     Active,

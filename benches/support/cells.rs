@@ -59,10 +59,10 @@ pub struct Place {
 pub trait Run {
     /// Makes `count` requests, and room for as many responses.
     fn prepare(&mut self, count: usize);
-    /// Makes those of the last [`prepare`](Run::prepare) again that stand in `slice`.
+    /// Makes the requests in `slice` of the last [`prepare`](Run::prepare) again.
     fn prepare_slice(&mut self, slice: Range<usize>);
-    /// Sends what was prepared, and keeps the responses: nothing but the service's work, for the
-    /// clock.
+    /// Sends what was prepared, and keeps the responses, so that the clock measures only the
+    /// service's work.
     fn run_keeping(&mut self);
     /// Sends copies of what was prepared, each made just before, and drops each response before
     /// the next: the allocator is always in the same state, for counting instructions.
@@ -180,7 +180,7 @@ where
     }
 }
 
-/// A cell and where it stands.
+/// A cell and its place.
 pub type Placed = (Place, Box<dyn Run>);
 
 /// Hands the wanted cells of each row of each stack to `run`.
@@ -320,7 +320,7 @@ impl Cells<'_> {
 
     fn of_axum(&mut self) {
         let stack = self.stack;
-        // `with_state` finishes the router: otherwise axum makes every layer anew per request.
+        // `with_state` finishes the router. Otherwise axum makes every layer again for each request.
         macro_rules! layered {
             ($column:literal, $layer:expr) => {
                 if stack == STACKS[1] {
@@ -392,7 +392,7 @@ fn awaited_store(at_first: bool) -> AwaitedStore {
     }
 }
 
-/// The cell that a line of tab-separated names stands for.
+/// The cell that a line of tab-separated names means.
 pub fn place(line: &str) -> Option<Place> {
     let mut names = line.split('\t');
     let (stack, row, column) = (names.next()?, names.next()?, names.next()?);

@@ -1,5 +1,4 @@
-//! What one would write without this crate: the same check on the same data, by hand or with the
-//! tools that there are.
+//! The same check on the same data without this crate: by hand, or with existing tools.
 
 use std::{
     future::{Future, Ready, poll_fn, ready},
@@ -37,7 +36,7 @@ fn standing(table: &BareTable, headers: &HeaderMap) -> Option<Standing> {
     }
 }
 
-/// What is refused, if anything: header, hash, table, and the path only for who is restricted.
+/// What is refused, if anything: header, hash, table, and the path only for restricted accounts.
 #[inline]
 fn check(
     table: &BareTable,
@@ -54,7 +53,7 @@ fn check(
 #[cold]
 fn judge(restricted: Standing, method: &Method, uri: &Uri) -> Result<(), Standing> {
     let passes = match restricted {
-        // Of what suspension is about just so much that the rows are answered.
+        // Only as much of the suspension rules as the rows need.
         Standing::Suspended => method == Method::GET,
         _ => method == Method::POST && uri.path() == "/_matrix/client/v3/logout",
     };
@@ -90,8 +89,7 @@ fn refusal<B: From<Bytes>>(standing: Standing) -> Response<B> {
     response
 }
 
-/// Six headers and, for whoever logs it, the reason: the answer that this layer gives, made by
-/// hand.
+/// This layer's answer, made by hand: six headers, and the reason for the log.
 fn whole_refusal<B: From<Bytes>>(standing: Standing) -> Response<B> {
     static HEADERS: LazyLock<HeaderMap> = LazyLock::new(|| {
         [
@@ -246,7 +244,7 @@ impl<B, ResB: From<Bytes>> AsyncAuthorizeRequest<B> for AtHand<ResB> {
     }
 }
 
-/// The same where something has to be awaited: the table, or the body of a login.
+/// The same if something has to be awaited: the table, or the body of a login.
 pub struct Awaited<ResB> {
     pub table: Arc<BareTable>,
     pub at_first: bool,
@@ -315,7 +313,7 @@ pub async fn at_hand(
     }
 }
 
-/// The same where something has to be awaited.
+/// The same if something has to be awaited.
 pub async fn awaited(
     State((table, at_first)): State<(Arc<BareTable>, bool)>,
     request: axum::extract::Request,

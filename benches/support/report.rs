@@ -18,7 +18,7 @@ pub struct Measured {
     pub instructions: Option<f64>,
 }
 
-/// As it was measured: nothing is taken off.
+/// As it was measured: nothing is subtracted.
 impl fmt::Display for Measured {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Place { stack, row, column } = self.place;

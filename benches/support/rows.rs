@@ -23,7 +23,7 @@ pub enum Answer {
 pub struct Row {
     pub name: &'static str,
     pub answer: Answer,
-    /// Whose request it is, where it has a credential.
+    /// Whose request it is, if it has a credential.
     pub standing: Option<Standing>,
     pub method: Verb,
     pub path: &'static str,
@@ -95,14 +95,14 @@ pub const ROWS: [Row; 16] = [
         path: INVITE,
         ..HIT
     },
-    // What clients send most: a long poll for which there are news already.
+    // What clients send most: a long poll that is answered at once.
     Row {
         name: "active, sync",
         path: SYNC,
         query: "?since=s72594_4483_1934&timeout=30000",
         ..HIT
     },
-    // The same for which there are none yet.
+    // The same, which has to wait.
     Row {
         name: "active, sync that waits",
         path: SYNC,

@@ -1,9 +1,9 @@
 //! What the two layers cost in the gateway, in one process and without a harness:
 //! `cargo bench -p account-status-gateway`; a number behind `--` is that of the rounds.
 //!
-//! The same proxy with the layers and without them, in turns, in front of the same homeserver,
-//! which answers at once. All of it shares the machine, so the figures are for comparison with
-//! each other. Nothing is asserted but that every answer is a 200.
+//! The same proxy runs with the layers and without them, in turns, in front of the same homeserver,
+//! which answers at once. All of them share the machine, so compare the figures only with each other.
+//! The bench asserts only that every answer is a 200.
 #![allow(
     dead_code,
     unused_imports,
@@ -86,7 +86,7 @@ const ROUNDS: usize = 15;
 
 #[tokio::main]
 async fn main() {
-    // `cargo test --benches` runs this too, and wants to know only that it runs.
+    // `cargo test --benches` runs this too, and checks only that it runs.
     let is_test = std::env::args().any(|argument| argument == "--test");
     let given = std::env::args().find_map(|argument| argument.parse().ok());
     let rounds: usize = given.unwrap_or(ROUNDS).max(1);
@@ -151,7 +151,7 @@ async fn main() {
     println!("  99th percentile {:.3}", ratio(|round| round.slow));
 }
 
-/// Starts both; says their addresses.
+/// Starts both, and returns their addresses.
 async fn gateways(args: &args::Args) -> (String, String) {
     let limits = args.proxy_limits();
     let bare = proxy::Proxy::new(args.upstream.clone(), limits);

@@ -10,8 +10,8 @@ use crate::{
 };
 
 impl Upstream {
-    /// Whether there is an account of exactly that name, as far as the homeserver tells. Locking a
-    /// name that nobody has, or that is an account's in another spelling, restricts nobody.
+    /// Whether there is an account of exactly that name, as far as the homeserver tells. A lock of a
+    /// name that no account has in this spelling restricts nobody.
     ///
     /// # Errors
     ///
@@ -33,7 +33,7 @@ impl Upstream {
         if is_lower_case(user) {
             return Ok(true);
         }
-        // Some find it in any letter case. The account itself is then another.
+        // Some homeservers find a profile in any letter case. The account's own name is then another.
         for other in &other_cases {
             if self.has_profile(other, asker).await? == Some(false) {
                 return Ok(true);

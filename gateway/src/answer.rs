@@ -11,7 +11,7 @@ use hyper::{
 
 use crate::metrics;
 
-/// How many seconds a client should wait for the gateway that comes after this one.
+/// How many seconds a client should wait until another gateway answers.
 const RETRY_AFTER_STOP: &str = "2";
 
 pub(crate) type BoxError = Box<dyn Error + Send + Sync>;
@@ -122,7 +122,7 @@ fn is_refresh(path: &str) -> bool {
     path.trim_end_matches('/').ends_with("/refresh")
 }
 
-/// Without these a web client sees that something failed, but not what.
+/// Without these headers a web client sees that something failed, but not what.
 fn allow_every_origin(headers: &mut HeaderMap) {
     const CORS: [(HeaderName, &str); 3] = [
         (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"),

@@ -83,7 +83,8 @@ where
         .with_named_account_check(NamedIn::Login, NamedAccountCheck::BeforeHandler)
         // Only the homeserver knows the owner of a refresh token. The new access token is refused.
         .with_named_account_check(NamedIn::Refresh, NamedAccountCheck::Off)
-        // The homeserver shows who sent an event to everybody who may see it. Nobody redacts others.
+        // The homeserver shows who sent an event to everybody who may see it. If it does not, the event
+        // is another's.
         .with_suspension_policy(
             SuspensionPolicy::default()
                 .with_unattributed_redactions(UnattributedRedactions::Refuse),

@@ -108,8 +108,8 @@ pub(crate) struct Args {
     pub(crate) audit_retention: Option<Duration>,
 
     /// The address or network (as in 10.0.0.0/8) of a server in front; can be given several times.
-    /// The gateway believes its X-Forwarded headers and adds to them. It replaces those of everybody
-    /// else, because anyone can write them
+    /// The gateway believes its X-Forwarded headers and adds its address to X-Forwarded-For. It
+    /// replaces those of everybody else, because anyone can write them
     #[arg(
         long,
         value_name = "ADDRESS|NETWORK",

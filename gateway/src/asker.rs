@@ -1,4 +1,4 @@
-//! The sender of the request at hand. The gateway asks the homeserver on their behalf with their own credentials.
+//! The sender of the current request. The gateway asks the homeserver on their behalf with their credentials.
 
 use hyper::{
     Request,

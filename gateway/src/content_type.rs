@@ -1,4 +1,4 @@
-//! The header that says how a body is read, and the form in which every server reads it alike.
+//! The `Content-Type`, and the values of it that every server reads alike.
 //!
 //! Servers differ in what they make of a `Content-Type` that is malformed, repeated or in several
 //! parts. The framework behind Synapse parses it as that of an e-mail, decodes the encoded words in

@@ -1,11 +1,10 @@
 //! The rest of a request's body, when the answer does not wait for it.
 //!
-//! A refusal is given on the head of a request. A client on HTTP/1.1 that goes on sending would
-//! find its connection reset, often before it has read the answer. So what it sends is read and
-//! thrown away, within bounds, and the answer follows. A client that pauses gets its answer in the
-//! middle of its body. Then the connection is not used again, and the answer says so: there are
-//! proxies that send another request after an unfinished body, which would be read as the rest of
-//! that body.
+//! A request is refused on its head. A client on HTTP/1.1 that goes on sending would find its
+//! connection reset, often before it has read the answer. So the gateway reads and discards what it
+//! sends, within bounds, and then answers. A client that pauses gets its answer in the middle of its
+//! body. Then the connection is not used again, and the answer says so, because some proxies send
+//! another request after an unfinished body. It would be read as the rest of that body.
 
 use std::{
     ops::ControlFlow,
@@ -27,7 +26,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 /// How long the rest may take to arrive.
 const TIME: Duration = Duration::from_secs(10);
 
-/// A client that is silent this long waits for its answer before it goes on.
+/// A client that is silent for this long is taken to wait for its answer.
 const PAUSE: Duration = Duration::from_millis(200);
 
 /// A request's body that comes back when it is dropped.
@@ -37,7 +36,7 @@ pub(crate) struct Drained {
     rest: Rest,
 }
 
-/// What is left of a request's body, for the one that answers the request.
+/// What is left of a request's body. The code that answers the request has it.
 #[derive(Clone)]
 pub(crate) struct Rest(Option<Arc<Shared>>);
 
@@ -58,13 +57,13 @@ enum Whereabouts {
 }
 
 impl Drained {
-    /// The same request, of which `limit` bytes are read in vain at most.
+    /// The same request, of whose body at most `limit` bytes are discarded.
     pub(crate) fn wrap(request: Request<Incoming>, limit: u64) -> (Request<Self>, Rest) {
         // On HTTP/2 a stream ends by itself.
         let is_left = request.version() < Version::HTTP_2 && !request.body().is_end_stream();
         let rest = Rest(is_left.then(|| {
-            // Who waits for `100 Continue` sends nothing before it, which to read would send. And to
-            // read the beginning of what is too long saves no connection.
+            // A client that waits for `100 Continue` sends nothing, and reading would ask it to. To
+            // read the beginning of a body that is too long does not save the connection.
             let is_asked_for = request.headers().contains_key(EXPECT);
             let is_too_long = request.body().size_hint().lower() > limit;
             Arc::new(Shared {
@@ -124,8 +123,8 @@ impl Draining {
         }
     }
 
-    /// Reads for as long as the client goes on sending, and whether that was all. What comes after
-    /// a pause is read while the answer is given.
+    /// Reads as long as the client goes on sending, and returns whether that was all. What follows
+    /// a pause is read while the answer is sent.
     async fn begin(mut self) -> bool {
         if self.left == 0 {
             return false;
@@ -146,7 +145,7 @@ impl Draining {
         while self.left > 0 && self.step().await.is_continue() {}
     }
 
-    /// Reads a frame. In the end it says whether that was all.
+    /// Reads a frame. At the end it says whether that was all.
     async fn step(&mut self) -> ControlFlow<bool> {
         match timeout_at(self.end, self.body.frame()).await {
             Ok(None) => ControlFlow::Break(true),

@@ -32,7 +32,7 @@ impl Upstream {
     }
 }
 
-/// Whether the homeserver has answered, and shows nothing.
+/// Whether the homeserver has answered that it shows no such event.
 fn is_no(status: StatusCode) -> bool {
     matches!(
         status,

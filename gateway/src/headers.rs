@@ -34,8 +34,8 @@ const OF_ONE_CONNECTION: [HeaderName; 8] = [
     header::UPGRADE,
 ];
 
-/// By these a framework takes a request for another than the one that was judged: other methods,
-/// other targets. No Matrix client sends them.
+/// With these a framework sees another method or target than the one that was judged. No Matrix
+/// client sends them.
 const OF_ANOTHER_REQUEST: [HeaderName; 5] = [
     HeaderName::from_static("x-http-method-override"),
     HeaderName::from_static("x-http-method"),
@@ -82,9 +82,8 @@ pub(crate) fn rebuild(parts: &mut Parts, peer: Option<Peer>) {
     let headers = &mut parts.headers;
     take_off_hop_by_hop(headers);
     take_off_ambiguous(headers);
-    // The writer of the body sets the length again. `100 Continue` was this process's to
-    // say; and a trailer that nobody announces is left out, because some servers take trailers for
-    // headers.
+    // The writer of the body sets the length again. This process sends `100 Continue` itself. A
+    // trailer that is not announced is left out, because some servers treat trailers as headers.
     for name in [header::CONTENT_LENGTH, header::EXPECT, header::TRAILER] {
         headers.remove(name);
     }
@@ -116,7 +115,7 @@ fn join_cookies(headers: &mut HeaderMap) {
     }
 }
 
-/// Says where the request comes from. The client's own headers count only if the client is a trusted proxy.
+/// Sets where the request comes from. The client's own headers count only if it is a trusted proxy.
 fn forwarded(headers: &mut HeaderMap, peer: Option<Peer>, host: Option<&HeaderValue>) {
     if !peer.is_some_and(|peer| peer.is_trusted) {
         for name in [

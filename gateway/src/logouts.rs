@@ -1,7 +1,7 @@
 //! Logouts and changes of passwords on their way through. The gateway forgets the tokens that end with them.
 //!
-//! The homeserver refuses such tokens itself. So an account that is locked later does not answer for a session that
-//! has ended.
+//! The homeserver refuses such tokens itself. If the account is locked later, a request with such a token still gets
+//! the homeserver's answer, and not the lock.
 
 use std::sync::Arc;
 
@@ -29,7 +29,7 @@ enum Reach {
 }
 
 impl Logouts {
-    /// Looks at a request before it is handed on, because afterwards its token is unknown.
+    /// Looks at a request before it is forwarded, because afterwards its token is unknown.
     pub(crate) async fn begins(&self, head: &Parts) -> Option<Ending> {
         let reach = reach(&head.method, head.uri.path())?;
         let mut ending = Ending {

@@ -1,7 +1,7 @@
 //! A reverse proxy that adds account locking and suspension to any Matrix homeserver.
 //!
-//! The homeserver behind it may be written in any language and need not be changed. The gateway asks it
-//! for the owner of a token (`whoami.rs`), and knows itself who is restricted. `README.md` has a
+//! The homeserver behind it may be written in any language and does not change. The gateway asks it
+//! for the owner of a token (`whoami.rs`), and itself knows who is restricted. `README.md` has a
 //! walk-through.
 
 mod accounts;
@@ -103,10 +103,10 @@ async fn run(args: Args) -> Result<(), BoxError> {
     let (version, report_only) = (env!("CARGO_PKG_VERSION"), args.report_only);
     tracing::info!(version, %address, report_only, "started");
     say(&format!("Listening on http://{address}"));
-    // The homeserver may start later, and nobody who waits for this process waits for it.
+    // The homeserver may start later, so the start does not wait for it.
     tokio::spawn(async move {
         if let Err(error) = upstream.answers().await {
-            tracing::warn!("the upstream does not answer yet: {error}");
+            tracing::warn!("the homeserver does not answer yet: {error}");
         }
     });
     server::serve(listener, app, args.server_settings(), stop).await;

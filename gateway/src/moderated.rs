@@ -10,11 +10,11 @@ use crate::{answer::chain, commands::to_the_second, log};
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// The id that a server in front gave to the request; in its extensions.
+/// The id that a server in front gave to the request. It is in the request's extensions.
 #[derive(Clone)]
 struct RequestId(String);
 
-/// Keeps the request's id for the log, if it has one that is fit for it.
+/// Keeps the request's id for the log, if it has one that is short plain text.
 pub(crate) fn keep_request_id<B>(request: &mut Request<B>) {
     let id = request.headers().get(&X_REQUEST_ID);
     let id = id.and_then(|id| id.to_str().ok());

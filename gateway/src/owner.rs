@@ -74,7 +74,7 @@ impl AccountStateStore for UpstreamOwner {
         sender.map_err(StoreError::boxed)
     }
 
-    // Refresh and login tokens, addresses and phone numbers: only the homeserver knows whose they
-    // are. What it gives out for them is checked when it is used. `Combined` adds the states.
+    // Only the homeserver knows whose refresh tokens, login tokens, addresses and phone numbers are.
+    // The token that it gives for them is checked when it is used. `Combined` adds the states.
     without! { third_party, login_token, refresh_token, state, changes }
 }

@@ -1,4 +1,4 @@
-//! Hands requests on to the homeserver, and its answers back, as they stream.
+//! Forwards requests to the homeserver, and its answers to the client. Bodies are streamed.
 
 use std::{
     convert::Infallible,
@@ -45,7 +45,7 @@ pub(crate) struct Limits {
 }
 
 /// The service that forwards to the homeserver. It answers every request, with a [`Problem`] if
-/// need be.
+/// the homeserver does not answer.
 #[derive(Clone)]
 pub(crate) struct Proxy(Arc<Shared>);
 
@@ -128,8 +128,8 @@ impl Shared {
                 TimeoutBody::new(self.limits.body_timeout, limited).boxed_unsync()
             }
         };
-        // A new request, so that nothing else of the old one gets any further: no version, no
-        // extension, no authority.
+        // A new request, so that nothing else of the old one is forwarded: no version, no extension,
+        // no authority.
         let mut request = Request::new(body);
         *request.method_mut() = head.method;
         *request.uri_mut() = self.target(&head.uri)?;
@@ -142,7 +142,7 @@ impl Shared {
             Err(_) => return Err(Problem::GatewayTimeout),
         };
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-            // Nobody asked for that.
+            // The gateway removes `Upgrade`, so nobody asked for that.
             return Err(Problem::BadGateway);
         }
         if let (Some(logouts), Some(ending)) = (&self.logouts, &ending) {
@@ -170,9 +170,8 @@ impl Shared {
     }
 }
 
-/// Sets the length of the body if it is known: some homeservers want to know it, and
-/// the body that limits it does not tell. Without a length it is sent in chunks, whatever the
-/// method.
+/// Sets the length of the body if it is known, because some homeservers need it, and the limiting
+/// body around it does not tell. A body of unknown length is sent in chunks, whatever the method.
 fn announce_body<B: HttpBody>(head: &mut Parts, body: &B) {
     let is_empty = body.is_end_stream();
     if is_empty && !matches!(head.method, Method::POST | Method::PUT | Method::PATCH) {

@@ -25,7 +25,7 @@ pub(crate) struct Settings {
     pub(crate) connections: usize,
     /// How long running requests may take to end.
     pub(crate) grace: Duration,
-    /// How much of a body is read after its request was answered, in bytes.
+    /// How much of a body is read and discarded after its request was refused, in bytes.
     pub(crate) drain: u64,
     /// The servers in front that are believed about where a request comes from.
     pub(crate) trusted_proxies: Arc<[IpNet]>,
@@ -49,10 +49,10 @@ impl Settings {
 const MAX_HEAD: u32 = 64 * 1024;
 const MAX_HEADERS: usize = 128;
 
-/// How long a client may take for the head of a request, and say nothing between two of them.
+/// How long a client may take for a request head, and how long it may be silent between two requests.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Answers requests until the process is told to stop. Running requests then have a time of grace, unless the
+/// Answers requests until the process is told to stop. Running requests then have the time of grace, unless the
 /// process is told a second time.
 pub(crate) async fn serve<S>(listener: TcpListener, app: S, settings: Settings, stop: Stop)
 where
@@ -73,7 +73,7 @@ where
             (Ok(place), accepted) = accepted => match accepted {
                 Ok((stream, peer)) => (place, stream, peer),
                 Err(error) => {
-                    // Out of file descriptors, most likely: it passes when a connection ends.
+                    // Probably there is no file descriptor left. That ends when a connection ends.
                     log::failure(format_args!("cannot accept a connection: {error}"));
                     tokio::time::sleep(Duration::from_millis(50)).await;
                     continue;
@@ -121,7 +121,7 @@ async fn connection<S>(
         + Send
         + 'static,
 {
-    // Some systems do not have it; then it is slower.
+    // Without it answers are slower.
     let _ = stream.set_nodelay(true);
     let mut server = auto::Builder::new(TokioExecutor::new());
     server
@@ -146,7 +146,7 @@ async fn connection<S>(
             Ok::<_, Infallible>(response)
         }
     });
-    // Until the first byte nothing else counts the time, and nothing else ends the wait.
+    // Until the first byte hyper has no time limit, and no graceful shutdown.
     let has_begun = tokio::select! {
         readable = tokio::time::timeout(HEAD_TIMEOUT, stream.readable()) => {
             matches!(readable, Ok(Ok(())))

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 enum Phase {
     #[default]
     Running,
-    /// No new connection and no new wait. Running requests come to their end.
+    /// No new connection and no waiting sync. Running requests may end.
     Stopping,
     /// The process waits for nothing.
     Hurried,
@@ -38,7 +38,7 @@ impl Stop {
     }
 
     /// Never told to stop.
-    #[allow(dead_code, reason = "the bench's")]
+    #[allow(dead_code, reason = "the bench uses it")]
     pub(crate) fn never() -> Self {
         Self(watch::channel(Phase::Running).1)
     }
@@ -62,7 +62,7 @@ impl Stop {
         let mut receiver = self.0.clone();
         let reached = receiver.wait_for(|now| *now >= phase).await.is_ok();
         if !reached {
-            // Nobody is left to tell.
+            // The sender is gone, so the phase never changes.
             std::future::pending::<()>().await;
         }
     }

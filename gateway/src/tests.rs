@@ -1,5 +1,5 @@
-//! Which requests go no further, and what the headers become: the parts that need no server to be
-//! looked at. Here, and not beside them, because the measurements include those files.
+//! Unit tests of the checks and the headers. They are here, and not beside them, because the bench
+//! includes those files.
 
 mod checks {
     use bytes::Bytes;

@@ -10,9 +10,9 @@ use tower_account_status::{Secret, UserId};
 
 /// The tokens that the homeserver has named an owner of, by owner.
 ///
-/// The number is bounded: of the tokens that were looked up last, between one and two times the capacity are
-/// known. A token that is not forgotten in time does no harm, because the homeserver refuses it. Here it says
-/// only whose state counts.
+/// The number is bounded: the tokens that were looked up last are known, between one and two times the capacity.
+/// A token that is not forgotten in time does no harm, because the homeserver refuses it. Here it only says whose
+/// state counts.
 #[derive(Default)]
 pub(crate) struct Tokens(Mutex<Generations>);
 

@@ -21,8 +21,8 @@ use serde_json::Value;
 
 use crate::{answer, asker::Asker, metrics};
 
-/// How long one question may take. Below the time limit of the layer, so that its failure is told
-/// to everyone who waits for the same answer.
+/// How long one question may take. It is below the time limit of the layer, so that everyone who
+/// waits for the same answer hears of the failure.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(4);
 
 /// The longest answer that is read, in bytes: an event, with what the homeserver adds to one.
@@ -56,7 +56,7 @@ impl Upstream {
         }
     }
 
-    /// Asks on behalf of the sender of the present request.
+    /// Asks on behalf of the sender of the current request.
     pub(crate) async fn get_as(&self, path: &str, asker: &Asker) -> Result<Answer, UpstreamError> {
         self.get(path, asker.query(), asker.authorization()).await
     }
@@ -77,7 +77,7 @@ impl Upstream {
             .authority(self.authority.clone())
             .path_and_query(path)
             .build()
-            // Too long, since every other character is encoded: no name and no token.
+            // It can only be too long, because every other character is encoded.
             .map_err(|_| UpstreamError::TooLong)?;
         let mut request = Request::new(Empty::new());
         *request.uri_mut() = uri;

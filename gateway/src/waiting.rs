@@ -1,10 +1,10 @@
-//! The requests that wait at the homeserver. A gateway that stops does not wait for them.
+//! The syncs that wait at the homeserver. A gateway that stops does not wait for them.
 
 use hyper::{Method, Request};
 
 /// Whether this is a sync, in any version of it. Clients repeat one that fails, and lose nothing.
 ///
-/// A homeserver that answers a sync in an odd spelling is waited for, as for everything else.
+/// A sync with an odd spelling of the path is not recognised. The gateway waits for it as for any request.
 pub(crate) fn waits<B>(request: &Request<B>) -> bool {
     let Some(path) = request.uri().path().strip_prefix("/_matrix/client/") else {
         return false;

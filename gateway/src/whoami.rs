@@ -17,8 +17,7 @@ pub(crate) enum Whoami {
     },
     /// The homeserver does not know it, or (`soft_logout`) knows that it has expired.
     Unknown { soft_logout: bool },
-    /// The homeserver has locked or deactivated the account itself, so that it refuses the
-    /// request, too.
+    /// The homeserver has locked or deactivated the account itself, and so refuses the request.
     Restricted { errcode: String },
     /// The homeserver does not tell.
     Refused { errcode: String },
@@ -38,10 +37,10 @@ impl Upstream {
 
     /// Whether a token is a person's, so that a `user_id` parameter means nothing beside it.
     ///
-    /// Proved by answers to questions in which the client has no say: the homeserver names the
-    /// same account and device without an assertion and with one that every server reads and none
-    /// can follow, and the account's list of devices has that device. A device that is only named
-    /// proves nothing, because Dendrite names one for an application service.
+    /// The client has no influence on the answers that prove it: the homeserver names the same
+    /// account and device without an assertion and with one that every server reads and none can
+    /// follow, and the account's list of devices has that device. A device that is only named proves
+    /// nothing, because Dendrite names one for an application service.
     pub(crate) async fn is_persons(
         &self,
         token: Secret<'_>,
@@ -77,7 +76,7 @@ impl Upstream {
             authorization = HeaderValue::from_bytes(&[b"Bearer ", token].concat()).ok();
         }
         if authorization.is_none() {
-            // It can only have come in a query, and there it goes out again as it was.
+            // It can only have come in a query, and is sent in a query again.
             query.push(format!("access_token={}", encode(token)));
         }
         self.get(path, &query.join("&"), authorization.as_slice())
@@ -88,7 +87,7 @@ impl Upstream {
 /// A user id of this server that nobody has, and nobody can guess.
 pub(crate) fn made_up_user(server_name: &str) -> String {
     let mut random = [0; 16];
-    // Without randomness it is a name that nobody has, all the same.
+    // Without randomness it is still a name that nobody has.
     let _ = getrandom::fill(&mut random);
     let random = u128::from_ne_bytes(random);
     format!("@account-gateway-{random:032x}:{server_name}")

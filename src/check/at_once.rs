@@ -59,6 +59,7 @@ impl<S: AccountStateStore> Shared<S> {
             return AtOnce::Pass(None);
         }
         let class = Class::of(head.act(), &self.settings.exemptions);
+        found.hands_on_guard = self.may_ask_guard(class, head);
         match self.check_classified(class, head, peeked, found) {
             Ok(answer) => answer,
             Err(denial) => AtOnce::Refuse(denial),
@@ -213,22 +214,24 @@ impl<S: AccountStateStore> Shared<S> {
         Ok(has_to_wait)
     }
 
-    /// Whether the accounts that the body names are looked up before the handler runs. If the handler
-    /// checks them, it is handed the guard.
+    /// Whether the accounts that the body names are looked up before the handler runs.
     #[inline]
-    pub(super) fn asks_for_named(
-        &self,
-        naming: Naming,
-        head: &Head<'_>,
-        found: &mut Findings,
-    ) -> bool {
+    pub(super) fn asks_for_named(&self, naming: Naming, head: &Head<'_>, found: &Findings) -> bool {
         let is_owned = !found.accounts.is_empty() && head.has_unmistakable_token();
         match self.settings.named_accounts.of(naming.endpoint) {
-            NamedAccountCheck::BeforeHandler => return naming.goes_by_body(is_owned),
-            NamedAccountCheck::ByHandler => found.hands_on_guard = true,
-            NamedAccountCheck::Off => {}
+            NamedAccountCheck::BeforeHandler => naming.goes_by_body(is_owned),
+            NamedAccountCheck::ByHandler | NamedAccountCheck::Off => false,
         }
-        false
+    }
+
+    /// Whether the check of the accounts that the body names is left to the handler. It then has the guard
+    /// on every way on which the request passes.
+    fn may_ask_guard(&self, class: Class, head: &Head<'_>) -> bool {
+        let checks = &self.settings.named_accounts;
+        match class.naming {
+            Some(naming) => checks.may_ask_guard(Some(naming.endpoint)),
+            None => head.may_name_accounts_unseen() && checks.may_ask_guard(None),
+        }
     }
 }
 

@@ -231,7 +231,10 @@ impl<S: AccountStateStore> Shared<S> {
         body: &mut Held<B>,
         found: &mut Findings,
     ) -> Result<(), Denial> {
-        let data = body.read(&parts.headers, &self.settings).await?;
+        let Some(data) = body.read(&parts.headers, &self.settings).await? else {
+            found.failure = Some(Failure::BodyUnread);
+            return Ok(());
+        };
         let named = match named_account::read(naming.endpoint, data) {
             Ok(named) => named,
             // It is the form of another application below the same layer.

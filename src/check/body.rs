@@ -27,20 +27,27 @@ impl<B> Held<B> {
 }
 
 impl<B: Body> Held<B> {
-    /// The body's bytes, read now unless they have been before.
+    /// The body's bytes, read now unless they have been before. `None` if a layer that only reports could
+    /// not hand it on afterwards.
     pub(super) async fn read(
         &mut self,
         headers: &HeaderMap,
         settings: &Settings,
-    ) -> Result<&Bytes, Denial> {
+    ) -> Result<Option<&Bytes>, Denial> {
         if let Self::Untouched(body) = self {
             let size = body.size_hint().exact();
             if size != Some(0) && is_encoded(headers) {
                 return Err(denial(settings, DenialCause::BodyEncoded));
             }
             // A request that is only reported must pass afterwards with its whole body.
-            if settings.report_only && size.is_none_or(|size| size > settings.body_limit as u64) {
-                return Err(denial(settings, DenialCause::BodyTooLarge));
+            if settings.report_only {
+                match size {
+                    None => return Ok(None),
+                    Some(size) if size > settings.body_limit as u64 => {
+                        return Err(denial(settings, DenialCause::BodyTooLarge));
+                    }
+                    Some(_) => {}
+                }
             }
             if let Self::Untouched(body) = std::mem::replace(self, Self::Lost) {
                 let read = read(body, settings.body_limit, settings.body_timeout).await;
@@ -48,7 +55,7 @@ impl<B: Body> Held<B> {
             }
         }
         match self {
-            Self::Read(collected) => Ok(&collected.data),
+            Self::Read(collected) => Ok(Some(&collected.data)),
             Self::Untouched(_) | Self::Lost => Err(denial(settings, DenialCause::BodyFailed)),
         }
     }

@@ -38,7 +38,10 @@ impl<S: AccountStateStore> Shared<S> {
                 }
                 Verdict::Refuse(refusal) => return Err(self.refuse(account, refusal)),
                 Verdict::NeedsBody(question) => {
-                    let data = body.read(headers, &self.settings).await?;
+                    let Some(data) = body.read(headers, &self.settings).await? else {
+                        found.failure = Some(Failure::BodyUnread);
+                        return Ok(());
+                    };
                     judge_body(policy, question, data, &account.user, now)
                 }
                 Verdict::NeedsSender(redaction) => match self.ask_sender(&redaction, found).await {

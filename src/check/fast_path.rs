@@ -12,9 +12,8 @@ use crate::{
     credential::{Credential, Secret},
     panics::unless_it_panics,
     request::{
-        credentials,
+        class, credentials,
         long_poll::{self, UsualPoll},
-        naming,
     },
     shared::Shared,
     store::{AccountStateStore, Peek},
@@ -62,7 +61,7 @@ impl<S: AccountStateStore> Shared<S> {
                 };
             }
             // The settings may take the path from elsewhere.
-            if is_post && (self.settings.path.is_another() || naming::may_name_accounts(path)) {
+            if is_post && (self.settings.path.is_another() || class::post_may_be_special(path)) {
                 return FastPath::MayBeSpecial;
             }
         } else if is_post {

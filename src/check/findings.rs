@@ -47,9 +47,11 @@ impl Findings {
 
     /// Forgets the accounts that were found, because their states do not count.
     pub(super) fn forget(&mut self) {
-        let has_plain_token = self.has_plain_token;
-        *self = Self::new();
-        self.has_plain_token = has_plain_token;
+        *self = Self {
+            has_plain_token: self.has_plain_token,
+            hands_on_guard: self.hands_on_guard,
+            ..Self::new()
+        };
     }
 
     /// Adds to the time that the store took, if it was [measured](Shared::reads_time).

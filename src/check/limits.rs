@@ -15,7 +15,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::panics::{Caught, Panicked, caught};
 
-/// Why the store gave no answer.
+/// Why it is not known whether an account may do this. Nearly always the store gave no answer.
 #[derive(Debug)]
 pub(crate) enum Failure {
     Error(Box<dyn Error + Send + Sync>),
@@ -25,6 +25,8 @@ pub(crate) enum Failure {
     ClockPanicked,
     /// The function that finds the original URI panicked.
     UriPanicked,
+    /// A layer that only reports does not read a body that it may not be able to hand on.
+    BodyUnread,
 }
 
 impl fmt::Display for Failure {
@@ -35,6 +37,9 @@ impl fmt::Display for Failure {
             Self::TimedOut => f.write_str("the store did not answer within the time limit"),
             Self::ClockPanicked => f.write_str("the clock panicked"),
             Self::UriPanicked => f.write_str("the function that finds the original URI panicked"),
+            Self::BodyUnread => f.write_str(
+                "the body's length is not known beforehand, and report-only does not read such a body",
+            ),
         }
     }
 }

@@ -152,7 +152,7 @@ where
                 shared.failed(failure, &mut found)?;
             }
             let names = class.naming;
-            let asks = |naming| shared.asks_for_named(naming, &head, &mut found);
+            let asks = |naming| shared.asks_for_named(naming, &head, &found);
             Ok(needs_more || names.is_some_and(asks))
         });
         match judged {

@@ -42,22 +42,31 @@ impl Class {
     }
 
     fn of_request(method: &Method, path: &str, exemptions: &Exemptions) -> Self {
-        if exemptions.let_pass(method, path) {
+        if let Some(logout) = logout(method, path) {
             return Self {
                 passes: true,
-                logout: logout(method, path),
+                logout: Some(logout),
                 ..Self::ORDINARY
             };
         }
         // Few paths must be read in this way.
         let forgiving = LazyCell::new(|| Forgiving::read(path));
+        let naming = match *method {
+            Method::POST => naming::naming(path, &forgiving),
+            _ => None,
+        };
+        if exemptions.let_pass(method, path) {
+            return Self {
+                passes: true,
+                // The handler may ask the guard, if the check of its endpoint is left to it.
+                naming,
+                ..Self::ORDINARY
+            };
+        }
         Self {
             passes: false,
             tokens: counted_tokens(method, path),
-            naming: match *method {
-                Method::POST => naming::naming(path, &forgiving),
-                _ => None,
-            },
+            naming,
             long_poll: long_poll::long_poll(method, path, &forgiving),
             logout: None,
         }
@@ -90,9 +99,14 @@ impl Class {
     /// promise.
     #[inline]
     pub(crate) fn may_be_special(method: &Method, path: &str) -> bool {
-        long_poll::may_be_long_poll(path)
-            || (method == Method::POST && naming::may_name_accounts(path))
+        long_poll::may_be_long_poll(path) || (method == Method::POST && post_may_be_special(path))
     }
+}
+
+/// The same for a `POST` that is no long poll.
+#[inline]
+pub(crate) fn post_may_be_special(path: &str) -> bool {
+    naming::may_name_accounts(path) || path.ends_with("/logout") || path.ends_with("/logout/all")
 }
 
 /// The requests that the settings let pass whatever the state of the account, beside those that always
@@ -105,10 +119,9 @@ pub(crate) struct Exemptions {
 }
 
 impl Exemptions {
-    /// Whether the request passes whatever the store says or fails to say.
-    pub(crate) fn let_pass(&self, method: &Method, path: &str) -> bool {
+    /// Whether a request that is no logout passes whatever the store says or fails to say.
+    fn let_pass(&self, method: &Method, path: &str) -> bool {
         method == Method::OPTIONS
-            || logout(method, path).is_some()
             || (self.versions && is_versions(method, path))
             || self
                 .endpoints

@@ -90,6 +90,9 @@ impl RequestPath {
             Source::OriginalUri(find) => match unless_it_panics(|| find(extensions)) {
                 Ok(original) => Cow::Borrowed(original.unwrap_or(uri).path()),
                 Err(_) => {
+                    // Without a log the panic hook has told it.
+                    #[cfg(feature = "tracing")]
+                    tracing::error!("the function that finds the original URI panicked");
                     return FoundPath {
                         path: Cow::Borrowed(sent),
                         is_known: false,

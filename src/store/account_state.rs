@@ -258,9 +258,9 @@ pub trait AccountStateStore: Send + Sync + 'static {
     /// A store that remembers the owner of the token forgets it. The default does nothing. A wrapper passes
     /// it on, as [`forward!`](crate::forward) does along with `access_token`. It must not block.
     ///
-    /// The layer calls it when the answer to a logout of an account that is restricted, or not known
-    /// at once, has the status 2xx. Of other logouts the store learns nothing, and a token that is
-    /// remembered is forgotten when its time is over.
+    /// The layer calls it when the answer to a logout has the status 2xx, whatever the state of the account.
+    /// It does not see how a server ends sessions otherwise (a deleted device, a changed password, an
+    /// administrator).
     fn logged_out(&self, token: &str, logout: Logout) {
         let _ = (token, logout);
     }

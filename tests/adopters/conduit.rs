@@ -23,7 +23,7 @@ impl AccountStateStore for Services {
     }
 
     async fn login_token(&self, token: &str, _type: Option<&str>) -> Answer {
-        // A signature that is not right is the handler's to refuse.
+        // The handler refuses a wrong signature.
         let claims = jwt::decode(token, &self.jwt_secret);
         Ok(claims.map(|claims| UserId::local(&claims.sub.to_lowercase(), &self.server_name)))
     }

@@ -10,7 +10,7 @@ use tower_account_status::{
 use crate::servers::continuwuity::{Error, Services};
 
 // The store begins here.
-/// "Not found" is an answer; any other error is none.
+/// "Not found" means unknown. Any other error is an error.
 fn found<T: Into<UserId>>(answer: Result<T, Error>) -> Answer {
     match answer {
         Ok(user) => Ok(Some(user.into())),

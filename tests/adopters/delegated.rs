@@ -1,4 +1,4 @@
-//! The store of the page on servers that delegate their accounts, as it has it.
+//! The store of the page on servers that delegate their accounts.
 
 use std::{
     collections::HashMap,

@@ -1,5 +1,5 @@
-//! Stores as their servers' authors would write them by the documentation alone, and that nothing
-//! is open behind them.
+//! Stores as a server's author would write them from the documentation alone. With each of them
+//! restricted accounts are refused.
 #![cfg(feature = "cache")]
 #![allow(clippy::unwrap_used)] // a test fails by panicking
 
@@ -255,7 +255,7 @@ async fn a_guard_in_the_servers_own_state_is_no_circle() {
     assert_eq!(gone, StatusCode::SERVICE_UNAVAILABLE, "and never a 401");
 }
 
-/// With both traits in scope, and behind a pointer: every method is the one that is meant.
+/// With both traits in scope, and behind a pointer, every call finds the right method.
 #[tokio::test]
 async fn the_methods_of_the_two_traits_and_of_the_memory_store_do_not_clash() {
     let store = Arc::new(MemoryStore::new());

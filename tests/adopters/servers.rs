@@ -1,4 +1,4 @@
-//! What the servers have before there is any store: as much of it as the stores touch.
+//! The parts of the servers that their stores use.
 
 pub(crate) mod conduit {
     use std::{cell::Cell, collections::HashMap, error, fmt, marker::PhantomData};

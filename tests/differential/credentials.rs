@@ -34,7 +34,7 @@ const FROM_HEADERS: &[fn(&HeaderMap) -> Option<String>] = &[
         text.strip_prefix("Bearer")
             .map(|token| token.trim().to_owned())
     },
-    // Text that is cleaned of all that Unicode calls white space.
+    // Text without anything that Unicode calls white space.
     |headers| {
         let text = String::from_utf8_lossy(headers.get(AUTHORIZATION)?.as_bytes()).into_owned();
         let mut words = text.split_whitespace();
@@ -134,7 +134,7 @@ const FROM_QUERY: &[fn(&Uri) -> Pairs] = &[
     |uri| pairs(uri, &['&'], true, true),
     |uri| pairs(uri, &['&'], false, false),
     go_pairs,
-    // One parser drops everything where anything is malformed.
+    // One parser drops everything if anything is malformed.
     |uri| match go_pairs(uri).len() == uri.query().unwrap_or_default().split('&').count() {
         true => go_pairs(uri),
         false => Pairs::new(),
@@ -264,7 +264,7 @@ pub(crate) fn owners(request: &Request<Body>) -> Vec<String> {
             for token in in_headers.iter().chain(in_query.iter().flatten()) {
                 for asserted in ends(&pairs, "user_id") {
                     owners.extend(owner(token, asserted.as_deref()));
-                    // Some servers drop what is no user id.
+                    // Some servers drop an assertion that is no user id.
                     let is_whole = |user: &String| user.starts_with('@') && user.contains(':');
                     owners.extend(owner(token, asserted.filter(is_whole).as_deref()));
                 }

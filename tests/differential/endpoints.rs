@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use http::Method;
 
 /// An endpoint: a method, or `None` for all of them, and a path with parameters in braces; a
-/// parameter `{*rest}` at the end takes all that follows.
+/// parameter `{*rest}` at the end takes the rest.
 #[derive(Debug)]
 pub(crate) struct Endpoint {
     pub(crate) method: Option<Method>,

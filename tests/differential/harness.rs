@@ -1,4 +1,4 @@
-//! The layer around a router, and what becomes of a request.
+//! The layer around a router, and the outcome of a request.
 
 use std::sync::{Arc, LazyLock};
 
@@ -30,7 +30,7 @@ pub(crate) const LOCKED_REFRESH: &str = "ref_locked";
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ran(pub(crate) usize);
 
-/// What became of a request.
+/// The outcome of a request.
 #[derive(Debug)]
 pub(crate) enum End {
     /// The layer answered.

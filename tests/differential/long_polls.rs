@@ -1,4 +1,4 @@
-//! Rule 16: no path takes a long poll past being ended.
+//! Rule 16: no spelling of the path keeps a long poll from being ended.
 
 use std::{
     future::Future,

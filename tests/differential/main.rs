@@ -1,4 +1,4 @@
-//! The layer in front of routers that read a request in every way that a server might, and beside
+//! The layer in front of routers that read a request in every way that a server might, compared with
 //! models of the rules that share no code with it.
 //!
 //! Each property draws [`cases`] requests. `PROPTEST_CASES` in the environment raises the number.

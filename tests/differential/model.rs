@@ -1,4 +1,4 @@
-//! Rules 5 to 7 and 9 once more, as plainly as they can be written down, and the layer beside it.
+//! Rules 5 to 7 and 9, implemented again as plainly as possible, and compared with the layer.
 
 use http::{Method, Uri};
 use proptest::prelude::*;
@@ -34,7 +34,7 @@ fn decoded(path: &str) -> Vec<u8> {
     bytes
 }
 
-/// What is left of a segment where a server cuts it.
+/// What is left of a segment if a server cuts it.
 fn name(segment: &[u8]) -> &[u8] {
     let end = segment.iter().position(|byte| b";?#\0".contains(byte));
     segment[..end.unwrap_or(segment.len())].trim_ascii_end()

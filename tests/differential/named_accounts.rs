@@ -37,7 +37,7 @@ proptest! {
         stray_token in any::<bool>(),
     ) {
         let mut request = Request::builder().method(Method::POST).uri(uri.clone());
-        // A token of somebody else is no reason to look away where nobody is known by a token.
+        // Another account's token is no reason not to look where no token counts.
         if stray_token && names != Names::Auth {
             request = request.header("authorization", format!("Bearer {ACTIVE_TOKEN}"));
         }

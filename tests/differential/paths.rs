@@ -38,7 +38,7 @@ proptest! {
     ) {
         let end = send(behind, awaits, in_query, method.clone(), &uri);
         if let End::Reached(endpoint) = end {
-            // A preflight never has a handler of its own, but for those that take every method.
+            // A preflight has no handler of its own, except those that take every method.
             let is_open = endpoint.is_open_to_the_locked() || method == Method::OPTIONS;
             prop_assert!(is_open, "{method} {uri} reached {endpoint:?}");
         }

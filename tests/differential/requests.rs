@@ -1,4 +1,4 @@
-//! Requests that nobody would send who means well.
+//! Malicious requests.
 
 use http::{Method, Uri};
 use proptest::{
@@ -32,7 +32,7 @@ const VALUES: &[&str] = &[
     "%00",
 ];
 
-/// What is written in place of a slash, or somewhere else.
+/// What is written instead of a slash, or somewhere else.
 const PIECES: &[&str] = &[
     "%2F",
     "%2f",
@@ -87,7 +87,7 @@ const PIECES: &[&str] = &[
     "/_matrix/client/v3/",
 ];
 
-/// Where something stands that passes, to climb out of.
+/// Paths that pass, from which dot segments lead elsewhere.
 const STARTS: &[&str] = &[
     "/_matrix/federation/",
     "/_matrix/federation/v1",

@@ -21,7 +21,7 @@ use crate::{
 
 pub(crate) type Router = BoxCloneSyncService<Request, Response, Infallible>;
 
-/// Which router stands behind the layer.
+/// Which router is behind the layer.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Behind {
     /// axum's, with every endpoint.
@@ -91,7 +91,7 @@ impl Behind {
         }
     }
 
-    /// A router by its number, for those who have only bytes.
+    /// A router by its number, for fuzz targets, which have only bytes.
     pub(crate) fn numbered(router: u8, flags: u8) -> Self {
         let flag = |bit: u8| flags & (1 << bit) != 0;
         match router % 8 {
@@ -170,7 +170,7 @@ fn axum(rename: impl Fn(&str) -> String) -> axum::Router {
     router
 }
 
-/// Names the parameters by their places, for axum wants one name in one place.
+/// Names the parameters by their places, because axum accepts only one name in each place.
 fn numbered(path: &str) -> String {
     let number = |(at, part): (usize, &str)| match part {
         "{*rest}" => part.to_owned(),

@@ -1,4 +1,4 @@
-//! A store in which something goes wrong, and what stands around it.
+//! A store in which something goes wrong, and what is around it.
 
 use std::{
     convert::Infallible,
@@ -113,7 +113,7 @@ impl Faulty {
         }
     }
 
-    /// From now on nothing goes wrong any more.
+    /// From now on nothing goes wrong.
     pub(crate) fn recover(&self) {
         self.is_well.store(true, SeqCst);
     }

@@ -1,5 +1,5 @@
 //! Rules 12 to 14: a store that fails in any way, at any point, and a client that leaves at any
-//! point. Nothing is let through, nobody is refused wrongly, nothing is left behind.
+//! point. No restricted account passes, nobody is refused wrongly, nothing is left behind.
 
 mod clock;
 mod faulty;
@@ -19,7 +19,7 @@ use tower::{Service, ServiceExt as _, limit::ConcurrencyLimit};
 use tower_account_status::{AccountStatusLayer, StoreFailure};
 use tower_layer::Layer as _;
 
-/// What becomes of a request with the token that meets the fault.
+/// The answer to a request with the token that meets the fault.
 fn expected(fault: Fault, place: Place, is_cached: bool) -> StatusCode {
     match (fault, place) {
         // Panics at once are the only fault of what answers at once; a shortcut that fails is only a
@@ -77,7 +77,7 @@ fn everything() -> impl Iterator<Item = (Fault, Place, bool)> {
 }
 
 /// A token that a store fails on (a database may not like a zero byte) once hid the locked
-/// account's token beside it from a layer that lets everyone through while its store is down.
+/// account's token beside it from a layer that lets everyone pass while its store is down.
 #[tokio::test(start_paused = true)]
 async fn rule_12_a_look_up_that_fails_hides_no_other() {
     for (fault, place, is_cached) in everything().filter(|&(_, place, _)| place != Place::Glance) {
@@ -92,7 +92,7 @@ async fn rule_12_a_look_up_that_fails_hides_no_other() {
         ] {
             let response = service.clone().oneshot(get(first, Some(second))).await;
             let status = response.unwrap_or_else(|never| match never {}).status();
-            // A store that takes all the time there is leaves none for the next question.
+            // A store that takes all of the time limit leaves none for the next question.
             if !(matches!(fault, Fault::Hangs | Fault::Late)
                 && first == "bad"
                 && second == "locked")
@@ -230,7 +230,7 @@ async fn many_clients_leave(fault: Fault, place: Place, is_cached: bool, clients
     let ended = tokio::time::timeout(Duration::from_secs(10), nothing_is_left).await;
     let left = (store.under_way.now(), handled.now());
     assert!(ended.is_ok(), "{what}: look-ups, handlers: {left:?}");
-    // And nobody is stuck, or remembered as who they are not.
+    // And no request is stuck, and no token has a wrong owner.
     store.recover();
     tokio::time::sleep(Duration::from_millis(10)).await;
     let service = layer.layer(inner);

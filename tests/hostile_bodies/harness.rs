@@ -60,7 +60,7 @@ pub(crate) static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
 /// A body, and its trailers.
 pub(crate) type Received = (Bytes, Option<HeaderMap>);
 
-/// What became of a request with a body.
+/// The outcome of a request with a body.
 #[derive(Debug)]
 pub(crate) struct Sent {
     pub(crate) status: StatusCode,
@@ -112,7 +112,7 @@ where
 }
 
 /// Posts the whole of `body`, and checks what must be true of any: the handler receives what was
-/// sent, and nobody whom one of `readers` sees in it is let through without being asked for.
+/// sent, and the store was asked for everybody whom one of `readers` sees in it.
 pub(crate) fn check(path: &str, readers: &[(&str, Reader)], body: &[u8]) -> Sent {
     let whole = http_body_util::Full::new(Bytes::copy_from_slice(body));
     let sent = RUNTIME.block_on(post(path, whole));

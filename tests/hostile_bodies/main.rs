@@ -1,5 +1,5 @@
-//! Rules 10, 11 and 13: whatever a body is made of, the handler receives what was sent, or an error
-//! was answered; and no handler sees a name in it that the store was not asked for.
+//! Rules 10, 11 and 13: whatever a body is made of, the handler receives what was sent, or the answer
+//! is an error, and no handler sees a name in it that the store was not asked for.
 
 mod harness;
 mod parsers;
@@ -175,7 +175,7 @@ fn rule_10_bodies_that_are_read_in_more_than_one_way() {
     ] {
         check(LOGIN, OF_LOGINS, body.as_bytes());
     }
-    // The readers above see what they are for, so that the layer's silence would be found.
+    // The readers see the names, so that a layer that misses one would be found.
     let named = |name: &str, body: &str| {
         let reader = OF_LOGINS.iter().find(|(reader, _)| *reader == name);
         reader.expect("a reader").1(body.as_bytes()).unwrap_or_default()
@@ -336,7 +336,7 @@ fn rule_13_a_body_that_fails_anywhere_is_answered() {
     }
 }
 
-/// A body that always has an empty frame at hand once held its task for ever.
+/// A body that always has another empty frame once blocked its task for ever.
 #[tokio::test(start_paused = true)]
 async fn rule_13_empty_frames_without_end_run_into_the_time_limit() {
     // Time that is paused goes on only when nobody has anything to do.

@@ -1,4 +1,4 @@
-//! Values as parsers make them that know keys of their own, or more than the body.
+//! Values as made by parsers that have private keys, or know more than the body.
 
 use serde_json::{Map, Value};
 
@@ -115,15 +115,15 @@ pub(crate) fn with_texts_of_c(body: &[u8]) -> Option<Value> {
     Some(everywhere(parsed(body)?, shortened))
 }
 
-/// What the sessions of a server began with.
+/// The first body of a server's session.
 const FIRST_BODY: &str = r#"{"type":"m.login.password","identifier":{"type":"m.id.user","user":"of the session"},"token":"of the session","refresh_token":"of the session"}"#;
 
-/// A server that fills up what names a session with what that session began with.
+/// A server that adds the fields of a session's first body to a later one.
 pub(crate) fn merged_over_a_session(body: &[u8]) -> Option<Value> {
     merged(body, false)
 }
 
-/// The same, and what the session began with outranks what came later.
+/// The same, and the first body outranks the later one.
 pub(crate) fn merged_under_a_session(body: &[u8]) -> Option<Value> {
     merged(body, true)
 }

@@ -318,7 +318,7 @@ fn folded(value: Value) -> Value {
     }
 }
 
-/// A value in which of a repeated key the first occurrence counts.
+/// A value in which the first occurrence of a repeated key counts.
 fn first_of_each_key(body: &[u8]) -> Option<Value> {
     let First(value) = serde_json::from_slice(body).ok()?;
     Some(value)

@@ -1,6 +1,6 @@
-//! Rule 14 over HTTP/2: a connection that is cut after every byte of a request, at every step of
-//! its answer and after every byte of that, and a stream that is reset at every step. Nobody who is
-//! locked gets through, and no task, permit or look-up stays behind.
+//! Rule 14 over HTTP/2: a connection that is cut after every byte of a request, at every step of its
+//! answer and after every byte of that, and a stream that is reset at every step. No locked account
+//! passes, and no task, permit or look-up is left behind.
 
 mod server;
 mod wire;

@@ -180,7 +180,7 @@ impl Server {
         (store.now(), self.handlers.now(), self.tasks.now())
     }
 
-    /// The one permit is there, and nobody holds the store who should not.
+    /// The one permit is free, and nothing else holds the store.
     pub(crate) async fn ends_as_new(self) {
         let (mut client, connection) = self.connect(4096);
         let bytes = [wire::preface(), get(1, WHOAMI, "good")].concat();

@@ -1,5 +1,5 @@
 //! Rule 12: while the directory or the store fails, hangs or panics the answer is 503, and never
-//! 401, 403 or 404. And what becomes of bodies that fail.
+//! 401, 403 or 404. And the answers to bodies that fail.
 
 use std::{
     convert::Infallible,
@@ -203,7 +203,7 @@ async fn rule_12_whatever_fails_the_answer_is_503() {
     }
 }
 
-/// A body with a mind of its own.
+/// A body that hangs, fails, or panics if it is read.
 enum OddBody {
     Hangs,
     Fails,

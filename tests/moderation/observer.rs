@@ -373,8 +373,8 @@ mod log {
     #[tokio::test(start_paused = true)]
     async fn each_change_refusal_and_failure_is_an_event() {
         let events = Events::default();
-        // With a single subscriber in the process tracing takes that of the thread which comes by an
-        // event first, and remembers that there is none: that of another test.
+        // With a single subscriber in the process, tracing asks the first thread that reaches an
+        // event, perhaps that of another test, and remembers that it has none.
         let _second = tracing::Dispatch::new(Events::default());
         let _log = tracing::subscriber::set_default(events.clone());
         let sound = broken(None);
@@ -425,7 +425,7 @@ mod log {
             assert!(text.contains("@alice:example.org"), "{text}");
             assert!(!text.contains("Bearer"), "{text}");
         }
-        // What anybody may cause is told once, and then counted.
+        // Failures that anybody can cause are logged once, and then counted.
         let put = request(Method::PUT, LOCK_ALICE, "admin", LOCK);
         oneshot(away.layer(router()), put).await;
         assert_eq!(events.take(), []);

@@ -1,4 +1,4 @@
-//! What a PUT leaves on record.
+//! What a PUT records.
 
 use std::time::{Duration, SystemTime};
 

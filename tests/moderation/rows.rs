@@ -46,7 +46,7 @@ pub(crate) struct Row {
     /// Which section of the specification, or which row of the MSC, and what it says.
     pub(crate) name: &'static str,
     pub(crate) method: Method,
-    /// Behind the endpoint's path.
+    /// After the endpoint's path.
     pub(crate) target: String,
     pub(crate) authorization: Vec<&'static str>,
     pub(crate) body: String,

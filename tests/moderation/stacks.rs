@@ -1,4 +1,4 @@
-//! The servers that the layer stands in.
+//! The servers around the layer.
 
 use std::convert::Infallible;
 

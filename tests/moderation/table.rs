@@ -11,7 +11,7 @@ use crate::{
     world::{Question, World},
 };
 
-/// Every row for every endpoint; says all that are wrong.
+/// Runs every row for every endpoint, and reports all that are wrong.
 pub(crate) async fn run<R: RestrictionStore>(stack: Stack, store: R) {
     let world = World::new(store);
     let mut wrong = Vec::new();
@@ -112,7 +112,7 @@ fn check_response(
     check_cors(response)
 }
 
-/// `errcode`, a text, and nothing else but `soft_logout` where it belongs.
+/// `errcode`, a text, and nothing else except `soft_logout` if it belongs there.
 pub(crate) fn check_error(
     response: &Response<Bytes>,
     errcode: &str,

@@ -24,7 +24,7 @@ pub(crate) const GONE: &str = "@gone:example.org";
 
 pub(crate) const USERS: [&str; 5] = [ADMIN, OTHER_ADMIN, ALICE, SLASH, GONE];
 
-/// What the clock of every layer here says.
+/// The time of every layer's clock here.
 pub(crate) fn now() -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000)
 }
@@ -199,7 +199,7 @@ impl<R: RestrictionStore> World<R> {
         AccountModerationLayer::new(Arc::clone(directory), Arc::clone(restrictions)).with_clock(now)
     }
 
-    /// Restricts somebody behind the layer's back.
+    /// Restricts somebody without the layer.
     pub(crate) async fn restrict(&self, user: &str, record: impl Into<RestrictionRecord>) {
         let user = UserId::from(user);
         let restricted = self

@@ -1,4 +1,4 @@
-//! The table of neighbours: over and under each, around the whole router and in it.
+//! The table of neighbours: the layer over and under each, around the whole router and in it.
 
 use std::time::Duration;
 
@@ -34,7 +34,7 @@ async fn own_middleware(request: Request, next: Next) -> Response {
     next.run(request).await
 }
 
-/// Serves a stack around the whole router, as a fallback service: `axum::serve` takes only a
+/// Serves a stack around the whole router, as a fallback service, because `axum::serve` accepts only a
 /// service that answers with axum's body.
 macro_rules! around {
     ($name:literal, $world:expr, $($layer:expr),+) => {{

@@ -1,5 +1,5 @@
-//! Every place that `docs/placement.md` names, served over TCP as its reader would: what is refused
-//! arrives with its status, headers and body, and what passes passes.
+//! Every place that `docs/placement.md` names, served over TCP as its reader would. Refusals arrive
+//! with their status, headers and body, and other requests pass.
 #![cfg(feature = "axum")]
 #![allow(clippy::unwrap_used)] // a test fails by panicking
 

@@ -86,7 +86,7 @@ async fn in_a_nested_router() {
             .assert_enforced(place, &world)
             .await;
     }
-    // Not told where it is, it refuses what it should let pass, and passes nothing more.
+    // Without the prefix it refuses some requests that should pass, and passes nothing more.
     let nested = client_api().layer(world.layer());
     let served = Served::router(Router::new().nest("/_matrix/client/v3", nested)).await;
     world.lock();
@@ -169,7 +169,7 @@ async fn connect_info_around_the_whole_router() {
     let served = Served::by(|listener| serve!(listener, app)).await;
     assert_eq!(address(&served).await, told);
 
-    // `into_make_service` alone knows no address: the handler's extractor answers 500.
+    // `into_make_service` alone does not pass on the address: the handler's extractor answers 500.
     let app = world.layer().layer(tells_address()).into_make_service();
     let served = Served::by(|listener| serve!(listener, app)).await;
     let (status, text) = address(&served).await;
@@ -219,7 +219,7 @@ async fn under_a_cors_layer_with_a_list_of_origins() {
     );
 }
 
-/// An OAuth client must never be answered by a Matrix error.
+/// An OAuth client must never be answered with a Matrix error.
 #[tokio::test]
 async fn beside_oauth_endpoints() {
     let world = World::new();

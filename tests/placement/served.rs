@@ -1,4 +1,4 @@
-//! A server on a port of its own, and what is asked of it everywhere.
+//! A server on a port of its own, and the requests that are sent to it in every place.
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -20,7 +20,7 @@ use crate::support::{
     ALICE, Answer, HANDLED, LOGIN, LOGOUT, SYNC, alices, anonymous, layer, locked, passed, store,
 };
 
-/// `axum::serve` with whatever it takes, as a future without a name.
+/// `axum::serve` with any service that it accepts, as a future without a name.
 macro_rules! serve {
     ($listener:expr, $service:expr) => {{
         let server = axum::serve($listener, $service);

@@ -1,4 +1,4 @@
-//! Whole stacks: one in a router, one around it, and what a server's own stack does to a refusal.
+//! Whole stacks: one in a router, one around it, and the effect of a server's own stack on a refusal.
 
 use std::{
     sync::{Arc, Mutex},
@@ -85,8 +85,8 @@ async fn a_long_stack_in_a_router_and_around_one() {
     }
 }
 
-/// `axum::serve` takes what answers with axum's body: the layer outermost, or a layer that makes
-/// the body axum's.
+/// `axum::serve` accepts a service that answers with axum's body: the layer is outermost, or a layer
+/// converts the body to axum's.
 #[tokio::test]
 async fn a_stack_is_served_without_a_router_around_it() {
     let world = World::new();

@@ -65,7 +65,7 @@ pub enum Fault {
 pub struct Broken {
     inner: MemoryStore,
     fault: Fault,
-    /// Announces nothing, but for what is announced too early.
+    /// Announces nothing, except what is announced too early.
     silent: Changes,
     asked: Mutex<BTreeSet<Vec<u8>>>,
     before: Mutex<Vec<(UserId, AccountState)>>,
@@ -104,7 +104,7 @@ impl Broken {
         }
     }
 
-    /// What is stored in place of the state.
+    /// What is stored instead of the state.
     fn spoilt(&self, state: &AccountState) -> AccountState {
         let one = |restriction: Option<&Restriction>| restriction.cloned().into_iter().collect();
         match self.fault {
@@ -439,7 +439,7 @@ impl Fixture for Broken {
             tokio::task::yield_now().await;
         }
         if self.has(Fault::AnnouncesTwice) {
-            // The second news of the change before come late, as they do over a network.
+            // The second announcement of the earlier change arrives late, as over a network.
             self.inner.changes().unwrap().announce(user);
             tokio::task::yield_now().await;
         }

@@ -28,6 +28,7 @@ pub(crate) struct Frames {
     frames: VecDeque<Frame<Bytes>>,
     end: End,
     is_pending: bool,
+    has_known_length: bool,
     not_sync: PhantomData<Cell<()>>,
 }
 
@@ -39,6 +40,7 @@ impl Frames {
             frames: chunks.map(|chunk| Frame::data(chunk.into())).collect(),
             end: End::Now,
             is_pending: true,
+            has_known_length: true,
             not_sync: PhantomData,
         }
     }
@@ -47,6 +49,12 @@ impl Frames {
         let mut trailers = HeaderMap::new();
         trailers.insert(name, value.try_into().expect("a header value"));
         self.frames.push_back(Frame::trailers(trailers));
+        self
+    }
+
+    /// As a chunked body.
+    pub(crate) fn of_unknown_length(mut self) -> Self {
+        self.has_known_length = false;
         self
     }
 
@@ -87,7 +95,7 @@ impl Body for Frames {
             (None, End::Now) => Poll::Ready(None),
             (None, End::Broken) => Poll::Ready(Some(Err(Broken))),
             (None, End::Never) => {
-                // Whoever polls again finds it pending still.
+                // Another poll finds it pending, too.
                 self.is_pending = false;
                 Poll::Pending
             }
@@ -98,13 +106,13 @@ impl Body for Frames {
         self.frames.is_empty() && matches!(self.end, End::Now)
     }
 
-    /// Exact where the body ends by itself; otherwise at least what is there.
+    /// Exact where the body ends by itself and its length is known.
     fn size_hint(&self) -> SizeHint {
         let len = self.frames.iter().filter_map(Frame::data_ref);
         let len = len.map(|data| data.len() as u64).sum();
         match self.end {
-            End::Now => SizeHint::with_exact(len),
-            End::Broken | End::Never => SizeHint::default(),
+            End::Now if self.has_known_length => SizeHint::with_exact(len),
+            End::Now | End::Broken | End::Never => SizeHint::default(),
         }
     }
 }

@@ -34,8 +34,7 @@ use tokio::{
     time::timeout,
 };
 
-/// Nothing that a test waits for takes that long, however busy the machine is; and no sync waits as
-/// long.
+/// Longer than anything that a test waits for, on a busy machine, too, and longer than any sync waits.
 pub const BOUND: Duration = Duration::from_secs(90);
 
 pub const ADMIN_PASSWORD: &str = "the administrator's password";
@@ -136,7 +135,7 @@ pub async fn terminate(process: &mut Child) -> ExitStatus {
         .expect("the server's exit status")
 }
 
-/// A homeserver that is away. Nobody else is given its address.
+/// A homeserver that is down. Its address is given to no other program.
 pub struct Killed(Homeserver, TcpSocket);
 
 /// An address at which nobody listens, and which the system gives nobody else as long as this lives.
@@ -231,7 +230,7 @@ impl Client {
         }
     }
 
-    /// Registers `username` with the password of [`password_of`] and says the access token.
+    /// Registers `username` with the password of [`password_of`], and returns the access token.
     pub async fn register(&self, username: &str) -> String {
         let body = json!({
             "auth": { "type": "m.login.dummy" },
@@ -245,7 +244,7 @@ impl Client {
             .to_owned()
     }
 
-    /// Logs `user` in and says the whole answer, whatever it is. The keys of `more` are added.
+    /// Logs `user` in, and returns the whole answer, whatever it is. The keys of `more` are added.
     pub async fn login(&self, user: &str, password: &str, more: Value) -> Answer {
         let mut body = json!({
             "type": "m.login.password",
@@ -258,7 +257,7 @@ impl Client {
         self.post("/_matrix/client/v3/login", (), body).await
     }
 
-    /// Logs the administrator in and says the access token.
+    /// Logs the administrator in, and returns the access token.
     pub async fn login_admin(&self) -> String {
         let answer = self.login("admin", ADMIN_PASSWORD, json!({})).await;
         answer.ok()["access_token"]
@@ -273,7 +272,7 @@ pub fn password_of(username: &str) -> String {
     format!("password of {username}")
 }
 
-/// What stands in a request's `Authorization`: a token, or nothing.
+/// A request's `Authorization`: a token, or nothing.
 pub trait Token {
     fn token(&self) -> Option<&str>;
 }

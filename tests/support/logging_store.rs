@@ -1,5 +1,5 @@
 //! A store in memory with a log of changes, written as somebody outside the crate would write one. It
-//! breaks one promise, for the conformance kit to find.
+//! breaks one promise, which the conformance kit has to find.
 
 #![allow(unreachable_pub, clippy::unwrap_used)] // a test fails by panicking
 
@@ -226,7 +226,7 @@ impl RestrictionStore for LoggingStore {
 }
 
 impl LoggingStore {
-    /// Takes out what is older than the retention.
+    /// Removes entries older than the retention.
     fn prune(&self, log: &mut Vec<AuditEntry>) {
         let Some(retention) = self.retention else {
             return;

@@ -28,7 +28,7 @@ pub(crate) const BOB: &str = "@bob:localhost";
 pub(crate) const TOKEN: &str = "syt_alice_secret";
 pub(crate) const BOBS_TOKEN: &str = "syt_bob_secret";
 
-/// An endpoint that every restriction but a suspension refuses.
+/// An endpoint that every restriction except a suspension refuses.
 pub(crate) const SYNC: &str = "/_matrix/client/v3/sync";
 pub(crate) const LOGIN: &str = "/_matrix/client/v3/login";
 pub(crate) const LOGOUT: &str = "/_matrix/client/v3/logout";
@@ -70,7 +70,7 @@ pub(crate) fn anonymous(method: Method, uri: &str, body: impl Into<Bytes>) -> Re
         .unwrap_or_else(|error| panic!("{uri}: {error}"))
 }
 
-/// Adds an `Authorization` header to those that are there.
+/// Adds another `Authorization` header.
 pub(crate) fn bear<B>(request: &mut Request<B>, token: &str) {
     let value = format!("Bearer {token}").try_into().expect("a token");
     request.headers_mut().append(AUTHORIZATION, value);
@@ -93,7 +93,7 @@ impl Handler {
         std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// The one request that was handed on.
+    /// The one request that reached the handler.
     pub(crate) fn only(&self) -> Seen {
         let mut seen = self.seen();
         assert_eq!(seen.len(), 1, "{seen:?}");

@@ -33,7 +33,7 @@ impl Drop for Pooler {
 }
 
 impl Pooler {
-    /// Starts one, unless there is none to start.
+    /// Starts one, if pgbouncer is installed.
     pub async fn start(cluster: &Cluster, mode: &str, server_connections: u32) -> Option<Self> {
         let program = ["/usr/sbin/pgbouncer", "/usr/bin/pgbouncer"]
             .map(Path::new)

@@ -1,4 +1,4 @@
-//! A PostgreSQL server of the test's own: thrown away afterwards, on loopback, and never as root.
+//! A PostgreSQL server for the test: on loopback, never as root, and deleted afterwards.
 
 #![allow(dead_code, unreachable_pub)] // not every test needs everything
 #![allow(clippy::unwrap_used)] // a test fails by panicking
@@ -28,7 +28,7 @@ pub struct Cluster {
     programs: PathBuf,
     port: u16,
     _reserved: TcpSocket,
-    /// A shell that ends the server when its own input ends: even where this process is killed.
+    /// A shell that ends the server when its own input ends, even if this process is killed.
     keeper: Mutex<Option<Child>>,
     databases: AtomicU32,
 }
@@ -274,7 +274,7 @@ impl Cluster {
         )
     }
 
-    /// A program of PostgreSQL's, run as whom the server runs.
+    /// A program of PostgreSQL's, run as the server's user.
     pub fn program(&self, name: &str) -> Command {
         as_server(&self.programs.join(name))
     }
@@ -346,7 +346,7 @@ fn programs() -> PathBuf {
         )
 }
 
-/// Whom the server runs as where the tests run as root, which it refuses.
+/// The server's user if the tests run as root, which the server refuses.
 fn unprivileged_user() -> Option<&'static str> {
     if output(Command::new("id").arg("-u")) != "0" {
         return None;
@@ -360,7 +360,7 @@ fn unprivileged_user() -> Option<&'static str> {
     Some(user.expect("as root the server needs a user `postgres` or `nobody` to run as"))
 }
 
-/// A program of the server's, run as whom it accepts, in a folder that is there for everyone.
+/// A program of the server's, run as a user that it accepts, in a folder that everyone can read.
 pub fn as_server(program: &Path) -> Command {
     let mut command = match unprivileged_user() {
         None => Command::new(program),

@@ -1,4 +1,4 @@
-//! What the tests of one `PostgresStore` do over and over.
+//! What the tests of `PostgresStore` have in common.
 
 #![allow(dead_code, unreachable_pub)] // not every test needs everything
 #![allow(clippy::unwrap_used)] // a test fails by panicking
@@ -92,7 +92,7 @@ pub fn lock_silently() -> String {
 pub const LOCK_ALICE: &str = "INSERT INTO account_status.restrictions (user_id, kind) \
                               VALUES ('@alice:example.org', 'locked')";
 
-/// A store, made ready by `ready`, whose runtime is kept with all its tasks while nobody drives it.
+/// A store, made ready by `ready`, whose runtime exists with all its tasks but does not run.
 pub async fn on_a_runtime_that_stands_still<F>(
     options: PostgresOptions,
     ready: impl FnOnce(PostgresStore) -> F + Send + 'static,
@@ -123,8 +123,8 @@ pub async fn on_a_runtime_that_is_dropped(options: PostgresOptions) -> PostgresS
     joined.await.unwrap()
 }
 
-/// Waits until what is answered at once is `expected`, which is announced each time it may be, but
-/// where a proof makes what is known already believed.
+/// Waits until what is answered at once is `expected`. Each change of that is announced, unless a proof
+/// makes what is known already believed.
 pub async fn until_peeked(store: &PostgresStore, user: &UserId, expected: &AccountState) {
     let mut news = store.restriction_changes().unwrap().subscribe(user);
     let seen = timeout(SOON, async {

@@ -1,4 +1,4 @@
-//! A proxy in front of a server, which leads elsewhere or falls silent when a test says so.
+//! A proxy in front of a server. A test can make it lead elsewhere or fall silent.
 
 #![allow(dead_code, unreachable_pub)] // not every test needs everything
 #![allow(clippy::unwrap_used)] // a test fails by panicking
@@ -29,16 +29,16 @@ struct Shared {
     /// What a connection may send before it stalls: anything, or anything but this text.
     stall_at: watch::Sender<Option<&'static str>>,
     stalled: watch::Sender<usize>,
-    /// Nothing reaches those who listen, and nobody is told.
+    /// Nothing reaches listening connections, and nothing reports it.
     keeps_news: watch::Sender<bool>,
-    /// What is answered in place of the server.
+    /// What is answered instead of the server.
     injections: Mutex<VecDeque<Injection>>,
     connections: AtomicUsize,
     /// How long what a client sends is on its way.
     delay: Mutex<Duration>,
 }
 
-/// An error that a client gets in place of an answer.
+/// An error that a client gets instead of an answer.
 #[derive(Clone)]
 pub struct Injection {
     /// When this is sent.
@@ -50,7 +50,7 @@ pub struct Injection {
 }
 
 impl Injection {
-    /// An `ErrorResponse`, and `ReadyForQuery` where the session goes on.
+    /// An `ErrorResponse`, and `ReadyForQuery` if the session goes on.
     fn answer(&self) -> Vec<u8> {
         let fields = format!("S{0}\0V{0}\0C{1}\0Minjected\0\0", self.severity, self.code);
         let length = u32::try_from(fields.len() + 4).unwrap();
@@ -135,12 +135,12 @@ impl Proxy {
         self.0.keeps_news.send_replace(keeps);
     }
 
-    /// Answers so, once, in place of the server.
+    /// Answers with this error, once, instead of the server.
     pub fn inject(&self, injection: Injection) {
         self.0.injections.lock().unwrap().push_back(injection);
     }
 
-    /// Answers nothing any longer in place of the server.
+    /// Injects no more errors.
     pub fn inject_nothing(&self) {
         self.0.injections.lock().unwrap().clear();
     }

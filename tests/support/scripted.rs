@@ -1,4 +1,4 @@
-//! A store that fails, hangs, panics or takes its time, as it is told.
+//! A store that fails, hangs, panics or is slow, as the test says.
 
 use std::{
     future::poll_fn,
@@ -28,7 +28,7 @@ pub(crate) enum Script {
     Pending(usize),
 }
 
-/// Has the answers of a [`MemoryStore`]. What is not said otherwise is asked, and answered.
+/// Has the answers of a [`MemoryStore`]. By default every method answers when it is awaited.
 #[derive(Debug)]
 pub(crate) struct ScriptedStore {
     memory: MemoryStore,

@@ -1,4 +1,4 @@
-//! The load beside the faults: who is locked and unlocked, and what requests are answered.
+//! The load beside the faults: locks, unlocks, and the answers to requests.
 
 use std::{
     collections::BTreeMap,

@@ -1,9 +1,9 @@
 //! Rules 19 to 21 together: faults at random under load. No locked account passes later than the
 //! stated bound after its lock was acknowledged, no other is refused, and when a fault has ended
-//! everything is well again without a restart.
+//! everything recovers without a restart.
 //!
-//! Beside PostgreSQL directly, behind a cache and behind pgbouncer (where that is installed), and a
-//! SQLite file. A minute, or as long as `TORTURE_SECONDS` says; `TORTURE_SEED` repeats the order of the faults.
+//! The stores are PostgreSQL, directly, behind a cache and behind pgbouncer (if that is installed),
+//! and a SQLite file. A minute, or as long as `TORTURE_SECONDS` says; `TORTURE_SEED` repeats the order of the faults.
 
 #![allow(clippy::unwrap_used)] // a test fails by panicking
 

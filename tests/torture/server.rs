@@ -1,4 +1,4 @@
-//! The torture of a PostgreSQL server and of what is between.
+//! Faults of a PostgreSQL server, and of the network and pooler before it.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ pub(crate) struct Server {
 
 const TABLE: &str = "account_status.restrictions";
 
-/// By which a session is over or unfit.
+/// Errors that end a session or make it unfit.
 const ERRORS: [(&str, &str); 8] = [
     ("FATAL", "57P01"),
     ("FATAL", "57P02"),

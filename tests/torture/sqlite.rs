@@ -1,4 +1,4 @@
-//! The torture of a SQLite file: it is moved away, replaced and locked.
+//! Faults of a SQLite file: it is moved away, replaced and locked.
 
 use std::{
     fs,
@@ -85,7 +85,7 @@ impl File {
         raw.execute_batch("COMMIT").unwrap();
     }
 
-    /// A copy takes its place for good, and whoever put it there says so.
+    /// A copy replaces it for good, and `reopen` is called.
     async fn copy(&self, length: Duration, stores: &[SqliteStore]) {
         let _is_ours = self.is_ours.lock().await;
         let copy = self.folder.path().join("copy");

@@ -197,7 +197,7 @@ struct Waiting {
     timeout: Option<u64>,
 }
 
-/// Waits for news, of which there are none.
+/// Waits for events. This server never has any.
 async fn sync(_: Sender, Query(waiting): Query<Waiting>) -> Json<Value> {
     services().begin_sync();
     tokio::time::sleep(Duration::from_millis(waiting.timeout.unwrap_or(0))).await;

@@ -9,7 +9,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::error::Result;
 
-/// A user who logs in by none has the empty password: guests, users of application services,
+/// Users who do not log in by password have an empty one: guests, users of application services,
 /// everyone who was deactivated.
 const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS users (id TEXT PRIMARY KEY, password TEXT NOT NULL);

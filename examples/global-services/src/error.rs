@@ -1,4 +1,4 @@
-//! What a handler fails with.
+//! The errors of the handlers.
 
 use std::fmt;
 
@@ -10,10 +10,10 @@ use http::StatusCode;
 use serde_json::json;
 use tower_account_status::Denial;
 
-/// As of all functions of the server.
+/// The result of all functions of the server.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// Why something was not done.
+/// Why a request failed.
 #[derive(Debug)]
 pub enum Error {
     /// A Matrix error: status, code and text.

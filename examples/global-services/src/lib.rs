@@ -2,9 +2,9 @@
 //! reaches by a global function, a synchronous database, application services whose tokens are in
 //! their registrations, logins by JSON Web Token, guests, and a deactivation that leaves no flag.
 //!
-//! `account_status.rs` is all that it adds to have accounts locked, suspended and deactivated,
-//! beside the lines in `router` below and three in `services.rs`. `docs/adopting/conduit.md`
-//! explains them. `web_form.rs` shows what the layer cannot see, and how the guard is asked there.
+//! To lock, suspend and deactivate accounts it adds `account_status.rs`, the lines in `router`
+//! below and three in `services.rs`. `docs/adopting/conduit.md` explains them. `web_form.rs` shows
+//! a login that the layer cannot see, and how it asks the guard.
 
 mod account_status;
 mod api;
@@ -23,7 +23,7 @@ use account_status::RESTRICTIONS;
 pub use error::{Error, Result};
 pub use services::{Config, Registration, services, start};
 
-/// The whole server. [`start`] comes before it.
+/// The whole server. Call [`start`] first.
 pub fn router() -> Router {
     let status = AccountStatusLayer::new(Combined::new(services(), &*RESTRICTIONS));
     let moderation = AccountModerationLayer::new(services(), &*RESTRICTIONS);

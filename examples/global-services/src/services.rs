@@ -78,11 +78,11 @@ pub struct Config {
 pub struct Registration {
     /// Its own user.
     pub sender_localpart: String,
-    /// How the user ids begin that it may act as.
+    /// The beginning of the user ids as which it may act.
     pub namespace: String,
 }
 
-/// Everything.
+/// All services.
 pub struct Services {
     pub(crate) users: Users,
     pub(crate) appservice: Appservices,
@@ -106,7 +106,7 @@ impl Appservices {
 }
 
 impl Services {
-    /// How many `/sync` have come as far as their handler, so that a test knows that one waits.
+    /// How many `/sync` have reached their handler, so that a test knows when one waits.
     pub fn syncs_begun(&self) -> u64 {
         self.syncs.load(SeqCst)
     }
@@ -137,12 +137,12 @@ impl Users {
         Ok(self.0.password(user)?.is_some())
     }
 
-    /// Makes a user; without a password nobody logs in by one.
+    /// Makes a user. Without a password nobody can log in as this user by password.
     pub(crate) fn create(&self, user: &str, password: Option<&str>) -> Result<()> {
         self.0.set_password(user, &hash(password)?)
     }
 
-    /// By the administrator. An account that was deactivated is active again.
+    /// Used by the administrator. It makes a deactivated account active again.
     pub(crate) fn set_password(&self, user: &str, password: Option<&str>) -> Result<()> {
         self.0.set_password(user, &hash(password)?)?;
         set_deactivated(user, false)
@@ -174,8 +174,8 @@ impl Users {
         self.0.count_devices(user)
     }
 
-    /// Leaves no flag: the password is empty afterwards, as it is for guests. So it is recorded,
-    /// first, because a deactivation that cannot be recorded must not be half done.
+    /// Leaves no flag: the password is empty afterwards, as it is for guests. So the deactivation is
+    /// recorded, and first, because one that cannot be recorded must not be half done.
     pub(crate) fn deactivate_account(&self, user: &str) -> Result<()> {
         set_deactivated(user, true)?;
         self.0.remove_all_devices(user)?;

@@ -1,7 +1,7 @@
 //! A login form for browsers, which shares the password check with the Matrix login.
 //!
-//! It is no Matrix request: the path is the server's own and the body is a form, so that the layer
-//! does not read whom it names. It asks the guard, between the password and the new device.
+//! It is no Matrix request: the path is the server's own and the body is a form, so the layer does
+//! not read the name in it. The handler asks the guard between the password and the new device.
 
 use axum::{Form, Router, routing::post};
 use serde::Deserialize;

@@ -19,7 +19,7 @@ use tokio::net::{TcpListener, TcpStream};
 const SECRET: &str = "between the two systems";
 const BRIDGE: &str = "bridge-token";
 
-/// A machine may be busy; a request that is not ended waits longer than this.
+/// Long enough for a busy machine. A request that is not ended waits longer than this.
 const SOON: Duration = Duration::from_secs(60);
 
 static SERVER: LazyLock<SocketAddr> = LazyLock::new(|| {
@@ -57,7 +57,7 @@ struct Answer {
 }
 
 impl Answer {
-    /// Status and error code; 200 and nothing where there is none.
+    /// Status and error code, which is empty for 200.
     fn verdict(&self) -> (u16, &str) {
         (
             self.status,
@@ -143,7 +143,7 @@ async fn by_service(name: &str) -> Answer {
     post("login", BRIDGE, login).await
 }
 
-/// The administrator's token, of a device that the first test to need it makes.
+/// The administrator's token. The first test that needs it makes the device.
 async fn admin() -> String {
     static ADMIN: tokio::sync::OnceCell<String> = tokio::sync::OnceCell::const_new();
     ADMIN.get_or_init(|| user("admin")).await.clone()
@@ -211,7 +211,7 @@ async fn rule_1_a_locked_account_is_refused_by_token_and_by_every_login() {
     assert_eq!(answer.verdict(), PASSED);
 }
 
-/// Its body is a form at a path of the server's own, which the layer does not read.
+/// The login's body is a form at the server's own path, which the layer does not read.
 #[tokio::test]
 async fn a_web_form_that_shares_the_login_asks_the_guard() {
     user("walter").await;
@@ -270,7 +270,7 @@ async fn rule_8_an_application_service_is_refused_as_itself_and_as_whom_it_asser
     assert_eq!(by_service("bridge_one").await.verdict(), LOCKED);
     assert_eq!(as_ghost("bridge_two").await.verdict(), PASSED);
     assert_eq!(whoami(BRIDGE).await.verdict(), PASSED);
-    // Not an administrator, whomever it asserts.
+    // An application service is no administrator, whomever it asserts.
     let path = "/_matrix/client/v1/admin/lock/@bridge_two:localhost?user_id=@admin:localhost";
     let answer = ask(Method::PUT, path, BRIDGE, json!({ "locked": true })).await;
     assert_eq!(answer.status, 401, "{answer:?}");
@@ -313,7 +313,7 @@ async fn a_deactivation_is_recorded_and_ends_what_waits() {
     let ended = tokio::time::timeout(SOON, waits).await;
     let ended = ended.expect("it ended").expect("an answer");
     assert_eq!(ended.verdict(), DEACTIVATED, "{ended:?}");
-    // Every way in, those included that the server itself leaves open.
+    // Every way to log in, including those that the server itself leaves open.
     for answer in [
         by_password("gone").await,
         by_jwt("org.matrix.login.jwt", "gone").await,

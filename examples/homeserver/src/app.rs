@@ -18,8 +18,7 @@ use crate::{
     homeserver::Homeserver,
 };
 
-/// The server as a service: the router, and around all of it the layer that refuses what restricted
-/// accounts may not do.
+/// The server as a service: the layer around the router.
 pub(crate) fn app(
     homeserver: Arc<Homeserver>,
 ) -> impl Service<Request, Response = Response, Error = Infallible, Future: Send> + Clone + Send + 'static

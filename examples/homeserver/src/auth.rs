@@ -36,7 +36,7 @@ impl FromRequestParts<Arc<Homeserver>> for Authenticated {
     }
 }
 
-/// On the endpoints where a token is optional: a wrong one is refused nevertheless.
+/// For endpoints where a token is optional. A wrong token is refused all the same.
 impl OptionalFromRequestParts<Arc<Homeserver>> for Authenticated {
     type Rejection = Error;
 
@@ -92,7 +92,7 @@ async fn authenticate(server: &Homeserver, token: &str) -> Result<Authenticated>
     })
 }
 
-/// A request of an administrator; anybody else's is refused before anything is looked up.
+/// A request of an administrator. Requests of others are refused before anything else is looked up.
 pub(crate) struct Administrator(pub(crate) UserId);
 
 impl FromRequestParts<Arc<Homeserver>> for Administrator {
@@ -117,7 +117,7 @@ pub(crate) async fn is_admin(server: &Homeserver, user: &UserId) -> Result<bool>
     Ok(is_admin)
 }
 
-/// Whom a body names, in one of the ways that there are and have been.
+/// Whom a body names, in a current or a deprecated way.
 #[derive(Deserialize)]
 pub(crate) struct NamedInBody {
     identifier: Option<Identifier>,
@@ -177,7 +177,7 @@ impl Names {
     }
 }
 
-/// Checks a password. That the account is unknown and that the password is wrong are one answer.
+/// Checks a password. An unknown account gets the same answer as a wrong password.
 pub(crate) async fn check_password(
     server: &Homeserver,
     whose: &NamedInBody,
@@ -241,8 +241,8 @@ pub(crate) async fn password_stage(server: &Homeserver, auth: Option<Auth>) -> R
     }
 }
 
-/// What there is to do. Each flow here has one stage, so that nothing need be remembered between
-/// two requests: the session is only there for the clients that expect one.
+/// The stages that the client has to complete. Each flow has one stage, so nothing is remembered
+/// between two requests. The session is there only because some clients expect one.
 fn challenge(stage: &str) -> Result<Error> {
     let body = json!({
         "flows": [{ "stages": [stage] }],

@@ -1,4 +1,4 @@
-//! What handlers take out of a request; each rejects with a Matrix error.
+//! The extractors of the handlers. Each rejects with a Matrix error.
 
 use axum::{
     body::{Body, to_bytes},
@@ -22,8 +22,8 @@ pub(crate) struct Query<T>(pub(crate) T);
 /// The body, read as JSON whatever its `Content-Type` says: clients need not send one.
 pub(crate) struct Json<T>(pub(crate) T);
 
-/// Takes objects only. Left to itself, serde takes an array for a struct too, and a body that the
-/// layer cannot read the way the handler does could name an account past the layer.
+/// Accepts objects only. serde also reads a struct from an array, and the layer does not: such a
+/// body could name an account that the layer does not see.
 #[derive(Deserialize)]
 struct Object<T> {
     #[serde(flatten)]
@@ -38,7 +38,7 @@ impl<T: DeserializeOwned, S: Sync> FromRequest<S> for Json<T> {
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Error> {
         let body = read(request.into_body(), MAX_JSON_LEN).await?;
-        // Some endpoints take an empty body for an empty object.
+        // Some endpoints treat an empty body as an empty object.
         let body = if body.is_empty() { b"{}" } else { &*body };
         serde_json::from_slice(body)
             .map(|Object { fields }| Self(fields))

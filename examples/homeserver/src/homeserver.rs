@@ -64,9 +64,9 @@ impl Homeserver {
         Ok(())
     }
 
-    /// Changes something that bears on an account's state, and announces that.
+    /// Changes an account's state, and announces that.
     ///
-    /// The announcement comes behind the commit, when every look-up sees the change.
+    /// The announcement follows the commit, when every look-up sees the change.
     pub(crate) async fn change_account<T: Send + 'static>(
         &self,
         user: UserId,
@@ -81,7 +81,7 @@ impl Homeserver {
             .await
     }
 
-    /// Lets events happen, and wakes the requests that wait for them.
+    /// Stores events, and wakes the syncs that wait for them.
     pub(crate) async fn change_rooms<T: Send + 'static>(
         &self,
         change: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
@@ -96,7 +96,7 @@ impl Homeserver {
     }
 }
 
-/// Wakes the waiting syncs: all of them, for each looks for itself whether it has got anything.
+/// Wakes all waiting syncs. Each checks itself whether there is anything for it.
 #[derive(Clone)]
 pub(crate) struct News(watch::Sender<bool>);
 
@@ -105,13 +105,13 @@ impl News {
         self.0.send_modify(|_| {});
     }
 
-    /// Nothing happens any more. A request that waits should answer with what there is.
+    /// The server stops. Each waiting sync should answer with what there is.
     pub(crate) fn close(&self) {
         self.0.send_replace(true);
     }
 
-    /// Subscribe first and look then: what happens in between is not missed. The value says
-    /// whether the announcements have been closed.
+    /// Subscribe before you look, so that nothing in between is missed. The value says whether the
+    /// server stops.
     pub(crate) fn subscribe(&self) -> watch::Receiver<bool> {
         self.0.subscribe()
     }

@@ -65,7 +65,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     }
 }
 
-/// Answers requests until the process is told to stop, and then ends those that run.
+/// Answers requests until the process is told to stop. Running requests then have [`GRACE`].
 async fn serve<App>(
     listener: TcpListener,
     app: App,
@@ -79,7 +79,7 @@ where
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let serving = axum::serve(listener, ServiceExt::<Request>::into_make_service(app))
         .with_graceful_shutdown(async {
-            // Whether it was sent or dropped, it is over.
+            // Sent or dropped means the same: the server stops.
             let _ = stopped.await;
         })
         .into_future();
@@ -96,7 +96,7 @@ where
     Ok(())
 }
 
-/// Listens for ctrl-c and, where there is such a thing, SIGTERM, from now on.
+/// Listens for ctrl-c and SIGTERM from now on.
 #[cfg(unix)]
 fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
     use tokio::signal::unix::{SignalKind, signal};

@@ -1,7 +1,7 @@
-//! Passwords, tokens and the other things that come from a random source.
+//! Passwords, tokens and other random values.
 //!
 //! A password is kept as its Argon2id hash. A token has 256 random bits, so that a plain digest of
-//! it is enough: who reads the database can log in with nothing that stands there.
+//! it is enough: nobody can log in with what is in the database.
 
 use std::{fmt, sync::LazyLock};
 
@@ -60,13 +60,13 @@ pub(crate) fn random_text(length: usize) -> Result<String, Error> {
     Ok(BASE64_URL_SAFE_NO_PAD.encode(bytes))
 }
 
-/// Hashes a password; takes tens of milliseconds, away from the runtime's threads.
+/// Hashes a password, which takes tens of milliseconds, outside the runtime's threads.
 pub(crate) async fn hash_password(password: String) -> Result<String, Error> {
     away_from_the_runtime(move || hash_now(&password)).await?
 }
 
-/// Whether `password` is the one of `hash`. Takes as long where there is no hash, so that the
-/// time does not tell which accounts there are.
+/// Whether `password` is that of `hash`. Takes as long if there is no hash, so that the time does
+/// not tell which accounts exist.
 pub(crate) async fn verify_password(password: String, hash: Option<String>) -> Result<bool, Error> {
     static NOBODYS: LazyLock<String> = LazyLock::new(|| hash_now("").unwrap_or_default());
 

@@ -66,8 +66,8 @@ impl AccountStateStore for Homeserver {
         Ok(account)
     }
 
-    /// A suspended account may redact its own events. Those that the room does not have are left to
-    /// the handler, which answers that there is none.
+    /// A suspended account may redact its own events. If the room does not have the event, the
+    /// handler answers.
     async fn event_sender(&self, room: &str, event: &str) -> Answer {
         let (room, event) = (room.to_owned(), event.to_owned());
         let sender = self

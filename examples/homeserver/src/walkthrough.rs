@@ -1,10 +1,10 @@
-//! The commands that the server prints for trying it out.
+//! The commands that the server prints, to try it out.
 
 /// A shell script, to be pasted piece by piece, for the server at `base_url`.
 pub(crate) fn commands(base_url: &str, admin: &str, admin_password: &str) -> String {
     format!(
         r#"
-  # Register a user (who exists already the second time), and log in as both:
+  # Register a user (the second time the user exists already), and log in as both:
   base={base_url}
   value() {{ sed -n 's/.*"'$1'":"\([^"]*\)".*/\1/p'; }}
   login() {{ curl -s $base/_matrix/client/v3/login -d '{{"type":"m.login.password","identifier":{{"type":"m.id.user","user":"'"$1"'"}},"password":"'"$2"'"}}'; }}

@@ -173,7 +173,7 @@ async fn a_look_up_consumes_nothing() {
             .expect("the database answers")
     };
     assert!(refresh(refreshed).await);
-    // The server takes the first use of `next` as the end of `refresh`; a look-up is no use.
+    // The first use of `next` ends `refresh`. A look-up is no use.
     for _ in 0..2 {
         assert!(ask(&server, access("next")).await.is_some());
         assert!(
@@ -279,7 +279,7 @@ async fn rule_17_a_change_is_announced_when_every_look_up_sees_it() {
     let changes = server.changes().expect("the store announces");
     for (next, restricted) in [(Some(Details::default()), true), (None, false)] {
         let mut subscription = changes.subscribe(ALICE);
-        // Whoever asked for the change has gone before it is committed.
+        // The caller has gone before the change is committed.
         {
             let mut change = std::pin::pin!(lock(&server, next));
             let mut context = std::task::Context::from_waker(std::task::Waker::noop());

@@ -6,8 +6,8 @@
 //! cargo run -p example-metrics
 //! ```
 //!
-//! A label takes only values from a short list that this program knows: a method that a client has
-//! invented, a user id or a token never becomes one.
+//! A label takes only values from a short list that this program knows. A user id, a token or a
+//! method that a client has invented never becomes one.
 
 use std::{convert::Infallible, error::Error, io, time::Duration};
 
@@ -52,8 +52,7 @@ fn record(outcome: &Outcome<'_>) {
     }
 }
 
-/// The observer of the `AccountModerationLayer`: who changed what belongs in a log, how often in a
-/// metric.
+/// The observer of the `AccountModerationLayer`. It only counts. Who changed what belongs in a log.
 ///
 /// A method that a client has invented is `refused` with the cause `method_not_allowed`.
 fn record_moderation(outcome: &moderation::Outcome<'_>) {
@@ -150,7 +149,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .set_buckets(&[0.001, 0.005, 0.025, 0.1, 0.5, 2.5])?
         .install_recorder()?;
     describe_counter!(DECISIONS, "What the layer did with a request");
-    describe_counter!(MODERATION, "What became of a moderator's request");
+    describe_counter!(MODERATION, "Outcomes of moderators' requests");
     describe_histogram!(LOOKUP_TIME, "How long the account state store took");
 
     let router = Router::new().fallback(any(|| async { "{}" }));

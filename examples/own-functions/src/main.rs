@@ -1,4 +1,4 @@
-//! A server that has two functions of its own, and an application of its own beside Matrix.
+//! A server that already has the two functions, and OAuth beside Matrix.
 //!
 //! ```sh
 //! cargo run -p example-own-functions
@@ -22,7 +22,7 @@ use tower_account_status::{
     without,
 };
 
-/// What the server has already.
+/// The functions that the server already has.
 #[derive(Debug)]
 struct Homeserver;
 
@@ -56,7 +56,7 @@ impl AccountStateStore for Homeserver {
     }
 }
 
-/// A login handler that asks for itself, so that nobody learns of a lock without the password.
+/// A login handler that asks the guard itself, so that nobody learns of a lock without the password.
 async fn log_in(
     Extension(guard): Extension<AccountGuard>,
     body: String,

@@ -1,4 +1,4 @@
-//! A server that lets one web client in, with the layer around all of it.
+//! A server that admits one web client, with the layer around all of it.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ pub const CLIENT: &str = "https://app.example.org";
 /// The server with the layer.
 #[must_use]
 pub fn service<S: AccountStateStore>(store: Arc<S>) -> Service {
-    // The CORS hoop answers for every origin of its list, and the layer for none.
+    // The CORS hoop adds the headers for the origins in its list, to refusals as well.
     let layer = AccountStatusLayer::new(store).without_cors_headers();
     // The hoop that is added first is the outermost.
     Service::new(router())
@@ -44,7 +44,7 @@ fn router() -> Router {
 
 #[handler]
 async fn sync(request: &Request) -> String {
-    // This server has nothing new, ever.
+    // This server never has events.
     if request
         .query::<u64>("timeout")
         .is_some_and(|timeout| timeout > 0)

@@ -1,9 +1,9 @@
 //! The layer as a hoop.
 //!
-//! Salvo's own bridge to tower (`TowerLayerCompat`) hands every answer through the layer as a
-//! stream of unknown length: it takes `Content-Length` away, and leaves Salvo's error pages empty.
-//! Here a handler's answer stays in Salvo's `Response`, and the layer is told its status. Nothing is
-//! queued and no task is begun: the service that the layer makes is called where the hoop is.
+//! Salvo's own bridge to tower (`TowerLayerCompat`) passes every answer through the layer as a
+//! stream of unknown length: it removes `Content-Length`, and empties Salvo's error pages. Here a
+//! handler's answer stays in Salvo's `Response`, and the layer is told its status. Nothing is queued
+//! and no task is spawned: the hoop itself calls the service that the layer makes.
 
 use std::{
     convert::Infallible,
@@ -24,7 +24,7 @@ use tower_account_status::{AccountStateStore, AccountStatusLayer};
 /// The layer as a hoop of a Salvo `Router` or `Service`.
 ///
 /// On the `Service` it covers paths without a route, too. It belongs inside the CORS hoop. A hoop
-/// that reads the body may stand before it.
+/// that reads the body may be outside it.
 #[derive(Debug)]
 pub struct AccountStatusHoop<S>(pub AccountStatusLayer<S>);
 
@@ -54,7 +54,7 @@ impl<S: AccountStateStore> Handler for AccountStatusHoop<S> {
             return;
         }
         flow.skip_rest();
-        // A request that waited may have begun an answer.
+        // A request that waited may already have a part of an answer.
         response.set_headers(headers);
         let (refusal, body) = answer.into_parts();
         response.status_code = Some(refusal.status);
@@ -71,7 +71,7 @@ impl<S: AccountStateStore> Handler for AccountStatusHoop<S> {
 async fn copy(request: &mut Request) -> hyper::Request<ReqBody> {
     let body = match request.body().is_none() {
         false => request.take_body(),
-        // A hoop has read it, and the handler will be given the same bytes.
+        // A hoop has read it. The handler gets the same bytes.
         true => match request.payload().await {
             Ok(payload) => ReqBody::Once(payload.clone()),
             Err(_) => ReqBody::None,
@@ -86,11 +86,11 @@ async fn copy(request: &mut Request) -> hyper::Request<ReqBody> {
     copy
 }
 
-/// In the extensions of what [`Rest`] answers: the handler's answer is in Salvo's `Response`.
+/// In the extensions of [`Rest`]'s answer: the handler's answer is in Salvo's `Response`.
 #[derive(Clone)]
 struct Passed;
 
-/// The hoops and the handler behind this hoop, as the service that the layer is put around.
+/// The hoops and the handler inside this hoop, as the inner service of the layer.
 #[derive(Clone)]
 struct Rest<'a>(Arc<Mutex<Option<Chain<'a>>>>);
 
@@ -111,7 +111,7 @@ impl Chain<'_> {
             .call_next(self.request, self.depot, self.response)
             .await;
         let mut answer = hyper::Response::new(ResBody::None);
-        // A logout that has succeeded is told to the store.
+        // The layer tells the store of a logout that succeeded.
         if let Some(status) = self.response.status_code {
             *answer.status_mut() = status;
         }

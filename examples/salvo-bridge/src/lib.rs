@@ -1,5 +1,4 @@
-//! A Salvo server behind the layer: what the hoop does is in [`bridge`], what a server has in
-//! [`app`].
+//! A Salvo server with the layer. [`bridge`] is the hoop, and [`app`] the server.
 
 pub mod app;
 pub mod bridge;

@@ -1,4 +1,4 @@
-//! `cargo run -p example-salvo-bridge`, and ask it as `examples/README.md` says.
+//! Start it with `cargo run -p example-salvo-bridge`. `examples/README.md` has requests to send.
 
 use std::sync::Arc;
 

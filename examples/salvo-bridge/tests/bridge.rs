@@ -39,7 +39,7 @@ fn sync() -> RequestBuilder {
     TestClient::get(SYNC).bearer_auth("alices_token")
 }
 
-/// What a client receives, but for the date.
+/// What a client receives, except the date.
 type Received = (u16, BTreeMap<String, String>, String);
 
 /// Sends a request over a connection of its own, and reads all that comes back.
@@ -121,7 +121,7 @@ async fn rule_13_every_answer_is_as_without_the_layer() {
             json.to_owned(),
             r#"{"user":"bob"}"#,
         ),
-        // The handler takes no number for a name, and no such answer is the layer's.
+        // The handler accepts no number as a name. This answer is not the layer's.
         (
             "POST",
             format!("{client}/login"),

@@ -51,7 +51,7 @@ pub(crate) async fn run(command: Command) -> ExitCode {
     match ended {
         Ok(end) => ExitCode::from(end as u8),
         Err(error) => match error.downcast_ref::<io::Error>().map(io::Error::kind) {
-            // The reader has enough, as `head` has.
+            // The reader has read enough, as `head` does.
             Some(io::ErrorKind::BrokenPipe) => ExitCode::SUCCESS,
             Some(_) => fail(&context("the standard output could not be written", error)),
             None => fail(&error),

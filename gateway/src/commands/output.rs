@@ -191,7 +191,7 @@ impl Output {
     }
 }
 
-/// Escapes what a terminal would take for a command, because anybody may have written the text.
+/// Escapes what a terminal would execute, because anybody may have written the text.
 pub(super) fn plain(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     for character in text.chars() {

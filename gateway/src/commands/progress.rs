@@ -1,5 +1,5 @@
-//! A line that shows the progress of something that takes long. It is written to the standard error
-//! output if that is a terminal, and is erased at the end.
+//! A line that shows the progress of long work. It is written to the standard error output if that is
+//! a terminal, and is erased at the end.
 
 use std::{
     future::Future,
@@ -22,7 +22,7 @@ pub(super) struct Progress<W: Write = io::Stderr> {
 }
 
 impl Progress {
-    /// Draws nothing if the standard output is a terminal too: its lines show the progress.
+    /// Draws nothing if the standard output is a terminal, too, because its lines show the progress.
     pub(super) fn begin(what: &'static str, total: impl Into<Option<usize>>) -> Self {
         let is_shown = io::stderr().is_terminal() && !io::stdout().is_terminal();
         Self::on(is_shown.then(io::stderr), what, total.into(), PATIENCE)
@@ -72,7 +72,7 @@ impl<W: Write> Drop for Progress<W> {
     }
 }
 
-/// Shows how long the command has waited: until the tables are up to date, for example.
+/// Shows how long the command has waited, for example until the tables are upgraded.
 pub(super) async fn while_waiting<T>(what: &str, work: impl Future<Output = T>) -> T {
     let mut work = pin!(work);
     if !io::stderr().is_terminal() {

@@ -1,5 +1,4 @@
-//! Rule 8: a `user_id` parameter counts beside an application service's token, and beside no
-//! other.
+//! Rule 8: a `user_id` parameter counts only beside an application service's token.
 
 use std::time::Instant;
 
@@ -84,7 +83,7 @@ async fn rule_8_a_device_is_no_proof_of_a_person() {
 async fn rule_8_a_user_for_whom_a_service_may_not_act_counts_as_the_one_who_acts() {
     let upstream = Upstream::start().await;
     let gateway = Gateway::start(&upstream.address, &[]).await;
-    // It is the homeserver that says no, in its own words.
+    // The homeserver itself refuses it.
     let path = "/x?user_id=@stranger:localhost";
     gateway.get(path, "dendrite").await.ok();
     assert_eq!(upstream.take_heads().len(), 1);

@@ -1,4 +1,4 @@
-//! The homeserver is away: nobody is told anything on which a client forgets its session.
+//! The homeserver is away: no answer makes a client forget its session.
 
 use std::{
     sync::{
@@ -34,7 +34,7 @@ async fn rule_12_the_homeserver_is_killed_and_restarted_under_load_and_every_ses
                     let answer = client.get([WHOAMI, SYNC][number / 2 % 2], &token).await;
                     match answer.status.as_u16() {
                         200 => drop(served.fetch_add(1, Ordering::SeqCst)),
-                        // The homeserver, or the answer to whose the token is.
+                        // The homeserver's failure, or that of the look-up of the token.
                         502 | 503 => {
                             answer.error(answer.status.as_u16(), "M_UNKNOWN");
                             failed += 1;
@@ -60,10 +60,10 @@ async fn rule_12_the_homeserver_is_killed_and_restarted_under_load_and_every_ses
     let body = away.error(502, "M_UNKNOWN");
     assert!(body.get("soft_logout").is_none(), "{body}");
     assert_eq!(away.headers["access-control-allow-origin"], "*");
-    // A token that nobody knows yet cannot be looked up.
+    // A token that is not remembered cannot be looked up.
     let unknown = world.gateway.get(WHOAMI, "somebody's").await;
     unknown.error(503, "M_UNKNOWN");
-    // Nor can the moderation layer find out who asks.
+    // Nor can the moderation layer authenticate the requester.
     let lock = "/_matrix/client/v1/admin/lock/@alice:localhost";
     let refused = world
         .gateway
@@ -110,7 +110,7 @@ async fn a_gateway_whose_homeserver_is_not_up_yet_starts_and_says_so() {
     let answer = gateway.get("/_matrix/client/versions", ()).await;
     answer.error(502, "M_UNKNOWN");
     let deadline = Instant::now() + BOUND;
-    while !gateway.log().contains("the upstream does not answer yet") {
+    while !gateway.log().contains("the homeserver does not answer yet") {
         assert!(Instant::now() < deadline, "{}", gateway.log());
         sleep(Duration::from_millis(5)).await;
     }

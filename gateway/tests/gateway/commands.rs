@@ -24,7 +24,7 @@ use crate::{
     upstream::Upstream,
 };
 
-/// What a command said, and how it ended.
+/// What a command printed, and how it ended.
 pub(crate) struct Said {
     pub(crate) code: Option<i32>,
     pub(crate) output: String,
@@ -233,7 +233,7 @@ pub(crate) async fn database() -> (tempfile::TempDir, String, SqliteStore) {
 async fn exit_codes_say_how_it_went() {
     let (folder, path, _store) = database().await;
     run(&path, &["lock", "@a:x", "@b:x"]).await.ended_with(0);
-    // Again, in place of what is there.
+    // Again, which replaces the first one.
     run(&path, &["lock", "@a:x", "--for", "1h"])
         .await
         .ended_with(0);
@@ -313,7 +313,7 @@ async fn a_change_says_when_it_ends_and_who_made_it() {
         None,
         "a note is nothing for the account"
     );
-    // Who is logged in, where nobody else is named.
+    // The logged-in user, if nobody else is named.
     let me = std::process::Command::new("id").arg("-un").output();
     let me = String::from_utf8(me.expect("`id` runs").stdout).expect("text");
     assert_eq!(record.set_by().map(UserId::as_str), Some(me.trim()));
@@ -345,7 +345,7 @@ async fn many_users_come_from_the_standard_input_each_once() {
     let said = run_with_input(&path, &["lock", "-"], "").await;
     assert!(said.errors.contains("names no user"), "{}", said.errors);
     said.ended_with(0);
-    // Nobody at all is not everybody.
+    // An empty list of users does not mean all users.
     let said = run_with_input(&path, &["log", "-"], "").await;
     assert_eq!(said.ended_with(0), "");
 }

@@ -1,4 +1,4 @@
-//! What the commands cost where very many accounts are restricted: 20,000, or as many as
+//! What the commands cost if very many accounts are restricted: 20,000, or as many as
 //! `RESTRICTED_ACCOUNTS` says.
 //!
 //!     RESTRICTED_ACCOUNTS=1000000 cargo test -p account-status-gateway --all-features \
@@ -47,7 +47,7 @@ async fn measured(database: &str, command: &str) -> (usize, u64) {
     (count - 1, memory)
 }
 
-/// What `list`, `log` and `lock` cost where so many accounts are restricted and the log has so many
+/// What `list`, `log` and `lock` cost if so many accounts are restricted and the log has so many
 /// entries: the most memory.
 async fn cost(database: &str, name: &str, accounts: usize, entries: usize) -> u64 {
     let mut most = 0;

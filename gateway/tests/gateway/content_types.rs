@@ -1,4 +1,4 @@
-//! What a homeserver takes for a form, and finds an access token in, does not pass, however its
+//! A body that a homeserver reads as a form with an access token in it does not pass, however its
 //! `Content-Type` is written.
 
 use std::{
@@ -22,7 +22,7 @@ use crate::{
 
 const CREATE_ROOM: &str = "/_matrix/client/v3/createRoom";
 
-/// Sends a body that is a form and JSON at once, and says the status.
+/// Sends a body that is both a form and JSON, and returns the status.
 async fn post(gateway: &Gateway, path: &str, content_types: &[&[u8]]) -> u16 {
     let mut request = Request::post(format!("http://{}{path}", gateway.address));
     for content_type in content_types {

@@ -64,7 +64,7 @@ async fn locked(arguments: &[&str]) -> (Upstream, Gateway) {
     (upstream, gateway)
 }
 
-/// Does what blocks, beside the servers.
+/// Runs blocking work beside the servers.
 async fn blocking<T: Send + 'static>(what: impl FnOnce() -> T + Send + 'static) -> T {
     tokio::task::spawn_blocking(what).await.expect("no panic")
 }
@@ -119,7 +119,7 @@ async fn rule_11_a_client_that_waits_reads_its_401_and_no_other_request_follows_
         let mut upload = Upload::begin(&address, LEN, 10).expect("a connection");
         let answer = upload.answer().expect("an answer");
         assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");
-        // A proxy that takes the connection for a free one would send another request here, and
+        // A proxy that treats the connection as free would send another request here, and
         // it would be a part of this body.
         assert!(answer.contains(CLOSES), "{answer}");
         upload

@@ -1,4 +1,4 @@
-//! Whose fault it is that a request gets no answer, and what a client may take that for.
+//! Whose fault it is that a request gets no answer, and what a client makes of the answer.
 
 use hyper::{Method, header::CONTENT_TYPE};
 use tokio::{

@@ -84,7 +84,7 @@ impl Gateway {
         }
     }
 
-    /// All that the process has said so far.
+    /// All that the process has printed so far.
     pub(crate) fn log(&self) -> String {
         let output = self.output.lock().expect("nobody panics here").clone();
         let errors = fs::read_to_string(self.directory.path().join("errors"));
@@ -96,7 +96,7 @@ impl Gateway {
         homeserver::terminate(&mut self.process).await
     }
 
-    /// Sends a signal, and does not wait for what comes of it.
+    /// Sends a signal, and does not wait for its effect.
     pub(crate) fn signal(&self, name: &str) {
         let command = format!("kill -{name} {}", self.process_id());
         let sent = std::process::Command::new("sh")

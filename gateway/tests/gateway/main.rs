@@ -1,7 +1,7 @@
-//! The gateway in front of the example homeserver, each in a process of its own: what the
-//! layer promises holds in front of a homeserver that knows nothing of it.
+//! The gateway in front of the example homeserver, each in a process of its own: the layer's promises
+//! hold in front of a homeserver that knows nothing of them.
 //!
-//! No restriction is set in the homeserver here, but for where that is the question.
+//! Restrictions are set in the homeserver only in tests of exactly that.
 
 #![cfg(unix)] // some tests end the processes with a signal
 

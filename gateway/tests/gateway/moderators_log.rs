@@ -77,7 +77,7 @@ async fn the_log_has_each_change_each_refusal_and_each_failure() {
             "their own account",
         ],
     );
-    // What anybody may cause is none of the operator's news.
+    // Lines that anybody can cause are not logged for the operator.
     assert!(!log.contains("@ghost:localhost"), "{log}");
 
     // The database becomes one that cannot be written.

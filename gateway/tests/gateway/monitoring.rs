@@ -106,7 +106,7 @@ async fn decisions_look_ups_and_failures_are_counted() {
     drop(killed);
 }
 
-/// Who changed what is in the log; a metric has how often, under labels of short lists.
+/// The log has who changed what. A metric has how often, under labels from short lists.
 #[tokio::test]
 async fn what_moderators_do_is_counted() {
     let upstream = Upstream::start().await;
@@ -185,8 +185,8 @@ async fn what_moderators_do_is_counted() {
     }
 }
 
-/// A series that appears with its first event is no rise to Prometheus, so that nobody would be told of
-/// the first failure.
+/// To Prometheus a series that appears with its first event has not risen, so the first failure would alert
+/// nobody.
 #[tokio::test]
 async fn each_failure_is_there_with_0_from_the_start_and_each_metric_says_what_it_is() {
     let upstream = Upstream::start().await;
@@ -215,7 +215,7 @@ async fn each_failure_is_there_with_0_from_the_start_and_each_metric_says_what_i
         assert!(text.contains(&format!("# HELP {name} ")), "{name}: {text}");
     }
 
-    // Whatever is counted was in the list: no failure makes a new line.
+    // Each failure that is counted was in the list from the start.
     let lines = |text: &str| text.matches("account_status_failures_total{").count();
     let form = hyper::Request::post(format!("http://{}{}", gateway.address, crate::UPLOAD))
         .header("content-type", "application/x-www-form-urlencoded")
@@ -246,7 +246,7 @@ async fn health_is_about_the_gateway_and_names_the_homeserver() {
     let killed = world.homeserver.kill().await;
     assert_eq!(monitor.get("/health", ()).await.ok(), health(false));
     drop(killed);
-    // Neither is on the address of the clients, and nothing else is on this one.
+    // Neither path is on the clients' address, and no other path is on this one.
     assert_eq!(monitor.get("/", ()).await.status, 404);
     assert_eq!(monitor.post("/metrics", (), json!({})).await.status, 405);
     gateway.get("/metrics", ()).await.error(502, "M_UNKNOWN");

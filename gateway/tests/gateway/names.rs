@@ -1,5 +1,5 @@
-//! Who can be locked: only an account that there is, by the name that the homeserver has for it.
-//! To answer `{"locked":true}` for any other name would restrict nobody.
+//! Who can be locked: only an account that exists, by exactly the name that the homeserver has for it.
+//! A lock of any other name would be answered `{"locked":true}` and restrict nobody.
 
 use serde_json::json;
 
@@ -30,7 +30,7 @@ async fn an_account_in_other_letter_cases_is_no_account() {
         assert_eq!(answer.status, status, "{user}: {:?}", answer.body);
     }
     world.gateway.get(WHOAMI, &world.alice).await.ok();
-    // That its name is known now does not make it another.
+    // That its name is known now does not make other spellings known.
     let path = lock("@ALICE:localhost");
     let answer = world.gateway.put(&path, &world.admin, locked.clone()).await;
     answer.error(404, "M_NOT_FOUND");

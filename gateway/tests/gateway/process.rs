@@ -131,7 +131,7 @@ async fn begun_upload(gateway: &Gateway) -> TcpStream {
         .write_all(head.as_bytes())
         .await
         .expect("the head is sent");
-    // When it is asked for the body, the request runs.
+    // The request runs once the gateway asks for the body.
     let mut go_on = [0; 25];
     stream.read_exact(&mut go_on).await.expect("an answer");
     assert_eq!(&go_on, b"HTTP/1.1 100 Continue\r\n\r\n");
@@ -163,7 +163,7 @@ async fn a_gateway_that_is_told_to_stop_lets_what_runs_come_to_its_end() {
     let address = gateway.address.clone();
     let mut upload = begun_upload(&gateway).await;
     let (status, answer) = tokio::join!(gateway.terminate(), async {
-        // It takes nobody in any more.
+        // It accepts no more connections.
         while TcpStream::connect(&address).await.is_ok() {
             tokio::task::yield_now().await;
         }

@@ -30,7 +30,7 @@ async fn raw(gateway: &Gateway, lines: &[&str]) -> String {
         match read.expect("an answer in time") {
             Ok(1..) => {}
             Ok(0) => break,
-            // The end, too, where what is not read of a head that is too large arrives later.
+            // The rest of a head that is too large may arrive after the answer.
             Err(error) if error.kind() == ErrorKind::ConnectionReset && !answer.is_empty() => break,
             Err(error) => panic!("{error}"),
         }

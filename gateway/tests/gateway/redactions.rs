@@ -10,7 +10,7 @@ async fn a_suspended_account_redacts_its_own_events_and_no_others() {
     let gateway = &world.gateway;
     let alice = &*world.alice;
     let bob = gateway.register("bob").await;
-    // Who made a room may redact everyone's events there.
+    // The creator of a room may redact everyone's events there.
     let room = room_of(gateway, alice).await;
     let join = format!("/_matrix/client/v3/join/{room}");
     gateway.post(&join, &bob, json!({})).await.ok();
@@ -50,7 +50,7 @@ async fn a_suspended_account_redacts_its_own_events_and_no_others() {
         .ok();
     let in_query = format!("{}?access_token={alice}", redact(&own[1], "r6"));
     gateway.put(&in_query, (), json!({})).await.ok();
-    // What nobody can ask about is refused, and not because of the account.
+    // An event that cannot be looked up is refused for that reason, and not because of the account.
     let killed = world.homeserver.kill().await;
     let away = gateway.put(&redact(&own[2], "r7"), alice, json!({})).await;
     away.error(503, "M_UNKNOWN");

@@ -1,4 +1,4 @@
-//! What locked, deactivated and suspended accounts may do, and who says so.
+//! What locked, deactivated and suspended accounts may do, and whether the gateway or the homeserver refuses.
 
 use hyper::{Method, Request};
 use serde_json::json;
@@ -44,7 +44,7 @@ async fn rules_1_to_7_a_locked_account_may_log_out_and_nothing_else_and_is_itsel
     }
     let gone = world.homeserver.get(WHOAMI, alice).await;
     gone.error(401, "M_UNKNOWN_TOKEN");
-    // What has ended is forgotten: the lock answers for no session that there is not.
+    // An ended session is forgotten, so that the lock does not answer its token.
     let gone = gateway.get(WHOAMI, alice).await;
     gone.error(401, "M_UNKNOWN_TOKEN");
 }
@@ -115,7 +115,7 @@ async fn an_expired_token_is_its_accounts_for_as_long_as_its_owner_is_remembered
     assert_eq!(expired.error(401, "M_UNKNOWN_TOKEN")["soft_logout"], true);
     world.lock().await;
     assert_locked(&world.gateway.get(WHOAMI, &known).await);
-    // Whose the other one was nobody can say any more but the homeserver, which does not.
+    // Only the homeserver knows whose the other token was, and it does not say.
     let expired = world.gateway.get(WHOAMI, &unknown).await;
     assert_eq!(expired.error(401, "M_UNKNOWN_TOKEN")["soft_logout"], true);
 }
@@ -178,7 +178,7 @@ async fn a_deactivation_by_another_process_is_heard_of() {
     let password = homeserver::password_of("alice");
     let login = world.gateway.login("alice", &password, json!({})).await;
     login.error(403, "M_USER_DEACTIVATED");
-    // Nor can an administrator lock what is gone.
+    // Nor can an administrator lock an account that is gone.
     let lock = "/_matrix/client/v1/admin/lock/@alice:localhost";
     let answer = world.gateway.get(lock, &world.admin).await;
     answer.error(404, "M_NOT_FOUND");
@@ -271,7 +271,7 @@ async fn all_sessions_are_forgotten_with_a_logout_everywhere_and_a_new_password(
     let path = "/_matrix/client/v3/account/password";
     world.gateway.post(path, &third, change).await.ok();
     world.lock().await;
-    // Were a token still remembered, the lock would answer for its session.
+    // If a token were still remembered, the lock would answer it.
     for token in [&world.alice, &first, &second, &fourth] {
         let answer = world.gateway.get(WHOAMI, token).await;
         answer.error(401, "M_UNKNOWN_TOKEN");

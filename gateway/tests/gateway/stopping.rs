@@ -1,5 +1,5 @@
-//! A gateway that is told to stop: waiting syncs end at once, what runs comes to its end, and a
-//! second signal ends everything.
+//! A gateway that is told to stop: waiting syncs end at once, other requests finish, and a second
+//! signal ends everything.
 
 use std::{
     fs,
@@ -30,7 +30,7 @@ async fn sync(gateway: &Gateway) -> TcpStream {
     send(gateway, &head).await
 }
 
-/// Two bytes of an upload of four, which the gateway has begun to hand on.
+/// Two bytes of an upload of four, which the gateway has begun to forward.
 async fn upload(gateway: &Gateway) -> TcpStream {
     let head = "POST /_matrix/media/v3/upload HTTP/1.1\r\nhost: x\r\ncontent-length: 4\r\n\
                 authorization: Bearer alice\r\nexpect: 100-continue\r\n\r\n";
@@ -83,7 +83,7 @@ async fn a_thousand_syncs_end_at_once_with_no_word_of_the_session() {
     }
     wait_for(&upstream, count).await;
     let mut running = upload(&gateway).await;
-    // A connection on which nothing was ever said holds nothing up.
+    // A connection on which nothing was sent delays nothing.
     let silent = TcpStream::connect(&gateway.address).await;
 
     let told = Instant::now();
@@ -94,7 +94,7 @@ async fn a_thousand_syncs_end_at_once_with_no_word_of_the_session() {
         assert!(answer.contains("\r\nretry-after: 2\r\n"), "{answer}");
         assert!(answer.contains(r#""errcode":"M_UNKNOWN""#), "{answer}");
     }
-    // What was being answered comes to its end.
+    // The request that was running finishes.
     running.write_all(b"cd").await.expect("the rest is sent");
     let answer = rest(running).await;
     assert!(answer.contains(r#"{"received":4}"#), "{answer}");
@@ -109,7 +109,7 @@ async fn a_second_signal_ends_what_still_runs() {
     let mut gateway = Gateway::start(&upstream.address, &["--grace", "3600"]).await;
     let running = upload(&gateway).await;
     gateway.signal("TERM");
-    // It has heard the first one when nobody gets in any more.
+    // It has received the first signal when it accepts no more connections.
     let closed = timeout(BOUND, async {
         while TcpStream::connect(&gateway.address).await.is_ok() {
             sleep(Duration::from_millis(5)).await;

@@ -1,4 +1,4 @@
-//! Files go through as they come, and are never held.
+//! Files are streamed, and never held as a whole.
 
 use std::fs;
 

@@ -31,7 +31,7 @@ async fn a_sync_that_waits_is_ended_by_a_lock() {
             .body(Empty::new())
             .expect("a request");
         let mut sync = tokio::spawn(client.request(request));
-        // Not answered at once, as it would be with news.
+        // There are no events, so it is not answered at once.
         let waits = timeout(Duration::from_millis(300), &mut sync).await;
         assert!(waits.is_err(), "the sync does not wait");
         world.lock().await;
@@ -83,7 +83,7 @@ async fn a_suspended_accounts_sync_goes_on_and_brings_what_happens() {
         async move { client.get(&path, &alice).await.ok() }
     });
     world.set("suspend", "suspended", true).await;
-    // Past the gateway, to which a suspended account is one that joins nothing.
+    // Past the gateway, which does not let a suspended account join.
     let body = json!({ "name": "Tea party" });
     let create = "/_matrix/client/v3/createRoom";
     let room = world.homeserver.post(create, &world.alice, body).await.ok();

@@ -1,5 +1,5 @@
-//! A homeserver of the test's own, for what the example homeserver cannot show: what reaches it,
-//! and files that are too large for it.
+//! A scripted homeserver for what the example homeserver cannot show: what reaches it, and files that
+//! are too large for it.
 
 use std::{
     convert::Infallible,
@@ -25,8 +25,8 @@ use tokio::net::TcpListener;
 
 type Body = UnsyncBoxBody<Bytes, Infallible>;
 
-/// Keeps the heads of requests; says to `Bearer alice` that it is Alice, and to `Bearer bridge`
-/// that it is an application service, or the user that it asks for.
+/// Keeps request heads. `Bearer alice` is Alice's token, and `Bearer bridge` an application service's,
+/// which may act as the user that it asserts.
 pub(crate) struct Upstream {
     pub(crate) address: String,
     seen: Arc<Seen>,
@@ -39,7 +39,7 @@ struct Seen {
     waiting: AtomicUsize,
 }
 
-/// A sync that waits, until whoever asked goes away.
+/// A sync that waits until its client goes away.
 struct Waiting<'a>(&'a AtomicUsize);
 
 impl<'a> Waiting<'a> {
@@ -152,7 +152,7 @@ fn whoami(head: &Parts) -> (u16, Value) {
     });
     let refusal = |status, errcode| (status, json!({ "errcode": errcode, "error": "No" }));
     match (token, asserted) {
-        // Something between refuses what it takes for an attack.
+        // A proxy between refuses what looks to it like an attack.
         (Some(b"Bearer alice"), Some(user)) if user.contains('<') => refusal(403, "M_FORBIDDEN"),
         (Some(b"Bearer alice"), _) => {
             let answer = json!({ "user_id": "@alice:localhost", "device_id": "A" });

@@ -78,12 +78,11 @@ use crate::{
 ///
 /// # Tokens that were logged out or revoked
 ///
-/// When a restricted account's logout succeeds, the cache
-/// [forgets](AccountStateStore::logged_out) whose the token was, so that the server then answers
-/// that it is unknown. A token that was revoked elsewhere (by another process, by an administrator,
-/// or before the account was restricted) is remembered as its former owner's until its
-/// [time](Self::with_owner_ttl) is over. While that account is restricted, the answer is its
-/// refusal.
+/// When a logout succeeds, the cache [forgets](AccountStateStore::logged_out) whose the token was, so that
+/// the server then answers that it is unknown. A token that is revoked in another way (by another
+/// process, by an administrator, with a deleted device or a changed password) is remembered as its
+/// former owner's until its [time](Self::with_owner_ttl) is over. While that account is restricted, the
+/// answer is its refusal. Call [`CacheHandle::invalidate_credential`] where the server revokes one.
 ///
 /// # Cost to the store
 ///

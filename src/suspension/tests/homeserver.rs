@@ -1,5 +1,5 @@
-//! A homeserver on axum's router with every endpoint of the table, and what its handlers would do,
-//! told from the decoded parameters that they are called with.
+//! A homeserver on axum's router with every endpoint of the table, and what its handlers would do
+//! with the decoded parameters.
 
 use axum::{
     Router,
@@ -128,7 +128,7 @@ impl Homeserver {
     }
 }
 
-/// What a path of this root begins with.
+/// The beginning of a path of this root.
 pub(super) fn starts(root: Root) -> Vec<String> {
     let versioned = |api: &str| {
         VERSIONS
@@ -146,7 +146,7 @@ pub(super) fn starts(root: Root) -> Vec<String> {
     }
 }
 
-/// Parameters by position: axum wants one name for one place.
+/// Parameters by position, because axum accepts only one name in each place.
 fn numbered(template: &str) -> String {
     let parts = template
         .split('/')
@@ -175,7 +175,7 @@ fn filter(methods: u8) -> MethodFilter {
         .expect("a row has a method")
 }
 
-/// Who has sent which event, in this world.
+/// Who has sent which event.
 pub(super) fn is_own_event(room: &str, event: &str) -> bool {
     !room.contains("foreign") && event.contains("own")
 }
@@ -264,7 +264,7 @@ fn is_event_permitted(
 ) -> bool {
     let all = |actions: &[Action]| actions.iter().all(|action| policy.permits(*action));
     match (event_type, state_key) {
-        // In a room for appeals, too: a redaction is no message.
+        // In a room for appeals, too, because a redaction is no message.
         ("m.room.redaction", None) => {
             is_redaction_permitted(policy, is_own_event(room, said.redacts))
         }

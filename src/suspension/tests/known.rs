@@ -1,4 +1,4 @@
-//! The endpoints that servers and clients of today know, beside those of the specification.
+//! The endpoints that today's servers and clients know beside those of the specification.
 
 use super::{Judgement, SuspensionPolicy, judge_line, table::instance};
 use crate::action::Action;
@@ -9,7 +9,7 @@ const KNOWN: &str = include_str!("../../../tests/data/known-endpoints.tsv");
 struct Known {
     line: String,
     action: Action,
-    /// Why it is in no table, if it is not.
+    /// Why the table has no row for it, if so.
     why: &'static str,
 }
 
@@ -45,7 +45,7 @@ fn rule_22_every_endpoint_that_is_known_is_its_action_and_no_other() {
             let own = line.contains("/redact/user/");
             assert!(refused || asks || own, "{line}: {default:?}");
         }
-        // What the table does not know has no say in it, unless it is unknown.
+        // The setting for unknown endpoints changes nothing, unless the endpoint is unknown.
         for unknown in [Action::Unknown, Action::UnknownRead] {
             let turned = match unknown.is_permitted_by_default() {
                 true => SuspensionPolicy::new().refuse(unknown),

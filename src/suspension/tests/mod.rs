@@ -20,7 +20,7 @@ fn user() -> UserId {
     UserId::from(USER)
 }
 
-/// What becomes of the user's request `METHOD path`.
+/// The verdict on the user's request `METHOD path`.
 fn judge_line<'p>(policy: &SuspensionPolicy, line: &'p str) -> Judgement<'p> {
     let (method, path) = line.split_once(' ').expect("a method and a path");
     let method: Method = method.parse().expect("a method");

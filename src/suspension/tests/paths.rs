@@ -86,7 +86,7 @@ fn what_passes_is_permitted_to_the_handler_that_is_called_however_the_router_dec
         }
         Ok(())
     });
-    // The property says something: handlers were called, and other readings had handlers too.
+    // The property is not empty: handlers were called, and other readings had handlers, too.
     for (what, cell) in [
         ("permitted", passed),
         ("refused", refused),
@@ -117,7 +117,7 @@ fn what_a_nested_router_has_taken_off_permits_nothing() {
     });
 }
 
-/// What the first property has found once.
+/// Earlier findings of the first property.
 #[test]
 fn a_parameter_that_is_empty_once_it_is_decoded_makes_no_unknown_endpoint() {
     let path = "/_matrix/client/v3%2Fpushrules/a%2F%2Fb";

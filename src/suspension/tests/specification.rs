@@ -3,7 +3,7 @@
 use super::{Judgement, SuspensionPolicy, assert_permitted, judge_line};
 
 /// [Account suspension](https://spec.matrix.org/v1.18/client-server-api/#account-suspension),
-/// written down from the specification and not from the table.
+/// copied from the specification and not from the table.
 #[test]
 fn the_specifications_two_lists() {
     let permitted = [

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::action::Action;
 
-/// What stands for a parameter: usual values, and pieces of other endpoints.
+/// Values of a parameter: usual ones, and pieces of other endpoints.
 const VALUES: &[&str] = &[
     USER,
     "@bob:example.org",
@@ -90,7 +90,7 @@ pub(super) struct Case {
     values: Vec<&'static str>,
     spelling: Spelling,
     method: Option<Method>,
-    /// Actions whose default is turned round.
+    /// Actions whose default is inverted.
     turned: Vec<Action>,
     pub(super) said: Said,
 }

@@ -1,4 +1,4 @@
-//! One act, one verdict, whichever endpoint it goes by.
+//! One act has one verdict, whichever endpoint leads to it.
 
 use http::Method;
 use proptest::{
@@ -18,7 +18,7 @@ use super::{
 };
 use crate::action::Action;
 
-/// A request: method, path behind the version, body.
+/// A request: method, path after the version, body.
 type Way = (&'static str, &'static str, &'static str);
 
 const APPEALS: &str = "!appeals:hs";
@@ -231,7 +231,7 @@ fn passes(policy: &SuspensionPolicy, (method, path, body): &Request) -> bool {
     }
 }
 
-/// With each of these actions turned round.
+/// With each of these actions inverted.
 fn policy(turned: &[Action]) -> SuspensionPolicy {
     let policy = SuspensionPolicy::new().with_appeal_room(APPEALS);
     turned

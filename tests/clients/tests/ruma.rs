@@ -1,4 +1,4 @@
-//! ruma, on which the Rust clients stand, reads every answer as what it is (rules 1 and 12).
+//! ruma, which the Rust clients use, reads every answer correctly (rules 1 and 12).
 
 use http_body_util::BodyExt;
 use ruma_client_api::{message::send_message_event, session::login, sync::sync_events};

@@ -1,4 +1,4 @@
-//! A store that wraps another and forgets its news.
+//! A store that wraps another and does not forward its changes.
 
 use tower_account_status::{AccountStateStore, MemoryStore, forward};
 

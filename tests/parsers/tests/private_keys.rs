@@ -1,5 +1,5 @@
-//! Keys by which a parser changes what a value is (rule 10), where each feature of `serde_json`
-//! that knows such keys is switched on, and handlers read bodies with ruma's types.
+//! Keys by which a parser changes what a value is (rule 10). Each feature of `serde_json` that knows
+//! such keys is enabled here, and handlers read bodies with ruma's types.
 
 use std::convert::Infallible;
 
@@ -86,7 +86,7 @@ fn hidden(key: &str, value: &str) -> String {
     serde_json::json!({ key: value }).to_string()
 }
 
-/// The features are on, and do what this is about: otherwise nothing below tells anything.
+/// The features are enabled and have this effect. Otherwise the tests below would prove nothing.
 #[tokio::test]
 async fn a_handler_unwraps_what_is_hidden() {
     let alice = hidden(RAW, r#"{"type":"m.id.user","user":"alice"}"#);
@@ -137,7 +137,7 @@ async fn rule_10_whoever_is_named_plainly_is_found_with_any_feature() {
             log_in(&router, &bob).await,
             (StatusCode::OK, "bob".to_owned())
         );
-        // A number is a number with arbitrary precision, too: nobody's name, and no object.
+        // A number is a number with arbitrary precision, too. It names no account, and is no object.
         for body in ["7", "1.5", r#"{"identifier":7}"#, r#"{"user":1e3}"#] {
             let (status, user) = log_in(&router, body).await;
             assert_eq!(status, StatusCode::BAD_REQUEST, "{body}: {user}");

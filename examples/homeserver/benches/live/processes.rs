@@ -21,14 +21,14 @@ const WHOAMI: &str = "/_matrix/client/v3/account/whoami";
 const SYNC: &str = "/_matrix/client/v3/sync";
 
 /// How long curl has to start and to send its request. A trial in which that was not enough is
-/// found out, and made again.
+/// noticed, and made again.
 const HEAD_START: Duration = Duration::from_millis(30);
 
 pub(crate) fn run() {
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.args(["build", "--release", "-p", "homeserver"]);
     cargo.args(["--features", "postgres"]);
-    // What cargo tells this benchmark of its package would have it build others anew.
+    // With the variables that cargo sets for this bench it would build other packages again.
     for (name, _) in env::vars_os() {
         let is_of_package =
             |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
@@ -140,7 +140,7 @@ impl Measurement<'_> {
         curl.wait().await.unwrap();
 
         self.set_lock(false).await;
-        // News of that take their time to the other process.
+        // The announcement takes some time to the other process.
         while self.waited_on.get(WHOAMI, &self.token).await.status != 200 {
             sleep(Duration::from_millis(1)).await;
         }

@@ -9,8 +9,8 @@ use crate::time;
 
 /// How somebody names an account, in the form in which the tables know it.
 ///
-/// The login handler and the account state store both come through here: if they differed in how
-/// they read a name, a spelling that only one of them understands would dodge the check.
+/// The login handler and the account state store both use it. If they read a name differently, a
+/// spelling that only one of them understands would get past the check.
 pub(crate) enum Named {
     User(String),
     ThirdParty { medium: String, address: String },

@@ -1,14 +1,13 @@
 //! The events of all rooms, in one order.
 //!
-//! A position names a place in that order: everything up to it has happened. The tokens that
-//! clients page with are positions.
+//! A position is a place in that order. The tokens with which clients page are positions.
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde_json::{Value, json};
 
 use crate::time;
 
-/// An event that has not happened yet.
+/// An event that is not stored yet.
 pub(crate) struct NewEvent<'a> {
     pub(crate) room_id: &'a str,
     pub(crate) sender: &'a str,
@@ -87,7 +86,7 @@ fn read_event(row: &Row<'_>) -> rusqlite::Result<Event> {
     })
 }
 
-/// Lets an event happen, and says its id.
+/// Stores an event, and returns its id.
 pub(crate) fn append(connection: &Connection, event: &NewEvent<'_>) -> rusqlite::Result<String> {
     let (event_id, position): (String, i64) = connection.query_row(
         "INSERT INTO events
@@ -214,7 +213,7 @@ fn row_count(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX)
 }
 
-/// Takes out of an event what people wrote, and leaves what the room stands on.
+/// Removes what people wrote from an event, and keeps what the room needs.
 pub(crate) fn redact(
     connection: &Connection,
     redacted: &Value,

@@ -1,6 +1,6 @@
 //! The embedded database.
 //!
-//! SQLite blocks, and a runtime's thread must not: one thread reads and one writes, each with a
+//! SQLite blocks, and a runtime's thread must not. So one thread reads and one writes, each with a
 //! connection of its own, and handlers await their answers. In WAL mode a reader sees every
 //! commit that came before its question and never waits for a writer.
 
@@ -16,7 +16,7 @@ use std::{fmt, path::Path, sync::mpsc, thread};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tokio::sync::oneshot;
 
-/// Why the database did not answer. Neither shows the values of a query.
+/// Why the database did not answer. No error shows the values of a query.
 #[derive(Debug)]
 pub(crate) enum Error {
     Sqlite(rusqlite::Error),
@@ -65,7 +65,7 @@ impl Database {
         })
     }
 
-    /// Asks, in as many queries as it takes: all see the same moment, and everything that was
+    /// Reads, in one or more queries. All of them see the same moment, and everything that was
     /// committed before the call.
     pub(crate) async fn read<T: Send + 'static>(
         &self,
@@ -82,7 +82,7 @@ impl Database {
         Ok(answered.await.map_err(|_| Error::Stopped)??)
     }
 
-    /// Changes something: all of it, or, where `change` fails, nothing.
+    /// Changes something: all of it, or nothing if `change` fails.
     pub(crate) async fn write<T: Send + 'static>(
         &self,
         change: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T> + Send + 'static,
@@ -90,7 +90,7 @@ impl Database {
         self.write_and_then(change, |_| {}).await
     }
 
-    /// Changes something and, once that is committed, tells of it.
+    /// Changes something, and announces it after the commit.
     ///
     /// Both happen on the database's thread, so that a client who hangs up in between does not
     /// leave a change that nobody hears of.

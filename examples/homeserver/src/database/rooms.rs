@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, params};
 use serde_json::Value;
 
-/// Makes a room without events, and says its id.
+/// Makes a room without events, and returns its id.
 pub(crate) fn create(
     connection: &Connection,
     server_name: &str,
@@ -19,7 +19,7 @@ pub(crate) fn create(
     )
 }
 
-/// Gives a room an alias, and says whether it was free.
+/// Gives a room an alias, and returns whether it was free.
 pub(crate) fn add_alias(
     connection: &Connection,
     alias: &str,

@@ -1,4 +1,4 @@
-//! The tables, and how they come to be.
+//! The tables, and how they are made.
 
 use rusqlite::Connection;
 

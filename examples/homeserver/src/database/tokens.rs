@@ -1,8 +1,8 @@
 //! Devices, and the tokens that belong to them.
 //!
-//! An access token that has expired keeps its row: whose it is can still be said, and a locked
-//! account's client is told of the lock instead of being sent to refresh. The row goes when the
-//! client uses the next token, and when the device does.
+//! An access token that has expired keeps its row, so that its owner is still known, and a locked
+//! account's client is told of the lock and not to refresh. The row is deleted when the client uses
+//! the next token, and when the device is deleted.
 
 use rusqlite::{Connection, OptionalExtension, params};
 use tower_account_status::{Account, UserId};
@@ -15,7 +15,7 @@ pub(crate) struct Session {
     pub(crate) user: UserId,
     pub(crate) device_id: String,
     pub(crate) expires_at: Option<i64>,
-    /// The refresh token that this one came for, until this one is first used.
+    /// The refresh token that this one replaces, until this one is first used.
     pub(crate) replaces: Option<TokenHash>,
 }
 
@@ -96,7 +96,8 @@ pub(crate) fn log_in(
 
 /// Gives new tokens for a refresh token, if that is known.
 ///
-/// It goes on working until one of the new ones is used: the answer that brings them may be lost.
+/// The old token stays valid until one of the new ones is used, because the answer with the new
+/// ones may be lost.
 pub(crate) fn refresh(
     connection: &Connection,
     refresh: &TokenHash,
@@ -129,7 +130,7 @@ pub(crate) fn refresh(
     Ok(true)
 }
 
-/// One of the tokens that came for `replaced` is used for the first time: its predecessors go.
+/// Deletes what the token replaces: one of the tokens given for `replaced` is used for the first time.
 pub(crate) fn first_use(connection: &Connection, replaced: &TokenHash) -> rusqlite::Result<()> {
     connection.execute(
         "DELETE FROM access_tokens WHERE replaces IS NOT ?1 AND (user_id, device_id) IN
@@ -183,7 +184,7 @@ pub(crate) fn log_out(
         .map(drop)
 }
 
-/// Removes all devices but `kept`, and their tokens with them.
+/// Removes all devices except `kept`, with their tokens.
 pub(crate) fn log_out_all(
     connection: &Connection,
     user: &UserId,

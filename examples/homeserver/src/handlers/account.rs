@@ -70,7 +70,7 @@ pub(crate) async fn deactivate(
 ) -> Answer {
     let user = prove(&server, session.as_ref(), body.auth).await?;
     if let Some(Extension(states)) = states {
-        // First, so that the account has ended even where the rest should fail.
+        // First, so that the account is deactivated even if the rest fails.
         states.deactivate(&user).await.map_err(Error::states)?;
     }
     server
@@ -82,7 +82,7 @@ pub(crate) async fn deactivate(
     answer!({ "id_server_unbind_result": "success" })
 }
 
-/// Asks for the password, and, where there is a token, that both are one account's.
+/// Checks the password and, if there is a token, that both belong to the same account.
 async fn prove(
     server: &Homeserver,
     session: Option<&Authenticated>,

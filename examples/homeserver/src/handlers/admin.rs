@@ -42,8 +42,8 @@ pub(crate) async fn suspend(
 #[serde(transparent)]
 pub(crate) struct Target(String);
 
-/// Beside the key of the specification two of this server's own, in a namespace of their own. To
-/// restrict is no place for a key that is dropped: who sent it meant something by it.
+/// Beside the specification's key there are two of this server's own, in a namespace of their own.
+/// Any other key is refused and not ignored, because its sender meant something by it.
 #[derive(Deserialize)]
 pub(crate) struct SetRestriction {
     locked: Option<bool>,
@@ -117,10 +117,10 @@ enum Access {
     Change,
 }
 
-/// The account that an administrator means, if it is one that he may look at or change.
+/// The account in the path, if the administrator may look at it or change it.
 ///
-/// Administrators are out of reach, oneself too where something changes; then comes whether the
-/// account is this server's, and only then whether it is there.
+/// The checks in their order: it is not an administrator's, unless one looks at one's own; it is this
+/// server's; it exists.
 async fn target(
     server: &Homeserver,
     Administrator(admin): Administrator,
@@ -147,7 +147,7 @@ async fn target(
         .ok_or_else(|| Error::not_found("There is no such account"))
 }
 
-/// Changes an account, and says how it stands then.
+/// Changes an account, and answers with its new state.
 async fn change(
     server: &Homeserver,
     user: UserId,

@@ -1,4 +1,4 @@
-//! What is said in rooms.
+//! Sending, redacting and reading events.
 
 use axum::extract::State;
 use rusqlite::Connection;
@@ -73,7 +73,7 @@ pub(crate) async fn redact(
     answer!({ "event_id": event_id })
 }
 
-/// Does what a request asks for, unless the same request has been made before.
+/// Carries out a request, unless the same request has been made before.
 fn once(
     connection: &Connection,
     transaction: &Transaction,
@@ -99,7 +99,7 @@ fn append_as_member(
     events::append(connection, event).map(Ok)
 }
 
-/// Everyone may redact their own events, and who made the room everyone's.
+/// Everyone may redact their own events. The creator of the room may redact all.
 fn redact_event(
     connection: &Connection,
     redaction: &NewEvent<'_>,

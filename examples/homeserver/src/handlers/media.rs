@@ -1,4 +1,4 @@
-//! Files, up and down.
+//! Uploads and downloads.
 
 use axum::{
     body::{Body, HttpBody},
@@ -27,7 +27,7 @@ pub(crate) struct Upload {
     filename: Option<String>,
 }
 
-/// Takes a file as it comes in; one that says that it is too long is refused before that.
+/// Reads a file as it arrives. A file whose declared length is too large is refused before that.
 pub(crate) async fn upload(
     State(server): super::State,
     session: Authenticated,
@@ -75,7 +75,7 @@ pub(crate) async fn download(
     send(&server, wanted).await
 }
 
-/// The deprecated endpoint, on which nobody says who they are.
+/// The deprecated endpoint, which needs no access token.
 pub(crate) async fn download_unauthenticated(
     State(server): super::State,
     Path(wanted): Path<Wanted>,
@@ -96,7 +96,7 @@ async fn send(server: &Homeserver, wanted: Wanted) -> Result<Response> {
     let name = wanted.file_name.or(file.name);
 
     let mut headers = HeaderMap::new();
-    // Whatever somebody has uploaded, it runs nothing in this server's name.
+    // An uploaded file must not run scripts under this server's origin.
     let fixed = [
         (
             header::CONTENT_SECURITY_POLICY,

@@ -1,4 +1,4 @@
-//! What the server says of itself.
+//! What the server says about itself.
 
 use axum::extract::State;
 

@@ -1,5 +1,4 @@
-//! What the server answers. No handler here looks at an account's state to decide whether it
-//! answers: that is the layer's work.
+//! The handlers. None of them looks at an account's state, because the layer does.
 
 pub(crate) mod account;
 pub(crate) mod admin;
@@ -21,7 +20,7 @@ type State = axum::extract::State<Arc<Homeserver>>;
 /// A JSON object, or a Matrix error.
 type Answer = Result<axum::Json<Value>>;
 
-/// Makes an [`Answer`] of a literal.
+/// Makes an [`Answer`] from a JSON literal.
 macro_rules! answer {
     ($($json:tt)+) => { Ok(axum::Json(serde_json::json!($($json)+))) };
 }

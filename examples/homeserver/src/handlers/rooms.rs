@@ -1,4 +1,4 @@
-//! Making rooms, finding them, coming and going.
+//! Creating, finding, joining and leaving rooms.
 
 use axum::extract::State;
 use rusqlite::Connection;
@@ -99,7 +99,7 @@ fn create_room(
     session: &Authenticated,
     mut room: NewRoom,
 ) -> rusqlite::Result<Result<String>> {
-    // All checks come before the first change, for a refusal undoes nothing.
+    // All checks come before the first change, because a refusal undoes nothing.
     let alias = room
         .room_alias_name
         .as_ref()
@@ -193,7 +193,7 @@ fn join_as_member(connection: &Connection, room_id: &str, user: &str) -> rusqlit
     events::append(connection, &NewEvent::member(room_id, user, user, "join")).map(drop)
 }
 
-/// Leaves a room, or turns an invitation down.
+/// Leaves a room, or rejects an invitation.
 pub(crate) async fn leave(
     State(server): super::State,
     session: Authenticated,

@@ -1,4 +1,4 @@
-//! Logging in, staying in, logging out.
+//! Logging in, refreshing tokens, logging out.
 
 use axum::extract::State;
 use serde::Deserialize;

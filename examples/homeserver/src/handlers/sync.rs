@@ -1,4 +1,4 @@
-//! What has happened since, and, where nothing has, waiting for it.
+//! What has happened since the last sync. If nothing has, the request waits.
 
 use std::time::Duration;
 
@@ -90,7 +90,7 @@ impl Update {
         let is_news = since.is_none_or(|since| position > since);
         match (membership.as_str(), since) {
             ("join", _) => {
-                // Who has just come in has seen nothing of the room.
+                // A new member has seen nothing of the room.
                 let after = since.filter(|_| !is_news).unwrap_or(0);
                 if let Some(room) = room(connection, &room_id, after, self.position)? {
                     self.join.insert(room_id, room);
@@ -124,8 +124,8 @@ impl Update {
     }
 }
 
-/// What happened in a room between two positions, if anything: the newest events, and of what
-/// comes before them the state.
+/// What happened in a room between two positions, if anything: the newest events, and the state
+/// before them.
 fn room(
     connection: &Connection,
     room_id: &str,

@@ -1,6 +1,6 @@
-//! The other place where account states may live: a PostgreSQL that several processes share
-//! (`--states`). Without that option nothing here is used, and the states are in the server's
-//! own tables (`store.rs`).
+//! With `--states` the account states are in a PostgreSQL database that several processes share.
+//! Without that option nothing here is used, and the states are in the server's own tables
+//! (`store.rs`).
 
 #[cfg(feature = "postgres")]
 mod shared;

@@ -1,7 +1,7 @@
-//! Account states in a PostgreSQL that several processes share, with a cache in front.
+//! Account states in a PostgreSQL database that several processes share, with a cache in front.
 //!
-//! The crate's own parts do here what `store.rs` and `handlers/admin.rs` do otherwise: the server
-//! only says whose a credential is, and who is an administrator.
+//! The crate's own store and layer replace `store.rs` and `handlers/admin.rs`. The server only says
+//! whose a credential is, and who is an administrator.
 
 use std::{convert::Infallible, error::Error, sync::Arc};
 
@@ -37,8 +37,8 @@ impl States {
         self.0.set_restriction(user, deactivated.into()).await
     }
 
-    /// The router, around it the endpoints for administrators, and around all of it the layer that
-    /// refuses: an administrator may be locked, too.
+    /// The administrators' endpoints are around the router. The layer is around both, because an
+    /// administrator may be locked, too.
     pub(crate) fn app(
         self,
         homeserver: Arc<Homeserver>,
@@ -56,7 +56,7 @@ impl States {
     }
 }
 
-/// Whose a credential is. That alone is cached: who is logged in is looked up by each handler.
+/// Whose a credential is. The cache does not authenticate: each handler looks the session up itself.
 struct Owner(Arc<Homeserver>);
 
 impl AccountStateStore for Owner {

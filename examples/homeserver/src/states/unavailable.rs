@@ -1,4 +1,4 @@
-//! What replaces the states in PostgreSQL where the example was built without them.
+//! Replaces the states in PostgreSQL if the example was built without the feature.
 
 use std::{convert::Infallible, error::Error, sync::Arc};
 
@@ -7,7 +7,7 @@ use tower_account_status::UserId;
 
 use crate::homeserver::Homeserver;
 
-/// Cannot be had.
+/// Cannot be made.
 #[derive(Clone)]
 pub(crate) enum States {}
 

@@ -1,4 +1,4 @@
-//! The connection that news come on is lost, or the database is.
+//! The connection on which announcements arrive is lost, or the database is.
 
 use std::{
     sync::Arc,
@@ -11,10 +11,10 @@ use tokio_postgres::Client;
 
 use crate::{TwoProcesses, WHOAMI, homeserver::BOUND, postgres::Cluster, until_not};
 
-/// How late a request may be ended whose news got lost with the connection, from when a new
-/// connection can be made: the longest interval between two attempts, and three times as long for a
-/// busy machine. Here it is a fraction of a second, since few attempts have failed. Were the loss not
-/// noticed, nothing but the request's own 60 seconds would end it.
+/// How late a request may be ended whose announcement was lost with the connection, counted from when
+/// a new connection can be made: the longest interval between two attempts, and three times as long
+/// for a busy machine. Here it is a fraction of a second, because few attempts have failed. If the
+/// loss were not noticed, only the request's own 60 seconds would end it.
 const RECONNECTED: Duration = Duration::from_secs(40);
 
 /// Asks the database until it says yes.
@@ -81,7 +81,7 @@ async fn rule_17_a_listener_killed_between_lock_and_delivery_delays_the_end_and_
         );
         holder.batch_execute("COMMIT").await.unwrap();
         lock.await.unwrap();
-        // Where nothing is announced any more the request asks by itself, so that it may have ended
+        // While no announcements arrive the request asks by itself, so that it may have ended
         // already.
         allow(true).await;
         let allowed = Instant::now();
@@ -115,8 +115,8 @@ async fn rule_12_while_postgresql_is_away_it_is_503_and_the_first_request_afterw
     for locked in ["bob", "dave"] {
         processes.set_lock(one, locked, true).await;
     }
-    // Process `other` has nobody of them in its cache.
-    // It waits by now: one that comes during the outage is answered 503.
+    // Process `other` has none of them in its cache.
+    // It waits already: a request that arrives during the outage is answered 503.
     let waiting = TwoProcesses::wait_in_sync(one, "alice").await;
 
     cluster.kill();
@@ -127,7 +127,7 @@ async fn rule_12_while_postgresql_is_away_it_is_503_and_the_first_request_afterw
             assert!(answer.headers.contains_key(http::header::RETRY_AFTER));
         }
     }
-    // Logging out is allowed in any case, and needs no database but the server's own.
+    // Logging out always passes, and needs only the server's own database.
     let login = one.register("erin").await;
     other
         .post("/_matrix/client/v3/logout", &login, serde_json::json!({}))

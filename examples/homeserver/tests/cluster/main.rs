@@ -1,5 +1,5 @@
 //! Two processes of the example homeserver on one PostgreSQL: what is set through one is enforced
-//! by the other, and what happens when the database, or the connection that news come on, is lost.
+//! by the other, and what happens when the database, or the connection for announcements, is lost.
 
 #![allow(clippy::unwrap_used)] // a test fails by panicking
 
@@ -49,7 +49,7 @@ impl TwoProcesses {
         }
     }
 
-    /// Locks or unlocks `user` through `process`, in which that holds from then on.
+    /// Locks or unlocks `user` through `process`, where the change takes effect at once.
     async fn set_lock(&self, process: &Homeserver, user: &str, locked: bool) {
         let path = format!("/_matrix/client/v1/admin/lock/@{user}:localhost");
         let body = json!({ "locked": locked });
@@ -98,8 +98,8 @@ impl Waiting {
     }
 }
 
-/// Asks until the answer has another status, and returns it. However soon the
-/// news come from one process to another, they take some time.
+/// Asks until the answer has another status, and returns it. An announcement takes some time from one
+/// process to the other.
 async fn until_not(status: StatusCode, ask: impl AsyncFn() -> Answer) -> Answer {
     let deadline = Instant::now() + homeserver::BOUND;
     loop {

@@ -1,4 +1,4 @@
-//! What one process is told holds for both.
+//! A change through one process takes effect in both.
 
 use http::StatusCode;
 use serde_json::json;
@@ -21,7 +21,7 @@ async fn a_lock_set_through_one_process_is_enforced_by_the_other() {
 
     for (setter, follower) in [(one, other), (other, one)] {
         processes.set_lock(setter, "alice", true).await;
-        // Where it was acknowledged it holds at once.
+        // In the process that acknowledged it, it takes effect at once.
         let refused = setter.get(WHOAMI, &alice).await;
         assert_eq!(refused.error(401, "M_USER_LOCKED")["soft_logout"], true);
         let refused = until_not(StatusCode::OK, async || follower.get(WHOAMI, &alice).await).await;
@@ -67,7 +67,7 @@ async fn a_suspension_and_a_deactivation_are_enforced_by_the_other_too() {
     other.get(SYNC, &alice).await.ok();
     assert_eq!(other.get(suspend, admin).await.ok()["suspended"], true);
 
-    // Nobody but the person does this, so nobody but PostgreSQL tells the other process.
+    // The person does this, so only PostgreSQL tells the other process.
     let deactivate = "/_matrix/client/v3/account/deactivate";
     let bob = one.register("bob").await;
     other.get(WHOAMI, &bob).await.ok();

@@ -1,4 +1,4 @@
-//! Making accounts, changing them, giving them up; and what administrators set.
+//! Registering, changing and deactivating accounts, and what administrators set.
 
 use serde_json::json;
 
@@ -152,7 +152,7 @@ async fn msc4323_an_administrator_sets_locks_and_suspensions() {
             assert_eq!(server.put(&theirs, &admin, body.clone()).await.ok(), body);
             assert_eq!(server.get(&theirs, &admin).await.ok(), body);
         }
-        // Whoever is not an administrator hears nothing of accounts, or of the body.
+        // Others than administrators learn nothing of accounts, or of the body.
         for user in ["@alice:localhost", "@nobody:localhost", "@bob:example.org"] {
             server
                 .get(&path(user), &alice)
@@ -188,7 +188,7 @@ async fn msc4323_an_administrator_sets_locks_and_suspensions() {
             .error(400, "M_BAD_JSON");
     }
 
-    // What a restriction carries is kept, and what nobody understands is refused.
+    // The reason and the end of a restriction are kept, and an unknown key is refused.
     let suspend = "/_matrix/client/v1/admin/suspend/@alice:localhost";
     let past = json!({
         "suspended": true, "org.example.reason": "Spam", "org.example.until_ts": 1000,

@@ -1,4 +1,4 @@
-//! The example homeserver does what it says, without any restriction in force.
+//! The example homeserver works as its README says while no restriction is in force.
 
 mod accounts;
 #[path = "../../../../tests/support/homeserver.rs"]

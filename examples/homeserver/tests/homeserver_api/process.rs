@@ -119,7 +119,7 @@ async fn what_goes_wrong_is_said_in_matrix_errors() {
         let content_type = &answer.headers[header::CONTENT_TYPE];
         assert_eq!(content_type, "text/plain; charset=utf-8");
     }
-    // Were an array an object, or one of two names of an account passed over, a layer that reads
+    // If an array were an object, or one of two names of an account were ignored, a layer that reads
     // the body for the account's name could read another one than the handler does.
     let names = r#""type": "m.login.password", "password": "x""#;
     let login = "/_matrix/client/v3/login";
@@ -141,7 +141,7 @@ async fn what_goes_wrong_is_said_in_matrix_errors() {
     let methods = &preflight.headers[header::ACCESS_CONTROL_ALLOW_METHODS];
     assert_eq!(methods, "GET,POST,PUT,DELETE,OPTIONS");
 
-    // Refused by its length: the server closes the connection in place of reading it, so that
+    // Refused by its length: the server closes the connection instead of reading it, so that
     // nothing can follow.
     let long = json!({ "password": "x".repeat(64 * 1024) });
     server.post(login, (), long).await.error(413, "M_TOO_LARGE");

@@ -1,4 +1,4 @@
-//! Rooms, what is said in them, and waiting for it.
+//! Rooms, their events, and syncs that wait for them.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! Logging in, staying in, logging out.
+//! Logging in, refreshing tokens, logging out.
 
 use hyper::Method;
 use serde_json::{Value, json};
@@ -102,13 +102,13 @@ async fn a_refresh_token_is_good_until_what_it_brought_is_used() {
     refresh(&lost).await.error(401, "M_UNKNOWN_TOKEN");
     server.get(WHOAMI, text(&login["access_token"])).await.ok();
 
-    // The second is used: the first pair goes.
+    // The second is used, so the first pair is deleted.
     server.get(WHOAMI, text(&tokens["access_token"])).await.ok();
     refresh(&login).await.error(401, "M_UNKNOWN_TOKEN");
     let old = server.get(WHOAMI, text(&login["access_token"])).await;
     old.error(401, "M_UNKNOWN_TOKEN");
 
-    // To refresh is to use, too.
+    // A refresh is a use, too.
     let third = refresh(&tokens).await.ok();
     let fourth = refresh(&third).await.ok();
     refresh(&tokens).await.error(401, "M_UNKNOWN_TOKEN");

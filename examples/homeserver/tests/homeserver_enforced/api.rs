@@ -26,8 +26,8 @@ impl Endpoint {
 /// How many rows the table has.
 const ROWS: usize = 168;
 
-/// Every endpoint in its newest version, in those that r0 had, and, whether or not there ever was
-/// such a thing, with `r0` in place of `v3`.
+/// Every endpoint in its newest version, in those that r0 had, and with `r0` instead of `v3`, whether
+/// or not that ever existed.
 pub(crate) fn endpoints() -> BTreeSet<Endpoint> {
     let mut rows = include_str!("../../../../tests/data/cs-endpoints.tsv").lines();
     assert_eq!(rows.next(), Some("method\tpath\tauth\tr0"));

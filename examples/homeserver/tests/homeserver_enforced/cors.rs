@@ -1,5 +1,5 @@
-//! Rule 3: a browser sees every answer, the layer's and the server's: the CORS headers stand in
-//! each, and stand in it once.
+//! Rule 3: a browser sees every answer, the layer's and the server's. Each has the CORS headers
+//! once.
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -102,7 +102,7 @@ async fn every_answer_has_the_headers_once_whoever_gives_it() {
             true,
         ),
         ("POST", "/_matrix/client/v3/logout", alice, "{}", 200, false),
-        // The last one, for the server closes the connection in place of reading the rest.
+        // The last one, because the server closes the connection instead of reading the rest.
         ("POST", LOGIN, "", &long, 413, true),
     ] {
         let answer = scene.ask_as_browser(method, path, token, body).await;

@@ -1,5 +1,4 @@
-//! Rules 7 and 9: every credential in a request counts, wherever it stands and however it is
-//! spelled.
+//! Rules 7 and 9: every credential in a request counts, wherever it is and however it is spelled.
 
 use bytes::Bytes;
 use http_body_util::Full;

@@ -1,4 +1,4 @@
-//! Rules 1, 3, 5 and 6: what a locked account is answered on every endpoint that there is.
+//! Rules 1, 3, 5 and 6: what a locked account is answered on every endpoint.
 
 use hyper::Method;
 use serde_json::json;
@@ -41,7 +41,7 @@ fn is_unauthenticated(endpoint: &Endpoint) -> bool {
     rest_of(template).is_some_and(|rest| UNAUTHENTICATED.contains(&(method, rest)))
 }
 
-/// What stands behind the version.
+/// What follows the version.
 fn rest_of(template: &str) -> Option<&str> {
     let versions = ["v1", "v3", "r0"];
     let rest = template.strip_prefix("/_matrix/client/")?;
@@ -68,7 +68,7 @@ async fn every_endpoint_but_the_exempt_ones_answers_a_locked_account_the_401() {
         };
         let answer = ask(&scene.alice).await;
         if path.starts_with("/.well-known/") || is_unauthenticated(&endpoint) {
-            // The same that anybody else is answered, whatever that is.
+            // The same answer as for anybody else.
             let others = ask(&scene.bob).await;
             assert_eq!(answer.status, others.status, "{}", answer.what);
             let errcode = |body: serde_json::Value| body["errcode"].clone();
@@ -151,7 +151,7 @@ async fn both_logouts_work_while_locked_and_what_is_left_works_after_it() {
     logout("/_matrix/client/v3/logout", &sessions[0]).await;
     logout("/_matrix/client/r0/logout?x=y", &sessions[1]).await;
     for session in &sessions {
-        // The token is unknown now, and the handler says so.
+        // The token is unknown now, and the handler answers so.
         let answer = scene.whoami(session).await;
         answer.error(401, "M_UNKNOWN_TOKEN");
     }

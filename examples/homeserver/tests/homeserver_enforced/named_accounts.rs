@@ -1,5 +1,5 @@
-//! Rule 10: an account that a body names is refused before the handler runs. No device is made, no
-//! token given out, none used up: the database is, to the last row, what it was.
+//! Rule 10: an account that a body names is refused before the handler runs. No device is made, and no
+//! token is given out or used up: every row of the database is unchanged.
 
 use hyper::Method;
 use serde_json::{Value, json};
@@ -85,7 +85,7 @@ impl Scene {
         assert!(before == after, "the database has changed");
     }
 
-    /// Sends a body as it stands.
+    /// Sends a body unchanged.
     async fn post_text(&self, path: &str, body: &str) -> Answer {
         let post = Method::POST;
         let mut answer = self.server.request(post, path, (), body.to_owned()).await;
@@ -100,7 +100,7 @@ async fn a_locked_account_gets_neither_a_device_nor_a_token() {
     scene.lock("alice").await;
     scene.assert_no_way_in(&session, 401, LOCKED).await;
 
-    // The refresh token is as good as it was.
+    // The refresh token is still valid.
     scene.unlock("alice").await;
     let refresh = json!({ "refresh_token": session["refresh_token"] });
     let refreshed = scene.server.post(REFRESH, (), refresh).await.ok();

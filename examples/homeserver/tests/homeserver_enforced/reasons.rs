@@ -72,7 +72,7 @@ async fn a_reason_without_an_end_and_an_end_without_a_reason() {
     assert!((50..=60).contains(&wait), "{wait}");
 }
 
-/// Who has only named the account has not proved that it is theirs.
+/// A person who has only named the account has not proved that it is theirs.
 #[tokio::test]
 async fn a_login_a_refresh_and_a_new_password_are_told_neither_reason_nor_end() {
     let scene = Scene::start().await;

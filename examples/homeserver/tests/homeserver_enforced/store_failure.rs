@@ -1,5 +1,5 @@
-//! Rule 12: while the server cannot say in which state an account is, it says so: 503, never a 401,
-//! which would make clients throw their keys away.
+//! Rule 12: while the server does not know in which state an account is, it answers 503, and never
+//! 401, because clients would delete their keys.
 
 use std::time::{Duration, Instant};
 
@@ -59,7 +59,7 @@ async fn a_store_that_fails_is_a_503_and_then_everything_is_as_it_was() {
         let body = json!({ "auth": auth, "new_password": "x" });
         assert_unavailable(&server.post(&path, (), body).await);
     }
-    // Where no account is asked for, nothing is missing.
+    // A request without an account is not affected.
     server.get("/_matrix/client/versions", ()).await.ok();
     server.get(LOGIN, &scene.alice).await.ok();
     server

@@ -31,7 +31,7 @@ impl<'a> Room<'a> {
         format!("/_matrix/client/v3/rooms/{}/{rest}", self.id)
     }
 
-    /// Says something, and what that event's id is.
+    /// Sends a message, and returns the event's id.
     async fn say(&self, token: &str, txn: &str) -> String {
         let body = json!({ "msgtype": "m.text", "body": "Hello" });
         let path = self.path(&format!("send/m.room.message/{txn}"));
@@ -44,7 +44,7 @@ impl<'a> Room<'a> {
         self.scene.server.put(&path, token, json!({})).await
     }
 
-    /// Redacts the newer way: the event stands in the body.
+    /// Redacts in the newer way, with the event in the body.
     async fn send_redaction(&self, token: &str, event: &str, txn: &str) -> Answer {
         let path = self.path(&format!("send/m.room.redaction/{txn}"));
         let body = json!({ "redacts": event });
@@ -94,7 +94,7 @@ async fn a_suspended_account_logs_in_reads_takes_back_leaves_and_logs_out() {
     gone.error(401, "M_UNKNOWN_TOKEN");
 }
 
-/// Each of them would succeed, were the account not suspended.
+/// Each of them would succeed if the account were not suspended.
 async fn all_refused_actions(room: &Room<'_>, others: &str, txn: &str) -> Vec<Answer> {
     let Scene { server, alice, .. } = room.scene;
     let mut answers = Vec::new();
@@ -184,7 +184,7 @@ async fn only_ones_own_events_can_be_redacted_in_both_ways_of_doing_it() {
     room.redact(alice, &encoded, "4").await.ok();
     assert_eq!(room.content_of(&own).await, json!({}));
 
-    // What nobody has sent the handler knows no more of than the store.
+    // The handler does not know an event that nobody has sent, and neither does the store.
     let nothing = room.redact(alice, "$nothing", "5").await;
     nothing.error(404, "M_NOT_FOUND");
     let elsewhere = format!("/_matrix/client/v3/rooms/!none:localhost/redact/{others}/6");

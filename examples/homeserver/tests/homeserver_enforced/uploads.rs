@@ -41,7 +41,7 @@ impl Scene {
     }
 }
 
-/// The refusal comes though not one byte of the body was sent, and nobody is asked for it.
+/// The refusal arrives although no byte of the body was sent, and the body is not asked for.
 #[tokio::test]
 async fn on_http_1_the_401_comes_before_the_body_and_without_100_continue() {
     let scene = Scene::locked().await;
@@ -59,7 +59,7 @@ async fn on_http_1_the_401_comes_before_the_body_and_without_100_continue() {
             .write_all(head.as_bytes())
             .await
             .expect("the head is sent");
-        // The server gives the connection up, for who knows what follows on it.
+        // The server closes the connection, because the rest of the body may follow.
         let mut answer = String::new();
         timeout(BOUND, connection.read_to_string(&mut answer))
             .await

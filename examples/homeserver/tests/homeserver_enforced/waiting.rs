@@ -11,7 +11,7 @@ use crate::{
     open, text,
 };
 
-/// How long each sync would wait, were it not ended: longer than the test waits for any answer.
+/// How long each sync would wait if it were not ended: longer than the test waits for any answer.
 const LONG: Duration = Duration::from_secs(60);
 
 const TRIALS: usize = 200;
@@ -42,7 +42,7 @@ impl<'a> Waiting<'a> {
         self.session = self.scene.server.post(REFRESH, (), body).await.ok();
     }
 
-    /// Lets the session sync, and does something as soon as the handler is at work. Says the
+    /// Lets the session sync, and does something as soon as the handler runs. Returns the
     /// sync's answer, and how long it took from there.
     async fn sync_while(&mut self, meanwhile: impl AsyncFnOnce()) -> (Answer, Duration) {
         self.refresh().await;
