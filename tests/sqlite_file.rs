@@ -7,6 +7,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::SeqCst},
@@ -344,4 +345,81 @@ async fn rule_21_a_change_that_another_writer_keeps_from_being_made_fails_and_is
         .await
         .unwrap();
     assert!(store.state_of(&alice()).await.unwrap().is_active());
+}
+
+/// Whether the change was made all the same, once the file is back.
+async fn is_made(store: &SqliteStore, place: &Place, aside: &Path) -> bool {
+    move_all(aside, &place.path);
+    until("the file is back", async || {
+        store.state_of(&alice()).await.is_ok()
+    })
+    .await;
+    !store.state_of(&alice()).await.unwrap().is_active()
+}
+
+#[tokio::test]
+async fn rule_21_a_change_that_waits_while_the_file_is_moved_away_is_not_made() {
+    let place = place();
+    let store = open(&place.path).await;
+    let raw = rusqlite::Connection::open(&place.path).unwrap();
+    raw.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let user = alice();
+    let mut change = pin!(store.set_restriction(&user, Locked.into()));
+    let early = timeout(Duration::from_millis(200), &mut change).await;
+    early.expect_err("it waits for the other writer");
+    let aside = place.folder.path().join("aside");
+    move_all(&place.path, &aside);
+    let since = Instant::now();
+    let error = timeout(SOON, change).await.unwrap().unwrap_err();
+    within(POLL, since);
+    assert!(error.to_string().starts_with("the path"), "{error}");
+    raw.execute_batch("ROLLBACK").unwrap();
+    assert!(!is_made(&store, &place, &aside).await);
+}
+
+#[tokio::test]
+async fn rule_21_a_change_is_not_known_where_the_file_is_moved_away_in_the_middle() {
+    let place = place();
+    let store = open(&place.path).await;
+    let raw = rusqlite::Connection::open(&place.path).unwrap();
+    raw.busy_timeout(Duration::ZERO).unwrap();
+    let slow = "CREATE TABLE slow (n); CREATE TRIGGER slow AFTER INSERT ON restrictions BEGIN
+        INSERT INTO slow WITH RECURSIVE n (n) AS
+            (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 1000000)
+        SELECT count(*) FROM n; END";
+    raw.execute_batch(slow).unwrap();
+    let (theirs, user) = (store.clone(), alice());
+    let change = tokio::spawn(async move { theirs.set_restriction(&user, Locked.into()).await });
+    until("it writes", async || {
+        raw.execute_batch("BEGIN IMMEDIATE; ROLLBACK").is_err()
+    })
+    .await;
+    sleep(Duration::from_millis(100)).await;
+    let aside = place.folder.path().join("aside");
+    move_all(&place.path, &aside);
+    let said = change.await.unwrap().unwrap_err().to_string();
+    assert!(said.contains("reopen"), "{said}");
+    let is_known = !said.starts_with("it is not known");
+    let is_made = is_made(&store, &place, &aside).await;
+    assert!(!(is_known && is_made), "{said}");
+}
+
+/// A constraint that is checked at the end is the one way in which a test can make a commit fail.
+#[tokio::test]
+async fn rule_21_a_change_is_not_known_where_its_commit_fails() {
+    let place = place();
+    let store = open(&place.path).await;
+    let raw = rusqlite::Connection::open(&place.path).unwrap();
+    let fails = "CREATE TABLE parent (id INTEGER PRIMARY KEY);
+        CREATE TABLE child (id REFERENCES parent DEFERRABLE INITIALLY DEFERRED);
+        CREATE TRIGGER orphan AFTER INSERT ON restrictions BEGIN INSERT INTO child VALUES (1); END";
+    raw.execute_batch(fails).unwrap();
+    let change = store.set_restriction(&alice(), Locked.into()).await;
+    let said = change.unwrap_err().to_string();
+    assert!(said.starts_with("it is not known"), "{said}");
+    raw.execute_batch("DROP TRIGGER orphan").unwrap();
+    store
+        .set_restriction(&alice(), Locked.into())
+        .await
+        .unwrap();
 }

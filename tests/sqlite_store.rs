@@ -247,3 +247,36 @@ async fn rule_14_a_dropped_change_blocks_no_one() {
 fn change() -> ChangeRecord {
     ChangeRecord::through(Channel::SERVER)
 }
+
+#[tokio::test]
+async fn with_existing_tables_only_it_creates_nothing_and_says_what_is_missing() {
+    let file = file();
+    let cautious = SqliteOptions::new().with_existing_tables_only();
+    let error = cautious.clone().open(&file.path).await.unwrap_err();
+    assert!(
+        error.to_string().contains("start the server first"),
+        "{error}"
+    );
+    assert!(!file.path.exists());
+    std::fs::write(&file.path, "").unwrap();
+    let error = cautious.clone().open(&file.path).await.unwrap_err();
+    assert!(
+        error.to_string().contains("start the server first"),
+        "{error}"
+    );
+    assert!(std::fs::read(&file.path).unwrap().is_empty());
+
+    let server = SqliteStore::open(&file.path).await.unwrap();
+    let command = cautious.clone().open(&file.path).await.unwrap();
+    command
+        .set_restriction(&alice(), Locked.into())
+        .await
+        .unwrap();
+    assert_eq!(server.state_of(&alice()).await.unwrap(), Locked.into());
+    // Nor does it by opening the file again.
+    for suffix in ["", "-wal", "-shm"] {
+        std::fs::remove_file(format!("{}{suffix}", file.path.display())).unwrap();
+    }
+    command.reopen().await.unwrap_err();
+    assert!(!file.path.exists());
+}

@@ -1,6 +1,6 @@
 //! The gateway's own answers, in the form of the specification.
 
-use std::error::Error;
+use std::{error::Error, fmt};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
@@ -168,4 +168,30 @@ pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
         text.push_str(&causes);
     }
     text
+}
+
+/// What was being done when an error came, which stays the source.
+pub(crate) fn context(what: impl Into<String>, error: impl Into<BoxError>) -> BoxError {
+    Box::new(Context {
+        what: what.into(),
+        source: error.into(),
+    })
+}
+
+#[derive(Debug)]
+struct Context {
+    what: String,
+    source: BoxError,
+}
+
+impl fmt::Display for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)
+    }
+}
+
+impl Error for Context {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&*self.source)
+    }
 }

@@ -181,9 +181,7 @@ fn store(
 /// Writes refusals and failures to the log: who, if it is known, and why, but never the credential.
 fn report(outcome: &Outcome<'_>, log_refusals: bool) {
     if let Some(error) = outcome.store_error() {
-        log::failure(format_args!(
-            "tokens and names cannot be looked up: {error}"
-        ));
+        log::failure(format_args!("an account could not be checked: {error}"));
         return;
     }
     let Some(denial) = outcome.denial() else {

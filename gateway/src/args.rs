@@ -60,12 +60,13 @@ pub(crate) enum Command {
 /// Where restrictions are kept.
 #[derive(clap::Args)]
 pub(crate) struct Database {
-    /// Where restrictions are kept: a SQLite file, or the URL of a PostgreSQL database
-    /// (postgres://...), which several gateways or servers may share. Only `serve` creates a file
-    /// that does not exist
+    /// Where restrictions are kept: a SQLite file, or a PostgreSQL database, which several gateways or
+    /// servers may share, as a URL (postgres://...) or as settings ("host=... dbname=..."). Only
+    /// `serve` creates one that does not exist. A password belongs into the variable, because
+    /// everybody on the machine sees the arguments
     #[arg(
         long = "database",
-        value_name = "FILE|URL",
+        value_name = "FILE|URL|SETTINGS",
         default_value = "gateway.sqlite",
         env = "ACCOUNT_STATUS_DATABASE",
         hide_env_values = true

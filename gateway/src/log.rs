@@ -12,7 +12,12 @@ use std::{
 };
 
 use clap::ValueEnum;
-use tracing_subscriber::filter::LevelFilter;
+use tracing::Metadata;
+use tracing_subscriber::{
+    filter::{LevelFilter, filter_fn},
+    layer::SubscriberExt as _,
+    util::SubscriberInitExt as _,
+};
 
 /// The format of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -28,15 +33,29 @@ pub(crate) fn start(format: Format, level: LevelFilter) {
         .with_ansi(false)
         .with_target(false)
         .with_max_level(level);
+    let others = filter_fn(|event| !is_told_by_observers(event));
     match format {
-        Format::Text => subscriber.init(),
-        Format::Json => subscriber.json().flatten_event(true).init(),
+        Format::Text => subscriber.finish().with(others).init(),
+        Format::Json => {
+            let subscriber = subscriber.json().flatten_event(true);
+            subscriber.finish().with(others).init();
+        }
     }
     // Not what the panic says: it may quote a request.
     std::panic::set_hook(Box::new(|panic| {
         let location = panic.location().map(ToString::to_string);
         tracing::error!(location, "a task panicked");
     }));
+}
+
+/// Whether it is an event of the layers about a request. The gateway's observers write their own, at the level
+/// that its options ask for.
+fn is_told_by_observers(event: &Metadata<'_>) -> bool {
+    let layers = [
+        "tower_account_status::outcome",
+        "tower_account_status::moderation::outcome",
+    ];
+    layers.contains(&event.target())
 }
 
 /// Writes a failure to the log, at most one a second, because while the homeserver is away each request has one.

@@ -33,13 +33,14 @@ mod upstream;
 mod waiting;
 mod whoami;
 
-use std::{error::Error, net::SocketAddr, sync::Arc};
+use std::{io::Write as _, net::SocketAddr, sync::Arc};
 
 use clap::Parser;
 use tokio::net::TcpListener;
 use tower_account_status::RestrictionStore as _;
 
 use crate::{
+    answer::{BoxError, context},
     args::{Args, Cli, Command},
     metrics::Metrics,
     monitor::Monitor,
@@ -64,7 +65,7 @@ async fn main() -> std::process::ExitCode {
     }
 }
 
-async fn run(args: Args) -> Result<(), Box<dyn Error + Send + Sync>> {
+async fn run(args: Args) -> Result<(), BoxError> {
     let server_name = args.server_name()?;
     let stop = Stop::on_signal()?;
     let listener = listen(args.listen).await?;
@@ -81,7 +82,7 @@ async fn run(args: Args) -> Result<(), Box<dyn Error + Send + Sync>> {
     let (store, tokens) = app::remembered(&server_name, &upstream, &restrictions);
 
     if let Some(listener) = monitor {
-        println!("Monitoring on http://{}", listener.local_addr()?);
+        say(&format!("Monitoring on http://{}", listener.local_addr()?));
         let monitor = Monitor {
             metrics: Metrics::install(store.handle(), restrictions.restriction_changes())?,
             restrictions: Arc::clone(&restrictions),
@@ -101,7 +102,7 @@ async fn run(args: Args) -> Result<(), Box<dyn Error + Send + Sync>> {
     let address = listener.local_addr()?;
     let (version, report_only) = (env!("CARGO_PKG_VERSION"), args.report_only);
     tracing::info!(version, %address, report_only, "started");
-    println!("Listening on http://{address}");
+    say(&format!("Listening on http://{address}"));
     // The homeserver may start later, so the start does not wait for it.
     tokio::spawn(async move {
         if let Err(error) = upstream.answers().await {
@@ -112,7 +113,12 @@ async fn run(args: Args) -> Result<(), Box<dyn Error + Send + Sync>> {
     Ok(())
 }
 
-async fn listen(address: SocketAddr) -> Result<TcpListener, String> {
+/// Writes a line to the standard output, which may be a pipe that nobody reads any more.
+fn say(line: &str) {
+    let _ = writeln!(std::io::stdout(), "{line}");
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener, BoxError> {
     let listener = TcpListener::bind(address).await;
-    listener.map_err(|error| format!("cannot listen on {address}: {error}"))
+    listener.map_err(|error| context(format!("cannot listen on {address}"), error))
 }

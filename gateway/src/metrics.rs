@@ -111,8 +111,9 @@ impl Metrics {
         for endpoint in MODERATED {
             for wanted in WANTED {
                 let decision = moderation::Decision::Failed.as_str();
-                let cause = Refusal::Unavailable.as_str();
-                moderation_counter(decision, cause, wanted, endpoint).increment(0);
+                for cause in [Refusal::Unavailable, Refusal::NotKnown] {
+                    moderation_counter(decision, cause.as_str(), wanted, endpoint).increment(0);
+                }
             }
         }
         Ok(Self {

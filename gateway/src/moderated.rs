@@ -3,7 +3,7 @@
 use hyper::{Method, Request, header::HeaderName};
 use tower_account_status::{
     Restriction, UserId,
-    moderation::{Decision, Outcome},
+    moderation::{Decision, Outcome, Refusal},
 };
 
 use crate::{answer::chain, commands::to_the_second, log};
@@ -53,6 +53,12 @@ pub(crate) fn report(outcome: &Outcome<'_>, log_refusals: bool) {
             match is_administrators {
                 true => {
                     let wanted = outcome.wanted();
+                    let what = match outcome.refusal() {
+                        Some(Refusal::NotKnown) => {
+                            "it is not known whether a restriction was changed"
+                        }
+                        _ => "a restriction was not changed",
+                    };
                     tracing::warn!(
                         by,
                         user,
@@ -60,7 +66,7 @@ pub(crate) fn report(outcome: &Outcome<'_>, log_refusals: bool) {
                         set = wanted,
                         endpoint,
                         request_id,
-                        "it is not known whether a restriction was changed: {error}"
+                        "{what}: {error}"
                     );
                 }
                 false => log::failure(format_args!("a moderator's request failed: {error}")),

@@ -1,6 +1,6 @@
 //! The database of restrictions: a SQLite file, or a PostgreSQL database.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use tower_account_status::{
     AccountState, Changes, RestrictionKind, RestrictionRecord, RestrictionStore, UserId,
@@ -10,7 +10,10 @@ use tower_account_status::{
     },
 };
 
-use crate::{answer::BoxError, metrics};
+use crate::{
+    answer::{BoxError, context},
+    metrics,
+};
 
 type Accounts = Vec<(UserId, Vec<RestrictionRecord>)>;
 
@@ -27,38 +30,84 @@ pub(crate) struct Options<'a> {
     pub(crate) schema: Option<&'a str>,
     /// How long the log of changes is kept, if not for ever.
     pub(crate) audit_retention: Option<Duration>,
+    /// Whether nothing is created.
+    pub(crate) must_exist: bool,
+}
+
+/// What the command line names.
+#[derive(Debug, PartialEq, Eq)]
+enum Database<'a> {
+    File(&'a str),
+    /// A URL, or settings as in `host=… user=…`.
+    Postgres(&'a str),
+}
+
+impl<'a> Database<'a> {
+    /// Tells them apart as PostgreSQL's own programs do, and refuses what is neither: it may be a connection
+    /// string with a mistake, which would become a file with a password in its name. No error shows it.
+    fn named(database: &'a str) -> Result<Self, &'static str> {
+        let (scheme, rest) = database.split_once(':').unwrap_or((database, ""));
+        let is_postgres = ["postgres", "postgresql"]
+            .iter()
+            .any(|known| scheme.trim().eq_ignore_ascii_case(known));
+        // A URL with a mistake, or one of another database.
+        let is_like_url = (is_postgres && scheme != database)
+            || (!scheme.contains('=') && (rest.starts_with("//") || rest.contains('@')));
+        if database.starts_with("postgres://") || database.starts_with("postgresql://") {
+            Ok(Self::Postgres(database))
+        } else if database.starts_with('.') || Path::new(database).is_absolute() {
+            Ok(Self::File(database))
+        } else if is_like_url {
+            Err(
+                "--database is neither a file nor a postgres:// URL: expected a file as in ./NAME, \
+                 postgres://USER:PASSWORD@HOST/NAME, or host=HOST dbname=NAME user=USER \
+                 password=PASSWORD",
+            )
+        } else if database.contains('=') {
+            Ok(Self::Postgres(database))
+        } else {
+            Ok(Self::File(database))
+        }
+    }
 }
 
 impl Restrictions {
     pub(crate) async fn open(database: &str, options: Options<'_>) -> Result<Self, BoxError> {
-        let is_url = |scheme| database.starts_with(scheme);
-        if is_url("postgres://") || is_url("postgresql://") {
-            // The URL may hold a password.
-            let store = connect(database, options).await;
-            let store = store.map_err(|error| format!("cannot open the database: {error}"))?;
-            return Ok(Self::Postgres(store));
+        match Database::named(database)? {
+            Database::Postgres(settings) => {
+                let store = connect(settings, options).await;
+                // The settings may hold a password, so they are not named.
+                let store = store.map_err(|error| context("cannot open the database", error))?;
+                Ok(Self::Postgres(store))
+            }
+            Database::File(path) => {
+                let mut opening = SqliteOptions::new();
+                if let Some(age) = options.audit_retention {
+                    opening = opening.with_audit_retention(age);
+                }
+                if options.must_exist {
+                    opening = opening.with_existing_tables_only();
+                }
+                // The error names the file.
+                Ok(Self::Sqlite(opening.open(path).await?))
+            }
         }
-        if database.contains("://") {
-            // The error does not name it, because it may hold a password.
-            return Err("--database is neither a file nor a postgres:// URL".into());
-        }
-        let mut opening = SqliteOptions::new();
-        if let Some(age) = options.audit_retention {
-            opening = opening.with_audit_retention(age);
-        }
-        let store = opening.open(database).await;
-        let store = store.map_err(|error| format!("cannot open {database}: {error}"))?;
-        Ok(Self::Sqlite(store))
     }
 }
 
-async fn connect(url: &str, options: Options<'_>) -> Result<PostgresStore, PostgresStoreError> {
-    let mut connecting = PostgresOptions::new(url)?;
+async fn connect(
+    settings: &str,
+    options: Options<'_>,
+) -> Result<PostgresStore, PostgresStoreError> {
+    let mut connecting = PostgresOptions::new(settings)?;
     if let Some(schema) = options.schema {
         connecting = connecting.with_schema(schema);
     }
     if let Some(age) = options.audit_retention {
         connecting = connecting.with_audit_retention(age);
+    }
+    if options.must_exist {
+        connecting = connecting.with_existing_tables_only();
     }
     connecting.connect().await
 }
@@ -139,6 +188,50 @@ impl RestrictionStore for Restrictions {
         match self {
             Self::Sqlite(store) => store.restriction_changes(),
             Self::Postgres(store) => store.restriction_changes(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Database;
+
+    #[test]
+    fn rule_15_what_may_be_a_connection_string_is_no_file() {
+        for string in [
+            "postgres://u:pw@h/d",
+            "postgresql:///d?host=/run/postgresql",
+            "host=h password=hunTer2",
+            " host = h password = hunTer2",
+            "password='x y' dbname=d",
+            "password=a:b@c host=h",
+            "host=h options='-c a=b://c:d'",
+        ] {
+            assert_eq!(Database::named(string), Ok(Database::Postgres(string)));
+        }
+        for file in [
+            "gateway.sqlite",
+            "postgres",
+            "postgres.db",
+            "a/b:c.db",
+            "/var/lib/a=b:c@d.db",
+            "./postgres:x",
+            "../host=h",
+        ] {
+            assert_eq!(Database::named(file), Ok(Database::File(file)));
+        }
+        for neither in [
+            "postgres:/u:hunTer2@h/d",
+            "postgres:u:hunTer2@h/d",
+            "postgresql:d?password=hunTer2",
+            "POSTGRES://u:hunTer2@h/d",
+            " postgres://u:hunTer2@h/d",
+            "postgers://u:hunTer2@h/d",
+            "u:hunTer2@h/d",
+            "h:5432/d@u",
+        ] {
+            let error = Database::named(neither).unwrap_err();
+            assert!(!error.contains("hunTer2"), "{neither}: {error}");
         }
     }
 }

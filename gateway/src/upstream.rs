@@ -167,6 +167,7 @@ impl fmt::Display for UpstreamError {
                 )
             }
             Self::Broken(error) => {
+                let error = answer::chain(&**error);
                 write!(f, "the homeserver's answer broke off: {error}")
             }
             Self::TimedOut => f.write_str("the homeserver did not answer in time"),

@@ -62,14 +62,14 @@ impl<D: AccountDirectory, R: RestrictionStore> Shared<D, R> {
                 self.tell(&outcome(Decision::Refused).refused(*refusal));
             }
             Err(Stop::Failed(failure)) => {
-                let outcome = outcome(Decision::Failed).refused(Refusal::Unavailable);
+                let outcome = outcome(Decision::Failed).refused(findings.failure());
                 self.tell(&outcome.failed(failure));
             }
         }
         match state {
             Ok(stands) => self.say(target.kind, stands, is_head),
             Err(Stop::Refused(refusal)) => self.refuse(refusal, is_head),
-            Err(Stop::Failed(_)) => self.refuse(Refusal::Unavailable, is_head),
+            Err(Stop::Failed(_)) => self.refuse(findings.failure(), is_head),
         }
     }
 
@@ -147,7 +147,7 @@ impl<D, R> Shared<D, R> {
             Refusal::MethodNotAllowed => {
                 headers.insert(ALLOW, ALLOWED);
             }
-            Refusal::Unavailable => {
+            Refusal::Unavailable | Refusal::NotKnown => {
                 let after = HeaderValue::from_static(RETRY_AFTER_STORE_FAILURE);
                 insert_retry_after(headers, after, self.settings.cors_headers);
             }

@@ -5,17 +5,21 @@ use crate::request::json::{Json, JsonError, Value};
 
 /// The boolean under `key`.
 ///
-/// Other keys may be extensions. A repeated key must have the same value each time, because JSON parsers
+/// Other keys may be extensions. Those that are a reason or an end are refused, because nobody would notice
+/// that they count for nothing. A repeated key must have the same value each time, because JSON parsers
 /// differ in which one they take.
 pub(super) fn wanted(data: &[u8], key: &str) -> Result<bool, Refusal> {
     let mut json = Json::new(data)?;
     let mut found = Found::Nothing;
+    let mut has_reason_or_end = false;
     match json.value()? {
         Value::Object => {
             while let Some(name) = json.key()? {
                 let value = json.value()?;
                 if name.says(key) {
                     found = found.and(value);
+                } else if value != Value::Null {
+                    has_reason_or_end |= name.unescaped().is_some_and(|key| is_reason_or_end(&key));
                 }
                 json.skip(value)?;
             }
@@ -28,9 +32,33 @@ pub(super) fn wanted(data: &[u8], key: &str) -> Result<bool, Refusal> {
     json.end()?;
     match found {
         Found::Nothing => Err(Refusal::MissingParameter),
+        Found::Bool(_) if has_reason_or_end => Err(Refusal::ReasonOrEnd),
         Found::Bool(value) => Ok(value),
         Found::Other => Err(Refusal::BodyBadJson),
     }
+}
+
+/// Whether a key is meant as a reason or an end of the restriction. Its words are parted by whatever is no
+/// letter, or by capitals, as in `org.example.until_ts` and `expiresAt`.
+fn is_reason_or_end(key: &str) -> bool {
+    const WORDS: [&str; 9] = [
+        "reason", "reasons", "note", "comment", "until", "end", "ends", "ttl", "for",
+    ];
+    const PARTS: [&str; 4] = ["expir", "duration", "lifetime", "deadline"];
+    let mut words = String::with_capacity(key.len());
+    let mut was_lower = false;
+    for letter in key.chars() {
+        if was_lower && letter.is_uppercase() {
+            words.push(' ');
+        }
+        was_lower = letter.is_lowercase();
+        match letter.is_alphabetic() {
+            true => words.extend(letter.to_lowercase()),
+            false => words.push(' '),
+        }
+    }
+    words.split(' ').any(|word| WORDS.contains(&word))
+        || PARTS.iter().any(|part| words.contains(part))
 }
 
 /// The value of all occurrences of a key.
@@ -70,12 +98,60 @@ mod tests {
         for (body, value) in [
             (r#"{"locked":true}"#, true),
             (" {\"locked\" : false}\r\n", false),
-            (r#"{"org.example.reason":{"a":[1]},"locked":true}"#, true),
+            (r#"{"org.example.case":{"a":[1]},"locked":true}"#, true),
+            (r#"{"reason":null,"locked":true,"until":null}"#, true),
+            (
+                r#"{"locked":true,"treason":1,"friend":2,"footnotes":3,"forward":4}"#,
+                true,
+            ),
             (r#"{"locked":true,"\u006cocked":true}"#, true),
             (r#"{"locked":false,"suspended":7}"#, false),
         ] {
             assert_eq!(wanted(body.as_bytes(), "locked"), Ok(value), "{body}");
         }
+    }
+
+    #[test]
+    fn a_reason_or_an_end_is_not_dropped_in_silence() {
+        for key in [
+            "reason",
+            "Reason",
+            "org.example.reason",
+            "org.example.until_ts",
+            "until",
+            "locked_until",
+            "lockedUntil",
+            "UNTIL_TS",
+            "until2",
+            "expires",
+            "expires_at",
+            "expiresAt",
+            "expiry",
+            "m.expiration_ms",
+            "end",
+            "end_ts",
+            "endsAt",
+            "ttl",
+            "duration_ms",
+            "for",
+            "note",
+            r"un\u0074il",
+        ] {
+            for value in ["1", "\"\"", "false", "{}", "[]"] {
+                for body in [
+                    format!(r#"{{"locked":true,"{key}":{value}}}"#),
+                    format!(r#"{{"{key}":{value},"locked":false}}"#),
+                ] {
+                    let wanted = wanted(body.as_bytes(), "locked");
+                    assert_eq!(wanted, Err(Refusal::ReasonOrEnd), "{body}");
+                }
+            }
+        }
+        // What else is wrong with a body is said first.
+        assert_eq!(
+            wanted(br#"{"until":1}"#, "locked"),
+            Err(Refusal::MissingParameter)
+        );
     }
 
     #[test]

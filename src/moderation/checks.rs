@@ -149,6 +149,7 @@ impl<D: AccountDirectory, R: RestrictionStore> Shared<D, R> {
                 true => self.restrict(requester, user, kind, findings).await?,
                 false => {
                     let change = self.change_by(requester)?;
+                    findings.is_begun = true;
                     let lifted = self
                         .restrictions
                         .lift_restriction(user, kind, &change)
@@ -186,6 +187,7 @@ impl<D: AccountDirectory, R: RestrictionStore> Shared<D, R> {
         };
         findings.restriction = Some(restriction.clone());
         let record = RestrictionRecord::new(restriction).with_change(self.change_by(requester)?);
+        findings.is_begun = true;
         let restricted = self.restrictions.set_restriction(user, record).await;
         restricted.map_err(Into::into)?;
         Ok(true)

@@ -20,8 +20,9 @@ pub enum Decision {
     Unchanged,
     /// The request was refused with a [`Refusal`].
     Refused,
-    /// The directory or the store failed, panicked or took too long. It is not known whether a PUT
-    /// changed the restriction.
+    /// The directory or the store failed, panicked or took too long. If the refusal is
+    /// [`Refusal::NotKnown`], it is not known whether a PUT changed the restriction. Otherwise nothing was
+    /// changed.
     Failed,
 }
 
@@ -64,8 +65,20 @@ pub(super) struct Findings {
     pub(super) is_administrator: bool,
     pub(super) wanted: Option<bool>,
     pub(super) restriction: Option<Restriction>,
+    /// Whether the store was asked to make the change.
+    pub(super) is_begun: bool,
     /// The decision if nothing stops the request.
     pub(super) decision: Decision,
+}
+
+impl Findings {
+    /// The answer after a failure.
+    pub(super) fn failure(&self) -> Refusal {
+        match self.is_begun {
+            true => Refusal::NotKnown,
+            false => Refusal::Unavailable,
+        }
+    }
 }
 
 impl Default for Findings {
@@ -75,6 +88,7 @@ impl Default for Findings {
             is_administrator: false,
             wanted: None,
             restriction: None,
+            is_begun: false,
             decision: Decision::Answered,
         }
     }

@@ -107,8 +107,14 @@ use crate::{
 /// 5. The target is a user of this server: 400 `M_INVALID_PARAM`.
 /// 6. It exists and is not deactivated: 404 `M_NOT_FOUND`.
 /// 7. The body of a PUT: 413 `M_TOO_LARGE`, 400 `M_NOT_JSON`, `M_BAD_JSON` or `M_MISSING_PARAM`.
+/// 8. It has no reason and no end: 400 `M_INVALID_PARAM`. The endpoints have no field for them, and a
+///    restriction whose end was dropped in silence would never end. A key counts as one of these if a
+///    word in it is `reason`, `note`, `comment`, `until`, `end`, `ends`, `ttl` or `for`, or contains
+///    `expir`, `duration`, `lifetime` or `deadline`, as in `org.example.until_ts`, and its value is not
+///    `null`. Other keys are ignored.
 ///
-/// A failure of the directory or the store on the way is 503 `M_UNKNOWN`, with `Retry-After`.
+/// A failure of the directory or the store on the way is 503 `M_UNKNOWN`, with `Retry-After`. If the
+/// store was making the change, the answer says that it is not known whether it was made.
 ///
 /// # What a PUT does
 ///

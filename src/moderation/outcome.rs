@@ -113,7 +113,8 @@ impl<'a> Outcome<'a> {
         self.findings.restriction.as_ref()
     }
 
-    /// Why the request was refused. After a failure it is [`Refusal::Unavailable`].
+    /// Why the request was refused. After a failure it is [`Refusal::Unavailable`] or, if the store was
+    /// making the change, [`Refusal::NotKnown`].
     #[must_use]
     pub fn refusal(&self) -> Option<Refusal> {
         self.refusal

@@ -45,8 +45,14 @@ pub enum Refusal {
     BodyBadJson,
     /// The body lacks the key for the wanted state: 400 `M_MISSING_PARAM`.
     MissingParameter,
-    /// The directory or the store failed, panicked, or took too long: 503 `M_UNKNOWN`.
+    /// The body has a reason or an end, which these endpoints do not keep: 400 `M_INVALID_PARAM`.
+    ReasonOrEnd,
+    /// The directory or the store failed, panicked, or took too long: 503 `M_UNKNOWN`. Nothing was
+    /// changed.
     Unavailable,
+    /// The store failed, panicked, or took too long while it made the change, which may have been made:
+    /// 503 `M_UNKNOWN`.
+    NotKnown,
 }
 
 impl Refusal {
@@ -78,7 +84,9 @@ impl Refusal {
             Self::BodyNotJson => "body_not_json",
             Self::BodyBadJson => "body_bad_json",
             Self::MissingParameter => "missing_parameter",
+            Self::ReasonOrEnd => "reason_or_end",
             Self::Unavailable => "unavailable",
+            Self::NotKnown => "not_known",
         }
     }
 
@@ -158,10 +166,21 @@ impl Refusal {
                 "M_MISSING_PARAM",
                 "The request body lacks the key for the wanted state",
             ),
+            Self::ReasonOrEnd => (
+                BAD,
+                "M_INVALID_PARAM",
+                "This endpoint keeps no reason and no end; send the request without them",
+            ),
             Self::Unavailable => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "M_UNKNOWN",
                 "The account's state is unavailable; try again later",
+            ),
+            Self::NotKnown => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "M_UNKNOWN",
+                "It is not known whether the change was made; look at the state, or send the request \
+                 again later",
             ),
         }
     }

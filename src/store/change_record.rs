@@ -78,6 +78,13 @@ impl ChangeRecord {
     }
 }
 
+/// A change that is made now through this channel, by nobody in particular.
+impl From<Channel> for ChangeRecord {
+    fn from(channel: Channel) -> Self {
+        Self::through(channel)
+    }
+}
+
 /// The channel through which a restriction was changed, as a short name.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Channel(Cow<'static, str>);

@@ -313,7 +313,7 @@ fn the_page_on_conduit_counts_right_and_is_what_the_example_compiles() {
         "Ok(Some(local(&name.to_lowercase())))",
         "async fn login_token(&self, token: &str, _: Option<&str>) -> Answer {",
         "without! { third_party, refresh_token, event_sender, state, changes }",
-        "let set = RESTRICTIONS.blocking_set(user, RestrictionKind::Deactivated, deactivated);",
+        "let set = RESTRICTIONS.blocking_set(user, Deactivated, deactivated, Channel::SERVER);",
     ] {
         assert!(store.contains(&line), "the page: {line}");
         assert!(

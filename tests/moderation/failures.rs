@@ -21,6 +21,7 @@ use tower_account_status::{
 };
 use tower_account_status::{
     Changes,
+    moderation::Refusal,
     store::{ChangeRecord, StoreError},
 };
 
@@ -185,6 +186,15 @@ async fn rule_12_whatever_fails_the_answer_is_503() {
             let response = ask(Some((point, how)), method.clone(), body).await;
             assert_eq!(response.status(), 503, "{point:?} {how:?}");
             check_error(&response, "M_UNKNOWN", None).unwrap();
+            // Rule 21: a change that may have been made is not answered as one that was not.
+            let is_begun = matches!(point, Point::Restrict | Point::Lift);
+            let expected = match is_begun {
+                true => Refusal::NotKnown,
+                false => Refusal::Unavailable,
+            };
+            assert_eq!(response.extensions().get(), Some(&expected), "{point:?}");
+            let said = String::from_utf8_lossy(response.body());
+            assert_eq!(said.contains("not known whether"), is_begun, "{said}");
             assert_eq!(response.headers()["retry-after"], "5");
             let exposed = &response.headers()["access-control-expose-headers"];
             assert_eq!(exposed, "Retry-After");

@@ -167,8 +167,14 @@ pub(crate) fn rows(endpoint: Endpoint) -> Vec<Row> {
         Row::put("rule 2 PUT 200: a restriction past its end is lifted", ALICE, off())
             .when(ALICE, ended).is(Says(false)).leaves(ALICE, &[]),
         Row::put("MSC4323 PUT 200: extensions are ignored", ALICE, json!({
-            key: true, "org.example.reason": { "text": [1, null] },
+            key: true, "org.example.case": { "text": [1, null] }, "org.example.until": null,
         }).to_string()).is(Says(true)).leaves(ALICE, &[kind]),
+        Row::put("rule 2 PUT 400: an end is not dropped in silence", ALICE, json!({
+            key: true, "org.example.until_ts": 1_893_456_000_000_u64,
+        }).to_string()).is(Refused(400, "M_INVALID_PARAM")).leaves(ALICE, &[]),
+        Row::put("rule 2 PUT 400: nor is a reason", ALICE, json!({
+            key: false, "reason": "appeal granted",
+        }).to_string()).when(ALICE, kind).is(Refused(400, "M_INVALID_PARAM")).leaves(ALICE, &[kind]),
         Row::put("MSC4323 PUT 200: the other endpoint's key is an extension", ALICE, json!({
             key: true, "locked": true, "suspended": true,
         }).to_string()).is(Says(true)).leaves(ALICE, &[kind]),

@@ -3,8 +3,10 @@
 use std::sync::LazyLock;
 
 use tower_account_status::{
-    AccountDirectory, AccountStateStore, Authentication, RestrictionKind, UserId as Account,
-    store::{Answer, SqliteStore},
+    AccountDirectory, AccountStateStore, Authentication,
+    RestrictionKind::Deactivated,
+    UserId as Account,
+    store::{Answer, Channel, SqliteStore},
     without,
 };
 
@@ -48,7 +50,7 @@ fn local(name: &str) -> Account {
 
 /// Records that an account is deactivated, or has a password again, and announces it.
 pub(crate) fn set_deactivated(user: &str, deactivated: bool) -> Result<()> {
-    let set = RESTRICTIONS.blocking_set(user, RestrictionKind::Deactivated, deactivated);
+    let set = RESTRICTIONS.blocking_set(user, Deactivated, deactivated, Channel::SERVER);
     set.map_err(|_| Error::BadDatabase("restrictions cannot be written"))
 }
 

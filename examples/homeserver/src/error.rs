@@ -7,6 +7,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde_json::{Value, json};
+use tower_account_status::store::StoreError;
 
 use crate::database;
 
@@ -81,8 +82,9 @@ impl Error {
     }
 
     /// The account states could not be changed.
-    pub(crate) fn states(error: impl std::error::Error) -> Self {
-        eprintln!("account states: {error}");
+    pub(crate) fn states(error: impl std::error::Error + Send + 'static) -> Self {
+        // `StoreError` shows the sources, too.
+        eprintln!("account states: {}", StoreError::from(error));
         Self::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "M_UNKNOWN",

@@ -9,8 +9,7 @@ mod read;
 
 use std::{
     collections::HashSet,
-    io::{self, BufRead as _},
-    path::Path,
+    io::{self, BufRead as _, Write as _},
     process::ExitCode,
 };
 
@@ -22,7 +21,7 @@ use self::{
     output::Output,
 };
 use crate::{
-    answer::{BoxError, chain},
+    answer::{BoxError, chain, context},
     args::{Command, user_id},
     restrictions::{self, Restrictions},
 };
@@ -51,33 +50,34 @@ pub(crate) async fn run(command: Command) -> ExitCode {
     };
     match ended {
         Ok(end) => ExitCode::from(end as u8),
-        // The reader has read enough, as `head` does.
-        Err(error) if is_closed_pipe(&*error) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {}", chain(&*error));
-            ExitCode::FAILURE
-        }
+        Err(error) => match error.downcast_ref::<io::Error>().map(io::Error::kind) {
+            // The reader has read enough, as `head` does.
+            Some(io::ErrorKind::BrokenPipe) => ExitCode::SUCCESS,
+            Some(_) => fail(&context("the standard output could not be written", error)),
+            None => fail(&error),
+        },
     }
 }
 
-fn is_closed_pipe(error: &(dyn std::error::Error + Send + Sync + 'static)) -> bool {
-    let error = error.downcast_ref::<io::Error>();
-    error.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+fn fail(error: &BoxError) -> ExitCode {
+    say(&format!("error: {}", chain(&**error)));
+    ExitCode::FAILURE
+}
+
+/// Writes a line to the standard error output. It must not matter whether that can be written.
+fn say(line: &str) {
+    let _ = writeln!(io::stderr(), "{line}");
 }
 
 impl Place {
     /// Opens the database. It must exist, because a lock in a new one would restrict nobody.
     async fn open(&self) -> Result<Restrictions, BoxError> {
-        let database = &self.database.name;
-        let is_file = !database.contains("://");
-        if is_file && !Path::new(database).exists() {
-            return Err(format!("there is no database {database}: give --database").into());
-        }
         let options = restrictions::Options {
             schema: Some(&self.schema),
-            audit_retention: None,
+            must_exist: true,
+            ..restrictions::Options::default()
         };
-        let opening = Restrictions::open(database, options);
+        let opening = Restrictions::open(&self.database.name, options);
         progress::while_waiting("opening the database", opening).await
     }
 
@@ -97,7 +97,7 @@ fn users(named: &[Users]) -> Result<Vec<UserId>, BoxError> {
             Users::OnInput => {
                 is_read = true;
                 for line in io::stdin().lock().lines() {
-                    let line = line?;
+                    let line = line.map_err(|error| context("the standard input", error))?;
                     let line = line.trim();
                     if !line.is_empty() {
                         users.push(user_id(line).map_err(|error| format!("{line}: {error}"))?);

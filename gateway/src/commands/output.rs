@@ -192,7 +192,7 @@ impl Output {
 }
 
 /// Escapes what a terminal would execute, because anybody may have written the text.
-fn plain(text: &str) -> String {
+pub(super) fn plain(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     for character in text.chars() {
         match is_plain(character) {

@@ -83,12 +83,13 @@ pub(super) async fn while_waiting<T>(what: &str, work: impl Future<Output = T>) 
     loop {
         if let Ok(done) = tokio::time::timeout(wait, &mut work).await {
             if wait == INTERVAL {
-                eprint!("\r\x1b[K");
+                let _ = write!(io::stderr(), "\r\x1b[K");
             }
             return done;
         }
         wait = INTERVAL;
-        eprint!("\r\x1b[K{what} ({} s)", began.elapsed().as_secs());
+        let seconds = began.elapsed().as_secs();
+        let _ = write!(io::stderr(), "\r\x1b[K{what} ({seconds} s)");
     }
 }
 

@@ -33,13 +33,13 @@ pub(crate) struct Said {
 
 impl Said {
     #[track_caller]
-    fn ended_with(self, code: i32) -> String {
+    pub(crate) fn ended_with(self, code: i32) -> String {
         assert_eq!(self.code, Some(code), "{} {}", self.output, self.errors);
         self.output
     }
 
     #[track_caller]
-    fn failed_with(self, code: i32, expected: &str) {
+    pub(crate) fn failed_with(self, code: i32, expected: &str) {
         assert_eq!(self.code, Some(code), "{} {}", self.output, self.errors);
         assert!(self.errors.contains(expected), "{}", self.errors);
         assert!(!self.errors.contains('\r'), "no progress: {}", self.errors);
@@ -205,7 +205,7 @@ async fn a_lock_from_a_second_terminal_ends_waiting_syncs_sqlite() {
     over_two_gateways(path.to_str().expect("text")).await;
 }
 
-async fn postgresql() -> (std::sync::Arc<Cluster>, String, String) {
+pub(crate) async fn postgresql() -> (std::sync::Arc<Cluster>, String, String) {
     let cluster = tokio::task::spawn_blocking(Cluster::shared).await;
     let cluster = cluster.expect("PostgreSQL starts");
     let settings = cluster.database().await;
@@ -221,7 +221,7 @@ async fn a_lock_from_a_second_terminal_ends_waiting_syncs_postgresql() {
 }
 
 /// A database of a server in Rust, which has it open.
-async fn database() -> (tempfile::TempDir, String, SqliteStore) {
+pub(crate) async fn database() -> (tempfile::TempDir, String, SqliteStore) {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("restrictions.db");
     let store = SqliteStore::open(&path).await.expect("a database");
@@ -253,7 +253,7 @@ async fn exit_codes_say_how_it_went() {
     let missing = missing.to_str().expect("text");
     for command in ["lock", "unlock", "show", "log"] {
         let said = run(missing, &[command, "@a:x"]).await;
-        said.failed_with(1, "there is no database");
+        said.failed_with(1, "there is no database of restrictions");
     }
     assert!(!std::path::Path::new(missing).exists());
     let said = run("postgres://u:hunter2@127.0.0.1:1/d", &["list"]).await;
@@ -342,6 +342,9 @@ async fn many_users_come_from_the_standard_input_each_once() {
     said.failed_with(1, "bad: expected a user id");
     let state = store.state_of("@good:x").await.expect("a state");
     assert!(state.is_active(), "nobody is locked by half a list");
+    let said = run_with_input(&path, &["lock", "-"], "").await;
+    assert!(said.errors.contains("names no user"), "{}", said.errors);
+    said.ended_with(0);
     // An empty list of users does not mean all users.
     let said = run_with_input(&path, &["log", "-"], "").await;
     assert_eq!(said.ended_with(0), "");

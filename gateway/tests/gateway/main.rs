@@ -10,6 +10,9 @@ mod away;
 mod commands;
 #[cfg(target_os = "linux")] // reads a process' memory there
 mod commands_at_scale;
+mod commands_database;
+#[cfg(target_os = "linux")] // has a device that is always full
+mod commands_streams;
 #[path = "../../src/content_type.rs"]
 mod content_type;
 mod content_types;

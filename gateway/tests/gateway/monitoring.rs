@@ -119,9 +119,11 @@ async fn what_moderators_do_is_counted() {
     for endpoint in endpoints.map(|endpoint| format!(r#"endpoint="{endpoint}""#)) {
         for wanted in ["set", "lift", "none"] {
             let wanted = format!(r#"wanted="{wanted}""#);
-            let failed = [r#"decision="failed""#, r#"cause="unavailable""#, &endpoint];
-            let labels = [&failed[..], &[&wanted]].concat();
-            assert_eq!(value(&before, moderation, &labels), 0.0, "{before}");
+            for cause in [r#"cause="unavailable""#, r#"cause="not_known""#] {
+                let failed = [r#"decision="failed""#, cause, &endpoint];
+                let labels = [&failed[..], &[&wanted]].concat();
+                assert_eq!(value(&before, moderation, &labels), 0.0, "{before}");
+            }
         }
     }
 
@@ -168,7 +170,13 @@ async fn what_moderators_do_is_counted() {
     let failed = gateway.put(LOCK, "admin", locked(true)).await;
     failed.error(503, "M_UNKNOWN");
     let after = metrics(&monitor).await;
-    let labels = [r#"decision="failed""#, r#"wanted="set""#, "admin/lock"];
+    let cause = r#"cause="not_known""#;
+    let labels = [
+        r#"decision="failed""#,
+        cause,
+        r#"wanted="set""#,
+        "admin/lock",
+    ];
     assert_eq!(value(&after, moderation, &labels), 1.0, "{after}");
     assert_eq!(lines(&after), lines(&text), "{after}");
     // Rule 15: labels are of a short list.

@@ -14,9 +14,9 @@ use self::{
     records::Records,
     tables::{Place, Tables},
 };
-use super::{AccountStateStore, Answer, Peek, StoreError};
+use super::{AccountStateStore, Answer, Peek, RestrictionRecord, StoreError};
 use crate::{
-    account::{Account, AccountState, Restriction, RestrictionKind, UserId},
+    account::{Account, AccountState, RestrictionKind, UserId},
     changes::Changes,
     credential::{Credential, LoginToken, ThirdParty},
 };
@@ -119,13 +119,14 @@ impl MemoryStore {
         tables.insert_third_party(medium, address, place);
     }
 
-    /// Adds a restriction, which replaces one of its kind, and announces the change.
-    pub fn restrict(&self, user: impl Into<UserId>, restriction: impl Into<Restriction>) {
-        let restriction = restriction.into();
-        self.change(&user.into(), |state| state.with(restriction));
+    /// Adds a restriction, which replaces one of its kind, and announces the change. A
+    /// [`RestrictionRecord`] says who sets it, and when.
+    pub fn restrict(&self, user: impl Into<UserId>, record: impl Into<RestrictionRecord>) {
+        self.set(&user.into(), record.into());
     }
 
-    /// Lifts the restriction of `kind`, and announces the change.
+    /// Lifts the restriction of `kind`, and announces the change. Who lifts it is not kept, because this
+    /// store has no log.
     pub fn lift(&self, user: impl Into<UserId>, kind: RestrictionKind) {
         self.change(&user.into(), |state| state.without(kind));
     }
@@ -140,6 +141,15 @@ impl MemoryStore {
         self.records.change(user, |records| {
             let state = self.change_state(user, change);
             records.follow(&state, now);
+        });
+        self.changes.announce(user);
+    }
+
+    fn set(&self, user: &UserId, record: RestrictionRecord) {
+        self.records.change(user, |records| {
+            let restriction = record.restriction().clone();
+            self.change_state(user, |state| state.with(restriction));
+            records.set(record);
         });
         self.changes.announce(user);
     }

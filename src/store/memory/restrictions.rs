@@ -21,12 +21,7 @@ impl RestrictionStore for MemoryStore {
         user: &UserId,
         record: RestrictionRecord,
     ) -> Result<(), Infallible> {
-        self.records.change(user, |records| {
-            let restriction = record.restriction().clone();
-            self.change_state(user, |state| state.with(restriction));
-            records.set(record);
-        });
-        self.changes.announce(user);
+        self.set(user, record);
         Ok(())
     }
 
@@ -79,6 +74,15 @@ impl RestrictionStore for MemoryStore {
 mod tests {
     use super::{MemoryStore, RestrictionRecord, RestrictionStore};
     use crate::account::{AccountState, Restriction, RestrictionKind::*, UserId};
+
+    #[tokio::test]
+    async fn who_sets_a_restriction_is_kept_where_it_is_said() {
+        let store = MemoryStore::new();
+        let record = RestrictionRecord::new(Locked).with_set_by("@mod:localhost");
+        store.restrict("@alice:localhost", record.clone());
+        let user = UserId::from("@alice:localhost");
+        assert_eq!(store.record(&user, Locked).await.unwrap(), Some(record));
+    }
 
     #[tokio::test]
     async fn what_is_set_without_a_record_is_listed_too() {

@@ -12,7 +12,7 @@ use std::{
 use super::{SqliteOptions, SqliteStore, SqliteStoreError, error::Cause};
 use crate::{
     account::{AccountState, RestrictionKind, UserId},
-    store::{ChangeRecord, Channel, RestrictionRecord, RestrictionStore},
+    store::{ChangeRecord, RestrictionRecord, RestrictionStore},
 };
 
 /// # Without async
@@ -21,7 +21,7 @@ use crate::{
 ///
 /// ```no_run
 /// use std::sync::LazyLock;
-/// use tower_account_status::{RestrictionKind, store::{SqliteStore, SqliteStoreError}};
+/// use tower_account_status::{RestrictionKind, store::{Channel, SqliteStore, SqliteStoreError}};
 ///
 /// static RESTRICTIONS: LazyLock<SqliteStore> = LazyLock::new(|| {
 ///     SqliteStore::blocking_open("/var/lib/homeserver/restrictions.db").expect("a usable file")
@@ -29,7 +29,7 @@ use crate::{
 ///
 /// fn deactivate(user: &str) -> Result<(), SqliteStoreError> {
 ///     // Do this first: if the file cannot be written, nothing has been done.
-///     RESTRICTIONS.blocking_set(user, RestrictionKind::Deactivated, true)?;
+///     RESTRICTIONS.blocking_set(user, RestrictionKind::Deactivated, true, Channel::SERVER)?;
 ///     // then remove the devices and the password
 ///     Ok(())
 /// }
@@ -71,7 +71,8 @@ impl SqliteStore {
     }
 
     /// Lifts the restriction of `kind`, and waits until that is on disk and announced. Returns whether there
-    /// was one.
+    /// was one. The log says who lifts it, why, and through what; a [`Channel`](crate::store::Channel) alone
+    /// names nobody.
     ///
     /// # Errors
     ///
@@ -80,8 +81,9 @@ impl SqliteStore {
         &self,
         user: impl Into<UserId>,
         kind: RestrictionKind,
+        change: impl Into<ChangeRecord>,
     ) -> Result<bool, SqliteStoreError> {
-        let (user, change) = (user.into(), ChangeRecord::through(Channel::SERVER));
+        let (user, change) = (user.into(), change.into());
         wait(self.lift_restriction(&user, kind, &change))
     }
 
@@ -97,10 +99,15 @@ impl SqliteStore {
         user: impl Into<UserId>,
         kind: RestrictionKind,
         restricted: bool,
+        change: impl Into<ChangeRecord>,
     ) -> Result<(), SqliteStoreError> {
+        let change = change.into();
         match restricted {
-            true => self.blocking_restrict(user, kind),
-            false => self.blocking_lift(user, kind).map(drop),
+            true => {
+                let record = RestrictionRecord::new(kind).with_change(change);
+                self.blocking_restrict(user, record)
+            }
+            false => self.blocking_lift(user, kind, change).map(drop),
         }
     }
 

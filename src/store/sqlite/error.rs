@@ -15,12 +15,24 @@ pub struct SqliteStoreError(pub(super) Box<Cause>);
 #[derive(Debug)]
 pub(super) enum Cause {
     Sqlite(rusqlite::Error),
-    Open { path: PathBuf, cause: Box<Cause> },
+    Open {
+        path: PathBuf,
+        cause: Box<Cause>,
+    },
     NoFile(PathBuf),
     FileReplaced,
-    NewerSchema { found: i64, known: usize },
+    OtherNames,
+    NoTables,
+    /// A change that may have been made.
+    NotKnown(Box<Cause>),
+    NewerSchema {
+        found: i64,
+        known: usize,
+    },
     NotOurs,
-    NoWal { mode: String },
+    NoWal {
+        mode: String,
+    },
     UnknownKind(String),
     Thread(io::Error),
     Stopped,
@@ -46,6 +58,11 @@ impl From<UnknownKind> for Cause {
 }
 
 impl Cause {
+    /// The error of a change that may have been made.
+    pub(super) fn not_known(self) -> Self {
+        Self::NotKnown(Box::new(self))
+    }
+
     pub(super) fn is_busy(&self) -> bool {
         match self {
             Self::Sqlite(error) => matches!(
@@ -101,6 +118,18 @@ impl fmt::Display for Cause {
                 "the path no longer leads to the database file that was opened: put that file back, \
                  or call `SqliteStore::reopen` to use what is there now",
             ),
+            Cause::NoTables => f.write_str(
+                "there is no database of restrictions: correct the path, or start the server first, \
+                 which creates it",
+            ),
+            Cause::NotKnown(cause) => {
+                write!(f, "it is not known whether the change was made: {cause}")
+            }
+            Cause::OtherNames => f.write_str(
+                "the file has several hard links, or it is mounted without its folder, and SQLite \
+                 would keep a log of changes for each of its names: remove the other links, or \
+                 mount the folder",
+            ),
             Cause::NewerSchema { found, known } => write!(
                 f,
                 "the file's schema is version {found} and this program knows versions up to \
@@ -134,7 +163,7 @@ impl Error for SqliteStoreError {
 impl Error for Cause {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
-            Cause::Open { cause, .. } => cause.source(),
+            Cause::Open { cause, .. } | Cause::NotKnown(cause) => cause.source(),
             Cause::Sqlite(error) => Some(error),
             Cause::Thread(error) => Some(error),
             _ => None,

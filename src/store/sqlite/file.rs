@@ -42,6 +42,9 @@ impl FileState {
 #[derive(Debug)]
 pub(super) struct OpenedFile {
     path: PathBuf,
+    /// Where the path led. SQLite follows links, too, and keeps the files beside the target. With another
+    /// name of the same file it would use others.
+    real: Option<PathBuf>,
     main: Option<Identity>,
     /// The write-ahead log and its index. They must stay the same files, because a change is in them first.
     /// The first access creates them.
@@ -56,6 +59,7 @@ impl OpenedFile {
     pub(super) fn at(path: &Path) -> Self {
         Self {
             path: path.to_owned(),
+            real: path.canonicalize().ok(),
             main: identity(path).ok().flatten(),
             beside: [None, None],
         }
@@ -63,14 +67,18 @@ impl OpenedFile {
 
     /// Whether the path leads to the files that were opened.
     pub(super) fn is_same(&mut self) -> bool {
-        let Ok(main) = identity(&self.path) else {
+        let (Ok(main), Ok(real)) = (identity(&self.path), self.path.canonicalize()) else {
             return false;
         };
         if self.main.is_some() && main != self.main {
             return false;
         }
+        let known = self.real.get_or_insert_with(|| real.clone());
+        if *known != real {
+            return false;
+        }
         for (known, suffix) in self.beside.iter_mut().zip(["-wal", "-shm"]) {
-            let mut path = self.path.clone().into_os_string();
+            let mut path = real.clone().into_os_string();
             path.push(suffix);
             let Ok(found) = identity(Path::new(&path)) else {
                 return false;
@@ -83,6 +91,49 @@ impl OpenedFile {
         self.main = main;
         main.is_some()
     }
+
+    /// Fails if the file has a name beside which another process would look for another log: a second hard
+    /// link, or the place at which the file alone is mounted. Changes of one log are not seen in the other.
+    pub(super) fn check_names(&self) -> Result<(), Cause> {
+        let Some(real) = &self.real else {
+            return Ok(());
+        };
+        match has_other_names(real) {
+            true => Err(Cause::OtherNames),
+            false => Ok(()),
+        }
+    }
+}
+
+#[cfg(unix)]
+fn has_other_names(real: &Path) -> bool {
+    use std::os::unix::{ffi::OsStrExt as _, fs::MetadataExt as _};
+    if std::fs::metadata(real).is_ok_and(|file| file.nlink() > 1) {
+        return true;
+    }
+    // Only Linux tells where something is mounted in this way.
+    let mounts = std::fs::read("/proc/self/mountinfo").unwrap_or_default();
+    is_mounted_at(&mounts, real.as_os_str().as_bytes())
+}
+
+#[cfg(not(unix))]
+fn has_other_names(_real: &Path) -> bool {
+    false
+}
+
+/// Whether the list of Linux has a mount at exactly this path. It is the fifth word of a line, and some
+/// bytes are written as three octal digits there.
+#[cfg(any(unix, test))]
+fn is_mounted_at(mounts: &[u8], path: &[u8]) -> bool {
+    let mut escaped = Vec::with_capacity(path.len());
+    for &byte in path {
+        match byte {
+            b' ' | b'\t' | b'\n' | b'\\' => escaped.extend(format!("\\{byte:03o}").into_bytes()),
+            byte => escaped.push(byte),
+        }
+    }
+    let mut lines = mounts.split(|&byte| byte == b'\n');
+    lines.any(|line| line.split(|&byte| byte == b' ').nth(4) == Some(&escaped))
 }
 
 #[cfg(unix)]
@@ -108,4 +159,21 @@ pub(super) fn checked_path(path: &Path) -> Result<PathBuf, Cause> {
         return Err(Cause::NoFile(path.to_owned()));
     }
     std::path::absolute(path).map_err(|_| Cause::NoFile(path.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_mounted_at;
+
+    /// The lines are those of proc_pid_mountinfo(5), with a blank in the name of a file.
+    #[test]
+    fn a_file_that_is_mounted_alone_is_found_in_the_list_of_mounts() {
+        let mounts = b"25 1 253:0 / / rw,relatime shared:1 - ext4 /dev/root rw\n\
+            36 25 253:0 /host/my.db /data/my\\040own.db rw - ext4 /dev/root rw\n";
+        assert!(is_mounted_at(mounts, b"/data/my own.db"));
+        for path in ["/data/my", "/data/my own.db-wal", "/data", "/host/my.db"] {
+            assert!(!is_mounted_at(mounts, path.as_bytes()), "{path}");
+        }
+        assert!(!is_mounted_at(b"", b"/data/my own.db"));
+    }
 }

@@ -77,6 +77,10 @@ use crate::{
 /// interval before is in the file that is gone. The store cannot notice a file that is overwritten
 /// in place (`cp` over it): restore a backup while no process has the file open.
 ///
+/// The path may be a symbolic link; SQLite keeps the two files beside its target. A file that has several
+/// hard links or is mounted without its folder is not opened, because each name would have a log of its
+/// own, and no process would see what another writes there.
+///
 /// # The log
 ///
 /// Triggers in the file write every change to [a log](AuditLog), also the changes of other programs.
@@ -93,10 +97,13 @@ use crate::{
 /// and for [the set in memory](SqliteOptions::with_restricted_set_in_memory), the store looks at the
 /// file every 100 ms ([a setting](SqliteOptions::with_poll_interval)), which costs microseconds. It
 /// [announces](RestrictionStore::restriction_changes) a change for all accounts, because the file
-/// does not say whose it was.
+/// does not say whose it was. While it cannot look or cannot load the set, the file is asked for each
+/// account, and with the feature `tracing` a warning says why, once a minute for each cause.
 ///
 /// A change waits at most 3 seconds for another process that is writing, and then fails. A change
-/// that nobody waits for any longer is not made.
+/// that nobody waits for any longer is not made. An error that says that it is not known whether the
+/// change was made is one of the disk, or of a file that was moved away meanwhile. After every other
+/// error the change was not made.
 #[derive(Clone)]
 pub struct SqliteStore(Arc<Inner>);
 
@@ -115,6 +122,7 @@ pub struct SqliteOptions {
     poll_interval: Duration,
     set_in_memory: bool,
     audit_retention: Option<Duration>,
+    creates_tables: bool,
 }
 
 impl SqliteOptions {
@@ -126,6 +134,7 @@ impl SqliteOptions {
             poll_interval: Duration::from_millis(100),
             set_in_memory: false,
             audit_retention: None,
+            creates_tables: true,
         }
     }
 
@@ -160,15 +169,28 @@ impl SqliteOptions {
         self
     }
 
+    /// Fails to [open](Self::open) a file that is missing or empty, and creates nothing. A command that
+    /// operators run needs this, because a misspelled path would otherwise be created, and its restrictions
+    /// would restrict nobody. Tables of an older version are still migrated.
+    pub fn with_existing_tables_only(mut self) -> Self {
+        self.creates_tables = false;
+        self
+    }
+
     /// Opens the file, which is created if it is missing.
     ///
     /// # Errors
     ///
-    /// If the path is empty or `:memory:`; if the file cannot be opened or created, is another program's, or
-    /// has a newer schema; or if another process locks it for 3 seconds.
+    /// If the path is empty or `:memory:`; if the file cannot be opened or created, is missing and
+    /// [may not be created](Self::with_existing_tables_only), is another program's, has several names, or has
+    /// a newer schema; or if another process locks it for 3 seconds.
     pub async fn open(self, path: impl AsRef<Path>) -> Result<SqliteStore, SqliteStoreError> {
         let path = checked_path(path.as_ref())?;
-        let opened = self.start(Location::File(path.clone())).await;
+        let location = match self.creates_tables {
+            true => Location::File(path.clone()),
+            false => Location::ExistingFile(path.clone()),
+        };
+        let opened = self.start(location).await;
         opened.map_err(|SqliteStoreError(cause)| Cause::Open { path, cause }.into())
     }
 
@@ -182,9 +204,10 @@ impl SqliteOptions {
     }
 
     async fn start(self, location: Location) -> Result<SqliteStore, SqliteStoreError> {
-        let changes = match location {
-            Location::Memory => Changes::new(),
-            Location::File(_) => Changes::needing_proof(),
+        let is_file = location.path().is_some();
+        let changes = match is_file {
+            true => Changes::needing_proof(),
+            false => Changes::new(),
         };
         let set = self
             .set_in_memory
@@ -201,9 +224,9 @@ impl SqliteOptions {
         };
         let open = move || Writer::open(shared);
         threads::start(open, move |writer| writer.run(&queue)).await?;
-        let reads = match location {
-            Location::Memory => None,
-            Location::File(_) => {
+        let reads = match is_file {
+            false => None,
+            true => {
                 let (reads, queue) = mpsc::channel();
                 let queue = Arc::new(Mutex::new(queue));
                 for _ in 0..Self::READERS {
@@ -279,7 +302,8 @@ impl SqliteStore {
             .tasks
             .send(Task::Change(user.clone(), change, reply))
             .map_err(|_| Cause::Stopped)?;
-        Ok(answer.await.map_err(|_| Cause::Stopped)??)
+        // The thread has panicked, perhaps after the commit.
+        Ok(answer.await.map_err(|_| Cause::Stopped.not_known())??)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Connections to the file, and its schema.
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     thread,
     time::{Duration, Instant},
 };
@@ -41,7 +41,18 @@ pub(super) const EARLIEST_MICROS: i64 = 100_000_000_000_000;
 #[derive(Clone)]
 pub(super) enum Location {
     File(PathBuf),
+    /// A file that is not created, and whose tables are not.
+    ExistingFile(PathBuf),
     Memory,
+}
+
+impl Location {
+    pub(super) fn path(&self) -> Option<&Path> {
+        match self {
+            Self::File(path) | Self::ExistingFile(path) => Some(path),
+            Self::Memory => None,
+        }
+    }
 }
 
 /// Opens the connection that makes changes, and brings the schema up to date.
@@ -49,10 +60,15 @@ pub(super) fn open_writer(
     location: &Location,
     busy_timeout: Duration,
 ) -> Result<Connection, Cause> {
-    let mut connection = open(location)?;
+    let create = match location {
+        Location::ExistingFile(path) if !path.exists() => return Err(Cause::NoTables),
+        Location::ExistingFile(_) => OpenFlags::empty(),
+        Location::File(_) | Location::Memory => OpenFlags::SQLITE_OPEN_CREATE,
+    };
+    let mut connection = open(location, create)?;
     connection.busy_timeout(BUSY_LIMIT)?;
-    migrate(&mut connection)?;
-    if let Location::File(_) = location {
+    migrate(&mut connection, !create.is_empty())?;
+    if location.path().is_some() {
         write_ahead(&connection)?;
     }
     // A commit that was acknowledged survives a power failure, too.
@@ -62,36 +78,37 @@ pub(super) fn open_writer(
     Ok(connection)
 }
 
-/// Opens a connection that only reads.
+/// Opens a connection that only reads. The one that writes has created the file.
 pub(super) fn open_reader(location: &Location) -> Result<Connection, Cause> {
-    let connection = open(location)?;
+    let connection = open(location, OpenFlags::empty())?;
     connection.busy_timeout(BUSY_LIMIT)?;
     connection.pragma_update(None, "query_only", true)?;
     Ok(connection)
 }
 
-fn open(location: &Location) -> Result<Connection, Cause> {
-    let connection = match location {
+fn open(location: &Location, create: OpenFlags) -> Result<Connection, Cause> {
+    let connection = match location.path() {
         // The path is never read as a URI with parameters.
-        Location::File(path) => Connection::open_with_flags(
+        Some(path) => Connection::open_with_flags(
             path,
-            OpenFlags::SQLITE_OPEN_READ_WRITE
-                | OpenFlags::SQLITE_OPEN_CREATE
-                | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+            create | OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
         )?,
-        Location::Memory => Connection::open_in_memory()?,
+        None => Connection::open_in_memory()?,
     };
     connection.pragma_update(None, "trusted_schema", false)?;
     Ok(connection)
 }
 
-fn migrate(connection: &mut Connection) -> Result<(), Cause> {
+fn migrate(connection: &mut Connection, creates_tables: bool) -> Result<(), Cause> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let number = |sql| transaction.query_row(sql, (), |row| row.get::<_, i64>(0));
     let application = number("PRAGMA application_id")?;
     let found = number("PRAGMA user_version")?;
     let is_new =
         application == 0 && found == 0 && number("SELECT count(*) FROM sqlite_schema")? == 0;
+    if is_new && !creates_tables {
+        return Err(Cause::NoTables);
+    }
     if application != APPLICATION_ID && !is_new {
         return Err(Cause::NotOurs);
     }

@@ -17,6 +17,8 @@ use super::{
     schema::{self, BUSY_LIMIT, Location},
     task::{Change, Task},
 };
+#[cfg(feature = "tracing")]
+use crate::store::failures::{Failures, tell_unheard};
 use crate::{account::UserId, changes::Changes, store::restricted_set::RestrictedSet};
 
 type Result<T> = std::result::Result<T, Cause>;
@@ -31,6 +33,8 @@ pub(super) struct Writer {
     prune_at: Instant,
     /// `None` if the set in memory may miss a change and has to be loaded again.
     data_version: Option<i64>,
+    #[cfg(feature = "tracing")]
+    failures: Failures,
 }
 
 /// What a writer is opened with.
@@ -65,6 +69,8 @@ impl Writer {
             polled_at: Instant::now(),
             prune_at: Instant::now(),
             data_version: None,
+            #[cfg(feature = "tracing")]
+            failures: Failures::default(),
         };
         writer.data_version = Some(queries::data_version(&writer.connection)?);
         writer.load()?;
@@ -139,7 +145,7 @@ impl Writer {
         match self.commit(user, change, reply) {
             Ok(true) => {
                 // Otherwise the change is in a file that nobody would find again.
-                self.look_at_file()?;
+                self.look_at_file().map_err(Cause::not_known)?;
                 self.follow(user);
                 self.shared.changes.announce(user);
                 Ok(true)
@@ -147,7 +153,6 @@ impl Writer {
             Ok(false) => Ok(false),
             Err(Cause::NobodyWaits) => Err(Cause::NobodyWaits),
             Err(error) => {
-                // It is not known whether the change was made.
                 self.distrust();
                 Err(error)
             }
@@ -166,16 +171,19 @@ impl Writer {
         loop {
             let changed = self.try_to_commit(user, change, reply);
             match changed {
-                Err(error) if error.is_busy() && Instant::now() < deadline => self.poll(),
+                Err(error) if error.is_busy() && Instant::now() < deadline => {
+                    self.poll();
+                    self.shared.file.check()?;
+                }
                 changed => return changed,
             }
         }
     }
 
-    /// Checks that the caller still waits once the file may be written. So a change that was answered
-    /// as failed is not made afterwards.
+    /// Checks that the caller still waits, and that the file is still there, once the file may be written. So
+    /// a change that was answered as failed is not made. From the commit on it is not known.
     fn try_to_commit(
-        &self,
+        &mut self,
         user: &UserId,
         change: &Change,
         reply: &oneshot::Sender<Result<bool>>,
@@ -184,6 +192,10 @@ impl Writer {
         let transaction = Transaction::new_unchecked(&self.connection, behavior)?;
         if reply.is_closed() {
             return Err(Cause::NobodyWaits);
+        }
+        // The next look at the file tells the other threads.
+        if self.opened.as_mut().is_some_and(|opened| !opened.is_same()) {
+            return Err(Cause::FileReplaced);
         }
         audit::begin(&transaction, change.record())?;
         let changed = match change {
@@ -198,7 +210,8 @@ impl Writer {
             return Ok(false);
         }
         audit::end(&transaction)?;
-        transaction.commit()?;
+        let committed = transaction.commit();
+        committed.map_err(|error| Cause::from(error).not_known())?;
         Ok(changed)
     }
 
@@ -212,20 +225,28 @@ impl Writer {
         }
     }
 
-    /// Looks whether another connection, and so another process, has committed.
+    /// Looks whether another connection, and so another process, has committed. If it cannot, nothing in
+    /// memory is believed, and the log says why.
     fn poll(&mut self) {
-        self.polled_at = Instant::now();
-        if self.look_at_file().is_err() {
-            return;
+        if let Err(_error) = self.try_to_poll() {
+            #[cfg(feature = "tracing")]
+            tell_unheard(&self.failures, &_error);
         }
+    }
+
+    fn try_to_poll(&mut self) -> Result<()> {
+        self.polled_at = Instant::now();
+        self.look_at_file()?;
         // Read before the accounts are: what is committed in between is found by the next poll.
-        let version = queries::data_version(&self.connection).ok();
-        let is_known = version.is_some() && version == self.data_version;
+        let version = queries::data_version(&self.connection);
+        if version.is_err() {
+            self.distrust();
+        }
+        let version = Some(version?);
+        let is_known = version == self.data_version;
         if !is_known {
             self.distrust();
-            if version.is_none() || self.load().is_err() {
-                return;
-            }
+            self.load()?;
             self.data_version = version;
         }
         let trust = Self::TRUST + self.shared.poll_interval.saturating_mul(2);
@@ -236,6 +257,7 @@ impl Writer {
         if !is_known {
             self.shared.changes.announce_all();
         }
+        Ok(())
     }
 
     /// Fails as long as the path does not lead to the file that was opened.
@@ -282,15 +304,15 @@ impl Writer {
 }
 
 fn open(shared: &Shared) -> Result<(Connection, Option<OpenedFile>)> {
-    let mut opened = match &shared.location {
-        Location::File(path) => Some(OpenedFile::at(path)),
-        Location::Memory => None,
-    };
+    let mut opened = shared.location.path().map(OpenedFile::at);
     let connection = schema::open_writer(&shared.location, shared.poll_interval.min(BUSY_LIMIT))?;
     // The first access makes the files beside it.
     queries::data_version(&connection)?;
     if opened.as_mut().is_some_and(|opened| !opened.is_same()) {
         return Err(Cause::FileReplaced);
+    }
+    if let Some(opened) = &opened {
+        opened.check_names()?;
     }
     Ok((connection, opened))
 }
