@@ -149,7 +149,7 @@ async fn rule_22_an_event_is_the_same_act_when_it_is_scheduled() {
             assert_all(&policy, at == passing, &[*request]).await;
         }
     }
-    let appeals = SuspensionPolicy::new().with_appeal_room("!a:hs");
+    let appeals = SuspensionPolicy::new().add_appeal_room("!a:hs");
     let (message, topic) = (
         path("!a:hs", "m.room.message"),
         path("%21a:hs", "m.room.topic"),

@@ -4,10 +4,12 @@ use bytes::Bytes;
 use http::HeaderMap;
 use tokio::time::Instant;
 
-use super::{Findings, body::Held};
+use super::{
+    Findings,
+    body::{Collected, Held},
+};
 use crate::{
     account::{Account, AccountState, UserId},
-    body::Collected,
     denial::{Denial, DenialCause},
     request::{
         act::Act,

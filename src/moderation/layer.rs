@@ -6,7 +6,7 @@ use tower_layer::Layer;
 
 use super::{Outcome, directory::AccountDirectory, service::AccountModeration, shared::Shared};
 #[cfg(feature = "tracing")]
-use crate::outcome::Failures;
+use crate::store::Failures;
 use crate::{
     body::KeptBodies,
     common::{common_settings, wrapped_bodies},

@@ -348,7 +348,7 @@ fn a_membership_says_nothing_else() {
 
 #[test]
 fn in_a_room_for_appeals_a_redaction_is_judged_as_everywhere() {
-    let policy = SuspensionPolicy::new().with_appeal_room("!r:hs");
+    let policy = SuspensionPolicy::new().add_appeal_room("!r:hs");
     assert_permitted(&policy, &format!("{ROOM}/send/m.room.message/1"));
     let line = format!("{ROOM}/send/m.room.redaction/1");
     let judged = judge_line(&policy, &line);

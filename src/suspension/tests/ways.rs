@@ -234,7 +234,7 @@ fn passes(policy: &SuspensionPolicy, (method, path, body): &Request) -> bool {
 
 /// With each of these actions inverted.
 fn policy(turned: &[Action]) -> SuspensionPolicy {
-    let policy = SuspensionPolicy::new().with_appeal_room(APPEALS);
+    let policy = SuspensionPolicy::new().add_appeal_room(APPEALS);
     turned
         .iter()
         .fold(policy, |policy, &action| match policy.permits(action) {
