@@ -5,13 +5,13 @@
 //! compared without regard to case, because some parsers do so.
 
 use super::{
-    BodyQuestion, Judgement, Redaction, SuspensionPolicy, membership::Membership,
-    redaction::without_asking, room, scheduled,
+    BodyQuestion, Judgement, Redaction, SuspensionPolicy, entries::each_entry,
+    membership::Membership, redaction::without_asking, room, scheduled,
 };
 use crate::{
     account::UserId,
     action::Action,
-    request::json::{Json, JsonError, Text, Value},
+    request::json::{JsonError, Text, Value},
 };
 
 /// The verdict on a request whose body is known. A body that cannot be understood is refused.
@@ -162,31 +162,4 @@ fn needed_beside(key: Text<'_>, value: Value<'_>) -> Option<Action> {
         Value::Text(_) if is("join_authorised_via_users_server") => Some(Action::JoinRoom),
         _ => Some(Action::SendState),
     }
-}
-
-/// Hands each entry of the object `body` to `entry`.
-pub(super) fn each_entry<'b>(
-    body: &'b [u8],
-    mut entry: impl FnMut(Text<'b>, Value<'b>),
-) -> Result<(), JsonError> {
-    each_key(body, |key, json| {
-        let value = json.value()?;
-        entry(key, value);
-        json.skip(value)
-    })
-}
-
-/// Reads the object `body`. `entry` reads the value of each key.
-pub(super) fn each_key<'b>(
-    body: &'b [u8],
-    mut entry: impl FnMut(Text<'b>, &mut Json<'b>) -> Result<(), JsonError>,
-) -> Result<(), JsonError> {
-    let mut json = Json::new(body)?;
-    if json.value()? != Value::Object {
-        return Err(JsonError::Refused);
-    }
-    while let Some(key) = json.key()? {
-        entry(key, &mut json)?;
-    }
-    json.end()
 }

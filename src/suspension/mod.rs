@@ -5,6 +5,7 @@
 //! sender of an event, which [`judge_redaction`] answers.
 
 mod body;
+mod entries;
 mod event;
 mod index;
 mod judgement;

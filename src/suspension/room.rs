@@ -5,7 +5,7 @@
 
 use super::{
     BodyQuestion, Judgement, SuspensionPolicy,
-    body::each_key,
+    entries::each_key,
     event::{MEMBER, THIRD_PARTY_INVITE},
 };
 use crate::{

@@ -4,7 +4,7 @@
 
 use super::{
     BodyQuestion, Judgement, SuspensionPolicy,
-    body::{each_entry, each_key},
+    entries::{each_entry, each_key},
     event,
     event::StateKey,
     path::Part,
