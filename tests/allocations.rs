@@ -81,7 +81,7 @@ where
     count(service, request())
 }
 
-fn healthy() -> [(&'static str, Request<Full<Bytes>>); 6] {
+fn healthy() -> [(&'static str, Request<Full<Bytes>>); 5] {
     let post = |uri| alices(Method::POST, uri);
     [
         ("no credential", anonymous(Method::GET, ROOMS, "")),
@@ -98,7 +98,6 @@ fn healthy() -> [(&'static str, Request<Full<Bytes>>); 6] {
             "token in the query",
             anonymous(Method::GET, &format!("{ROOMS}?access_token={TOKEN}"), ""),
         ),
-        ("logout", post(support::LOGOUT)),
     ]
 }
 
@@ -117,6 +116,14 @@ fn speed_a_healthy_request_allocates_nothing_in_a_plain_stack() {
             "{what}, wrapped"
         );
     }
+}
+
+/// The store is told of it when it has succeeded.
+#[test]
+fn speed_a_logout_costs_one_box() {
+    let mut ours = layer(&store()).layer(Free);
+    let logout = || alices(Method::POST, support::LOGOUT);
+    assert_eq!(settled(&mut ours, logout), (1, 200));
 }
 
 fn router() -> Router {

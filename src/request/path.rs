@@ -331,7 +331,15 @@ impl<'p> Forgiving<'p> {
 
 /// Whether something in a path is seen by nobody, beyond ASCII.
 fn has_unseen(path: &str, is_encoded: bool) -> bool {
-    if path.is_ascii() && !is_encoded {
+    let bytes = path.as_bytes();
+    // As nearly every path: no encoded byte is beyond ASCII, or part of another encoding.
+    let is_of_ascii = |at: usize| match bytes.get(at + 1..at + 3) {
+        Some([b'2', b'5']) => false,
+        Some([b'0'..=b'7', low]) => low.is_ascii_hexdigit(),
+        _ => false,
+    };
+    let is_plain = |(at, byte): (usize, &u8)| *byte != b'%' || is_of_ascii(at);
+    if path.is_ascii() && (!is_encoded || bytes.iter().enumerate().all(is_plain)) {
         return false;
     }
     let decoded = decode_fully(path.as_bytes());
