@@ -22,7 +22,7 @@ use crate::{changes::Changes, store::StoreError};
 ///
 /// impl AccountStateStore for Homeserver {
 /// #   async fn access_token(&self, _: &str) -> Answer { Ok(None) }
-/// #   without! { application_service, login_name, third_party, login_token, refresh_token }
+/// #   without! { application_service, login_name, third_party, login_token, refresh_token, event_sender }
 ///     // the owners of credentials …
 ///
 ///     async fn state(&self, user: &str) -> Result<AccountState, StoreError> {
