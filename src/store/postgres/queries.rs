@@ -294,7 +294,7 @@ impl Queries {
             return Err(not_known(error.into()));
         }
         let again = Box::pin(async {
-            let lease = self.another(lease, 0, error.into()).await?;
+            let lease = self.another(*lease, 0, error.into()).await?;
             match self.attempt(lease, sql, parameters).await {
                 Attempt::Made(changed) => Ok(changed),
                 Attempt::NotMade(error) => Err(error),
@@ -329,7 +329,7 @@ impl Queries {
                 lease.done();
                 Attempt::NotMade(error.into())
             }
-            Ok(Err(error)) => Attempt::Over(lease, error),
+            Ok(Err(error)) => Attempt::Over(Box::new(lease), error),
             Err(_) => {
                 lease.abandon();
                 self.pool.renew();
@@ -365,7 +365,7 @@ enum Attempt {
     /// Or it is not known, and the error says so.
     NotMade(Cause),
     /// The connection is over or unfit.
-    Over(Lease, tokio_postgres::Error),
+    Over(Box<Lease>, tokio_postgres::Error),
 }
 
 fn not_known(cause: Cause) -> Cause {
