@@ -11,7 +11,10 @@ use crate::{
     common::{common_settings, wrapped_bodies},
     guard::AccountGuard,
     outcome::Outcome,
-    request::long_poll::LongPoll,
+    request::{
+        checked_path::{assert_path, check_excluded_prefix},
+        long_poll::LongPoll,
+    },
     service::AccountStatus,
     settings::{NamedAccountCheck, NamedIn, Settings, StoreFailure},
     shared::Shared,
@@ -121,14 +124,12 @@ impl<S, Req, Res> AccountStatusLayer<S, Req, Res> {
     ///
     /// # Panics
     ///
-    /// If `path` does not begin with a slash, or holds `?` or `#`: no request has such a path.
+    /// If `path` does not begin with a slash, has a query or braces, or could not be in a URI: no request
+    /// has such a path.
     #[track_caller]
     pub fn add_exempt(self, method: Method, path: impl Into<Box<str>>) -> Self {
         let path = path.into();
-        assert!(
-            path.starts_with('/') && !path.contains(['?', '#']),
-            "expected an exempt path that begins with a slash and has no `?` or `#`, got {path:?}"
-        );
+        assert_path("an exempt path", &path);
         self.with(|settings| settings.exemptions.endpoints.push((method, path)))
     }
 
@@ -153,14 +154,15 @@ impl<S, Req, Res> AccountStatusLayer<S, Req, Res> {
     ///
     /// # Panics
     ///
-    /// If `prefix` does not begin with a slash, is nothing but one, or holds `?` or `#`.
+    /// If `prefix` does not begin with a slash, is nothing but one, has a query or braces, or could not
+    /// be in a URI: no request has such a path. And if it has a dot segment, an empty segment or a
+    /// backslash, encoded or not, because then everything might be below it.
     #[track_caller]
     pub fn add_excluded_prefix(self, prefix: impl Into<Box<str>>) -> Self {
         let prefix = prefix.into();
-        assert!(
-            prefix.starts_with('/') && &*prefix != "/" && !prefix.contains(['?', '#']),
-            "expected an excluded prefix that begins with a slash, is more than a slash and has no `?` or `#`, got {prefix:?}"
-        );
+        if let Err(mistake) = check_excluded_prefix(&prefix) {
+            panic!("{mistake}");
+        }
         self.with(|settings| settings.exemptions.prefixes.push(prefix))
     }
 }

@@ -9,9 +9,11 @@ use http::Method;
 use support::{
     HANDLED, LOGOUT, SYNC, alices, ask, call, layer, locked, passed,
     scripted::{Script, ScriptedStore},
-    store_with, unavailable,
+    store_with, unavailable, verdict,
 };
-use tower_account_status::{AccountStatusLayer, MemoryStore, RequestPath, RestrictionKind};
+use tower_account_status::{
+    AccountStatusLayer, MemoryStore, RequestPath, RestrictionKind, SuspensionPolicy,
+};
 
 fn layer_of_locked() -> AccountStatusLayer<Arc<MemoryStore>> {
     layer(&store_with(RestrictionKind::Locked))
@@ -98,6 +100,77 @@ async fn rule_5_the_absolute_form_of_a_uri_has_the_same_path() {
     );
     assert!(!passes(&layer, Method::GET, "*").await);
     assert!(passes(&layer, Method::OPTIONS, "*").await);
+}
+
+/// Some server trims or drops these, and resolves the dots that are left.
+#[tokio::test]
+async fn rule_6_what_nobody_sees_around_dots_leads_out_of_no_prefix() {
+    let layer = layer_of_locked().add_excluded_prefix("/app");
+    for invisible in [
+        "\u{a0}",
+        "\u{85}",
+        "\u{9b}",
+        "\u{ad}",
+        "\u{34f}",
+        "\u{61c}",
+        "\u{1680}",
+        "\u{180e}",
+        "\u{2003}",
+        "\u{200b}",
+        "\u{200d}",
+        "\u{200e}",
+        "\u{2028}",
+        "\u{202e}",
+        "\u{202f}",
+        "\u{205f}",
+        "\u{2060}",
+        "\u{2066}",
+        "\u{3000}",
+        "\u{3164}",
+        "\u{fe0f}",
+        "\u{feff}",
+        "\u{ffa0}",
+        "\u{fff9}",
+        "\u{fffd}",
+        "\u{1d173}",
+        "\u{e0001}",
+        "\u{e0100}",
+        " ",
+    ] {
+        let sent: String = invisible
+            .bytes()
+            .map(|byte| format!("%{byte:02x}"))
+            .collect();
+        for segment in [
+            "..{}", "{}..", ".{}.", "{}.{}.{}", ".{}", "{}", "{};x", "..{};x",
+        ] {
+            let segment = segment.replace("{}", &sent);
+            for path in [
+                format!("/app/{segment}/x"),
+                format!("/app/a/{segment}"),
+                format!("/.well-known/{segment}/x"),
+                format!("/_matrix/client/v3/login/sso/redirect/{segment}"),
+            ] {
+                assert!(!passes(&layer, Method::GET, &path).await, "{path}");
+            }
+        }
+        // In a name they are part of it.
+        let path = format!("/app/{}/b", format_args!("a{sent}..{sent}b"));
+        assert!(passes(&layer, Method::GET, &path).await, "{path}");
+    }
+    for dots in [
+        "\u{3002}\u{ff61}",
+        "\u{ff0e}\u{ff0e}",
+        ".\u{2024}",
+        "\u{fe52}.",
+        "\u{2025}",
+    ] {
+        let sent: String = dots.bytes().map(|byte| format!("%{byte:02x}")).collect();
+        for segment in [&sent[..], dots] {
+            let path = format!("/app/{segment}/x");
+            assert!(!passes(&layer, Method::GET, &path).await, "{path}");
+        }
+    }
 }
 
 #[tokio::test]
@@ -187,21 +260,104 @@ fn rule_6_a_prefix_that_would_exclude_everything_is_a_mistake() {
 fn rule_5_a_place_or_an_exemption_that_never_matches_is_a_mistake() {
     let layer = || AccountStatusLayer::new(MemoryStore::new());
     let exempt = |path: &'static str| drop(layer().add_exempt(Method::POST, path));
+    let excluded = |path: &'static str| drop(layer().add_excluded_prefix(path));
     let nested = |path: &'static str| drop(RequestPath::nested_at(path));
     let below = |path: &'static str| drop(RequestPath::below(path));
+    let permitted =
+        |path: &'static str| drop(SuspensionPolicy::new().permit_endpoint(Method::POST, path));
+    // What no request has for its path, or has in braces.
+    const NO_PATHS: [&str; 16] = [
+        "",
+        "x",
+        "*",
+        "https://localhost/x",
+        "/x?y=z",
+        "/x?",
+        "/x#y",
+        "/a b",
+        "/a<b",
+        "/a>b",
+        "/a`b",
+        "/a\n",
+        "/a\t",
+        "/a\0",
+        "/a/{b",
+        "/a/b}",
+    ];
     type Set<'a> = &'a dyn Fn(&'static str);
-    let sets: [(Set<'_>, &[&str]); 3] = [
-        (&exempt, &["", "x", "/x?y=z", "/x#y"]),
-        (&nested, &["", "/", "/a/", "a", "/a?b", "/a#b"]),
-        (&below, &["", "/", "/hs/", "hs", "/hs?x", "/hs#x"]),
+    let sets: [(Set<'_>, &[&str]); 5] = [
+        (&exempt, &["/rooms/{roomId}"]),
+        (
+            &excluded,
+            &[
+                "/",
+                "/_matrix/client/{version}",
+                "//",
+                "/a//b",
+                "/a//",
+                "/a/../b",
+                "/x/..",
+                "/x/%2e%2e/",
+                "/.",
+                "/a\\b",
+                "/a%5c..",
+            ],
+        ),
+        (&nested, &["/", "/a/", "/_matrix/client/{version}"]),
+        (&below, &["/", "/hs/", "/{tenant}"]),
+        // A path that can be read in two ways is never permitted by itself.
+        (
+            &permitted,
+            &[
+                "/",
+                "/a/",
+                "/a//b",
+                "/a/../b",
+                "/a/.",
+                "/a\\b",
+                "/a/b%2Fc",
+                "/a/%2e%2e",
+                "/a%5cb",
+                "/a%c0%afb",
+                "/a%u002fb",
+                "/a/{b}c",
+                "/a/{b}{c}",
+                "/a/x{b}",
+                "/a/{}",
+                "/a/{{b}}",
+            ],
+        ),
     ];
     for (set, mistakes) in sets {
-        for mistake in mistakes {
+        for mistake in NO_PATHS.iter().chain(mistakes) {
             let set = std::panic::AssertUnwindSafe(|| set(mistake));
             let panic = std::panic::catch_unwind(set).expect_err(mistake);
             let message = panic.downcast_ref::<String>().expect("a message");
-            assert!(message.contains(mistake), "{mistake}: {message}");
+            assert!(message.contains(&format!("{mistake:?}")), "{message}");
         }
+    }
+    let connect = || SuspensionPolicy::new().permit_endpoint(Method::CONNECT, "/ws");
+    std::panic::catch_unwind(connect).expect_err("it is judged as GET");
+    // These do match.
+    let odd = "/a%20b/!r:hs/(x)/ü/~'\"|^";
+    for set in sets.map(|(set, _)| set) {
+        set(odd);
+    }
+    exempt("/a/../b\\c//");
+    excluded("/oauth2/");
+    permitted("/a/{b}/c%20d/{e}");
+}
+
+#[test]
+fn rule_22_a_room_for_appeals_that_is_no_room_is_a_mistake() {
+    for mistake in ["", "!", "room", "#alias:localhost", "@alice:localhost"] {
+        let add = || SuspensionPolicy::new().add_appeal_room(mistake);
+        let panic = std::panic::catch_unwind(add).expect_err(mistake);
+        let message = panic.downcast_ref::<String>().expect("a message");
+        assert!(message.contains(&format!("{mistake:?}")), "{message}");
+    }
+    for room in ["!appeals:localhost", "!withoutaserver"] {
+        drop(SuspensionPolicy::new().add_appeal_room(room));
     }
 }
 
@@ -256,6 +412,33 @@ async fn rule_6_inside_a_nested_router_a_layer_enforces_and_is_told_where_logout
             let expected = if passes { passed() } else { locked() };
             assert_eq!(verdict, expected, "{name}: {path}");
         }
+    }
+}
+
+/// axum's `nest` hands on `/` for the mount itself.
+#[tokio::test]
+async fn rule_6_a_layer_nested_at_logout_itself_lets_it_pass() {
+    let told = || layer_of_locked().with_request_path(RequestPath::nested_at(LOGOUT));
+    let handle = || any(|| async { HANDLED });
+    let routes = Router::new().route("/", handle()).route("/all", handle());
+    let nested = Router::new().nest(LOGOUT, routes.layer(told()));
+    let service = Router::new().nest_service(LOGOUT, tower::Layer::layer(&told(), handle()));
+    let all = &format!("{LOGOUT}/all");
+    for (app, path, expected) in [
+        (&nested, LOGOUT, passed()),
+        (&nested, all, passed()),
+        // A nested service is reached by this, and sees no difference.
+        (&nested, &format!("{LOGOUT}/"), verdict(404, "")),
+        (&service, &format!("{LOGOUT}/"), passed()),
+        (&service, LOGOUT, passed()),
+        (&service, &format!("{LOGOUT}/x"), locked()),
+    ] {
+        let request = alices(Method::POST, path).map(axum::body::Body::new);
+        assert_eq!(
+            call(app.clone(), request).await.verdict(),
+            expected,
+            "{path}"
+        );
     }
 }
 

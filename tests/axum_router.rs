@@ -2,7 +2,7 @@
 
 mod support;
 
-use std::sync::Arc;
+use std::{pin::pin, sync::Arc, task::Poll};
 
 use axum::{
     Router,
@@ -11,8 +11,8 @@ use axum::{
 };
 use http::{Method, Request};
 use support::{
-    ALICE, HANDLED, LOGOUT, SYNC, TOKEN, alices, anonymous, call, layer, locked, passed, store,
-    store_with, verdict,
+    ALICE, HANDLED, LOGOUT, SYNC, TOKEN, alices, anonymous, call, layer, locked, passed, poll_once,
+    store, store_with, verdict,
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -116,6 +116,26 @@ async fn rule_6_it_enforces_wherever_it_stands() {
         ),
     ] {
         assert_enforced(place, app, &store).await;
+    }
+}
+
+/// The layer is not told where it is, and the version is a parameter.
+#[tokio::test]
+async fn rule_16_a_long_poll_in_a_nested_router_with_any_version_is_ended() {
+    for path in ["/_matrix/client/foo/sync", "/_matrix/client/foo/events"] {
+        let store = store();
+        let nested = Router::new()
+            .route("/{version}/sync", get(std::future::pending::<()>))
+            .route("/{version}/events", get(std::future::pending::<()>))
+            .layer(layer(&store));
+        let app = Router::new().nest("/_matrix/client", nested);
+        let mut waiting = pin!(call(app.clone(), request(Method::GET, path)));
+        assert!(poll_once(waiting.as_mut()).is_pending());
+        store.restrict(ALICE, RestrictionKind::Locked);
+        let Poll::Ready(answer) = poll_once(waiting.as_mut()) else {
+            panic!("{path} still waits");
+        };
+        assert_eq!(answer.verdict(), locked(), "{path}");
     }
 }
 

@@ -82,6 +82,13 @@ async fn rule_7_every_place_and_spelling_of_a_locked_accounts_token_counts() {
         ("", vec!["\"Bearer {A}\""]),
         ("", vec!["Bearer \"{A}\""]),
         ("", vec!["X-Matrix origin=\"a\",sig=\"b\", Bearer {A}"]),
+        // The scheme of a signature ends at a blank.
+        ("", vec!["X-Matrixy Bearer {A}"]),
+        ("", vec!["x-matrixBearer {A}"]),
+        ("", vec!["X-Matrix,x Bearer {A}"]),
+        ("", vec!["X-Matrix=\"x Bearer {A}\""]),
+        ("", vec!["X-Matrix-User Bearer {A}"]),
+        ("", vec!["X-Matrix\u{a0}Bearer {A}"]),
     ] {
         let query = with_tokens(query);
         let headers: Vec<_> = headers.into_iter().map(with_tokens).collect();
@@ -112,6 +119,7 @@ async fn rule_9_what_is_no_locked_accounts_token_goes_to_the_inner_service() {
         ("", vec!["X-Matrix origin=\"a\",sig=\"Bearer {A}\""]),
         ("", vec!["X-Matrix origin=\"a\",sig=\"b, Bearer {A}\""]),
         ("", vec!["x-matrix Bearer {A}"]),
+        ("", vec!["X-Matrix\tBearer {A}"]),
         ("", vec!["Basic xBearer {A}x"]),
         ("?access_token=%20&access_token=%00", vec![]),
         ("?access_tokens={A}", vec![]),
@@ -294,19 +302,34 @@ async fn rule_6_of_all_tokens_an_application_services_counts_on_login_and_regist
 }
 
 #[tokio::test]
-async fn rule_7_a_header_without_a_token_asks_the_store_for_nothing() {
+async fn rule_7_a_head_without_a_token_asks_the_store_for_nothing() {
+    let store = ScriptedStore::new(MemoryStore::new()).with(|store| {
+        (store.peek, store.glance) = (Script::Answer, Script::Answer);
+    });
+    let store = Arc::new(store);
+    let layer = layer(&store);
     for path in [SYNC, "/_matrix/client/v3/account/whoami"] {
-        for header in ["Bearer ", "Bearer", "bearer  "] {
-            let store = ScriptedStore::new(MemoryStore::new()).with(|store| {
-                (store.peek, store.glance) = (Script::Answer, Script::Answer);
-            });
-            let store = Arc::new(store);
+        for header in [
+            "Bearer ",
+            "Bearer",
+            "bearer  ",
+            "Bearer  ",
+            "Bearer \t",
+            "Bearer \t \t",
+            "Bearer\t\t",
+        ] {
             let mut request = anonymous(Method::GET, path, "");
             let value = HeaderValue::from_static(header);
             request.headers_mut().insert(AUTHORIZATION, value);
-            let answer = ask(&layer(&store), request).await;
+            let answer = ask(&layer, request).await;
             assert_eq!(answer.verdict(), passed(), "{path} {header:?}");
             assert_eq!(store.asked(), 0, "{path} {header:?}");
+        }
+        for query in ["=", "=%20", "=%00", "=%09%0d%0a", "[]="] {
+            let query = format!("{path}?access_token{query}");
+            let answer = ask(&layer, anonymous(Method::GET, &query, "")).await;
+            assert_eq!(answer.verdict(), passed(), "{query}");
+            assert_eq!(store.asked(), 0, "{query}");
         }
     }
 }

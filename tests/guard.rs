@@ -133,7 +133,7 @@ impl<F: Fn(&str) -> Option<UserId> + Send + Sync + 'static> AccountStateStore fo
     }
 
     without! {
-        application_service, login_name, third_party, login_token, refresh_token, state, changes
+        application_service, login_name, third_party, login_token, refresh_token, event_sender, state, changes
     }
 }
 
@@ -208,7 +208,7 @@ async fn a_guard_from_a_request_outlives_the_service() {
 /// An event in a room for appeals, and one that a body decides.
 #[tokio::test]
 async fn rule_22_an_event_is_judged_as_the_request_that_would_send_it() {
-    let policy = SuspensionPolicy::new().with_appeal_room("!appeals:localhost");
+    let policy = SuspensionPolicy::new().add_appeal_room("!appeals:localhost");
     let layer = layer(&store_with(Suspended)).with_suspension_policy(policy);
     let guard = layer.guard();
     let own = Some(ALICE);

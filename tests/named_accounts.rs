@@ -300,3 +300,61 @@ async fn rule_10_an_awaited_store_is_asked_too() {
     let bob = anonymous(Method::POST, LOGIN, login_of(BOB));
     assert_eq!(ask(&layer, bob).await.verdict(), passed());
 }
+
+/// Nobody's name, address or token is empty.
+#[tokio::test]
+async fn rule_10_an_empty_name_or_token_asks_the_store_for_nothing() {
+    let memory = MemoryStore::new().with_server_name("localhost");
+    memory.insert_access_token("", ALICE);
+    memory.insert_refresh_token("", ALICE);
+    memory.insert_login_token("", ALICE);
+    memory.insert_third_party_id("email", "", ALICE);
+    memory.restrict(ALICE, RestrictionKind::Locked);
+    let store = ScriptedStore::new(memory).with(|store| {
+        (store.peek, store.glance) = (Script::Answer, Script::Answer);
+    });
+    let store = Arc::new(store);
+    let layer = layer(&store);
+    for (path, body) in [
+        (LOGIN, json!({ "user": "" })),
+        (LOGIN, json!({ "identifier": { "user": "" } })),
+        (LOGIN, json!({ "type": "m.login.token", "token": "" })),
+        (LOGIN, json!({ "token": "" })),
+        (LOGIN, json!({ "medium": "email", "address": "" })),
+        (
+            LOGIN,
+            json!({ "identifier": { "medium": "", "address": "" } }),
+        ),
+        (
+            LOGIN,
+            json!({ "identifier": { "country": "GB", "phone": "" } }),
+        ),
+        (
+            LOGIN,
+            json!({ "identifier": { "country": "", "number": "" } }),
+        ),
+        (REFRESH, json!({ "refresh_token": "" })),
+        (
+            "/_matrix/client/v3/register",
+            json!({ "guest_access_token": "" }),
+        ),
+        (DEACTIVATE, json!({ "auth": { "user": "" } })),
+        (
+            PASSWORD,
+            json!({ "auth": { "identifier": { "user": "" } } }),
+        ),
+        (PASSWORD, json!({ "auth": { "token": "" } })),
+        (
+            "/_matrix/client/v3/x/../login",
+            json!({ "user": "", "refresh_token": "", "guest_access_token": "" }),
+        ),
+    ] {
+        let answer = ask(&layer, anonymous(Method::POST, path, body.to_string())).await;
+        assert_eq!(answer.verdict(), passed(), "{path} {body}");
+        assert_eq!(store.asked(), 0, "{path} {body}");
+    }
+    // Beside one that is not, it hides nothing.
+    let body = r#"{"user":"","user":"alice","token":""}"#;
+    let answer = ask(&layer, anonymous(Method::POST, LOGIN, body)).await;
+    assert_eq!(answer.verdict(), locked());
+}

@@ -329,6 +329,43 @@ async fn rule_10_a_single_segment_may_be_what_a_nested_router_left() {
     assert_eq!(ask(&layer, form).await.verdict(), passed());
 }
 
+/// The same layer, whose router has a parameter in the place of the version.
+#[tokio::test]
+async fn rule_16_a_single_segment_before_a_long_poll_may_be_what_a_nested_router_left() {
+    for path in [
+        "/sync",
+        "/foo/sync",
+        "/foo/events",
+        "/foo//sync/",
+        "/org.matrix.x/sync",
+        "/unstable/org.matrix.x/sync",
+        "/client/foo/sync",
+        "/_matrix/client/foo/sync",
+    ] {
+        let poll = alices(Method::GET, path);
+        assert_eq!(
+            answer(|layer| layer, poll, Locked).await,
+            locked(),
+            "{path}"
+        );
+    }
+    let sliding = alices(Method::POST, "/org.matrix.x/sync");
+    assert_eq!(answer(|layer| layer, sliding, Locked).await, locked());
+    // No other request is cut short.
+    for (method, path) in [
+        (Method::GET, "/v3/rooms/x/events"),
+        (Method::GET, "/_matrix/client/v3/rooms/x/events"),
+        (Method::GET, "/foo/bar/sync"),
+        (Method::POST, "/foo/events"),
+        (Method::GET, "/foo/login"),
+    ] {
+        let store = store();
+        let layer = layer(&store);
+        let waiting = while_it_waits(layer, &store, alices(method, path), Locked).await;
+        assert_eq!(waiting, passed(), "{path}");
+    }
+}
+
 #[tokio::test]
 async fn rule_5_logging_out_passes_whatever_the_policy_says() {
     let policy = SuspensionPolicy::new().refuse(Action::LogOut);

@@ -250,6 +250,22 @@ async fn with_existing_tables_only_it_creates_nothing_and_says_what_is_missing()
 }
 
 #[tokio::test]
+async fn rule_21_a_restriction_that_a_trigger_discards_is_not_acknowledged() {
+    let cluster = Cluster::shared();
+    let url = cluster.database().await;
+    let store = PostgresStore::connect(&url).await.unwrap();
+    let client = cluster.client(&url).await;
+    let discards = "CREATE FUNCTION discard() RETURNS trigger LANGUAGE plpgsql AS \
+                    'BEGIN RETURN NULL; END'; \
+                    CREATE TRIGGER discard BEFORE INSERT ON account_status.restrictions \
+                    FOR EACH ROW EXECUTE FUNCTION discard()";
+    client.batch_execute(discards).await.unwrap();
+    let error = store.set_restriction(&alice(), Locked.into()).await;
+    let error = error.unwrap_err().to_string();
+    assert!(error.contains("did not store it"), "{error}");
+}
+
+#[tokio::test]
 async fn two_schemas_of_a_database_know_nothing_of_each_other() {
     let cluster = Cluster::shared();
     let url = cluster.database().await;

@@ -14,6 +14,7 @@ use crate::{
     request::{
         class, credentials,
         long_poll::{self, UsualPoll},
+        naming,
     },
     shared::Shared,
     store::{AccountStateStore, Peek},
@@ -25,6 +26,8 @@ pub(crate) enum FastPath {
     Passes,
     /// Its method and its path make it one of the [usual long polls](long_poll::USUAL_POLLS).
     UsualPoll(usize),
+    /// It is a logout, which passes whatever the store says.
+    LogsOut,
     /// Its path may make it anything but ordinary (see `Class::may_be_special`).
     MayBeSpecial,
     /// Nothing for certain.
@@ -61,8 +64,11 @@ impl<S: AccountStateStore> Shared<S> {
                 };
             }
             // The settings may take the path from elsewhere.
-            if is_post && (self.settings.path.is_another() || class::post_may_be_special(path)) {
+            if is_post && (self.settings.path.is_another() || naming::may_name_accounts(path)) {
                 return FastPath::MayBeSpecial;
+            }
+            if is_post && class::is_logout(path) {
+                return FastPath::LogsOut;
             }
         } else if is_post {
             return FastPath::MayBeSpecial;
@@ -123,7 +129,7 @@ impl<S: AccountStateStore> Shared<S> {
 /// The tokens in the headers.
 enum OnlyToken<'a> {
     None,
-    /// One token in one header, as nearly every client writes it. White space around the token
+    /// One token in one header, as nearly every client writes it. White space behind the token
     /// stays: with it the token is one that the store does not know.
     Token(&'a [u8]),
     /// The same, but a header is repeated, this one or another.
@@ -137,7 +143,8 @@ fn only_token(headers: &HeaderMap) -> OnlyToken<'_> {
         return OnlyToken::None;
     };
     let token = match header.as_bytes().strip_prefix(b"Bearer ") {
-        Some(token) if !token.is_empty() => token,
+        // Behind more white space there may be nothing.
+        Some(token) if matches!(token.first(), Some(first) if *first > b' ') => token,
         _ => return OnlyToken::Unclear,
     };
     // If no header is repeated, there are as many names as values. Which header is repeated is left to

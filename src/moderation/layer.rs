@@ -69,7 +69,7 @@ use crate::{
 ///     }
 ///     // …
 /// #   tower_account_status::without! {
-/// #       application_service, login_name, third_party, login_token, refresh_token, state, changes
+/// #       application_service, login_name, third_party, login_token, refresh_token, event_sender, state, changes
 /// #   }
 /// }
 ///

@@ -7,7 +7,7 @@ use http::Method;
 use super::{
     act::Act,
     path::{Forgiving, segment_is},
-    version::may_be_version,
+    version::{MAY_BE_LEFT, may_lead},
 };
 
 /// A kind of request that waits for new events.
@@ -27,20 +27,24 @@ pub enum LongPoll {
 pub(crate) struct UsualPoll {
     pub(crate) method: Method,
     pub(crate) path: &'static str,
+    pub(crate) kind: LongPoll,
 }
 
 pub(crate) static USUAL_POLLS: [UsualPoll; 3] = [
     UsualPoll {
         method: Method::GET,
         path: "/_matrix/client/v3/sync",
+        kind: LongPoll::Sync,
     },
     UsualPoll {
         method: Method::POST,
         path: "/_matrix/client/unstable/org.matrix.simplified_msc3575/sync",
+        kind: LongPoll::SlidingSync,
     },
     UsualPoll {
         method: Method::GET,
         path: "/_matrix/client/r0/sync",
+        kind: LongPoll::Sync,
     },
 ];
 
@@ -88,13 +92,14 @@ pub(crate) fn long_poll<'p>(
     }
     let mut segments = path.segments_from_the_end();
     let kind = kind_of(segments.next()?)?;
-    // A version or an unstable feature precedes it; `…/rooms/{id}/events` would be another. A version
-    // that only this server knows follows `client`, in several pieces if the path was decoded.
-    let mut nearest = segments.take(2).peekable();
-    let is_endpoint = path.is_decoded()
-        || nearest.peek().is_none()
-        || nearest.any(|segment| may_be_version(segment) || segment_is(segment, "client"));
-    is_endpoint.then_some(kind)
+    // A version or an unstable feature precedes it, in several pieces if the path was decoded.
+    // `…/rooms/{id}/events` would be another.
+    let (mut before, mut leads) = (0, false);
+    for segment in segments.take(MAY_BE_LEFT + 1) {
+        before += 1;
+        leads |= may_lead(segment);
+    }
+    (path.is_decoded() || leads || before <= MAY_BE_LEFT).then_some(kind)
 }
 
 /// The last two bytes of such a path: any of the first, then any of the second.
@@ -235,6 +240,7 @@ mod tests {
             "/_matrix/client/r%2F0/sync",
             "/_matrix/client/v3/sync/%2e%2e/..",
             "/v3/sync",
+            "/foo/sync",
             "/sync",
         ] {
             assert_eq!(get(path), Some(LongPoll::Sync), "{path}");
@@ -252,6 +258,8 @@ mod tests {
             "/_matrix/client/v3/rooms/!r/messages",
             "/_matrix/client/versions",
             "/_matrix/media/v3/download/example.org/sync",
+            "/v3/rooms/!r/events",
+            "/foo/bar/sync",
             "/",
             "*",
             "",

@@ -3,6 +3,7 @@
 
 pub(crate) mod act;
 pub(crate) mod blocks;
+pub(crate) mod checked_path;
 pub(crate) mod class;
 pub(crate) mod credentials;
 pub(crate) mod few;
@@ -14,4 +15,5 @@ pub(crate) mod named_account;
 pub(crate) mod naming;
 pub(crate) mod path;
 pub(crate) mod request_path;
+mod unseen;
 pub(crate) mod version;

@@ -8,7 +8,7 @@ use super::{
         CLIENT_API, Forgiving, has_hidden_structure, segment_is, segments_from_the_end,
         undisputed_last_segment,
     },
-    version::may_be_version,
+    version::{MAY_BE_LEFT, may_lead},
 };
 
 /// An endpoint that names an account in its body.
@@ -162,11 +162,8 @@ fn naming_path<'p>(path: &str, forgiving: &impl Deref<Target = Forgiving<'p>>) -
     let is_matrix = before
         .windows(2)
         .any(|pair| segment_is(pair[0], "client") && segment_is(pair[1], "_matrix"));
-    // A single one may be a parameter of the server's route in the place of the version.
-    let could_be_stripped = before.len() < 2
-        || before
-            .last()
-            .is_some_and(|first| segment_is(first, "client") || may_be_version(first));
+    let could_be_stripped =
+        before.len() <= MAY_BE_LEFT || before.last().is_some_and(|first| may_lead(first));
     (is_matrix || could_be_stripped).then_some(Naming {
         endpoint,
         is_matrix,
@@ -305,6 +302,8 @@ mod tests {
             "/_matrix/client/v3%c0%aflogin",
             "/_matrix/client/v3%u002flogin",
             "/_matrix/client/v3/login%20",
+            "/_matrix/client/v3/login%c2%a0",
+            "/_matrix/client/v3/login/%e2%80%8b",
             "/_matrix/client/v3/%c1%acogin",
             "/base/_matrix/client/v3/login",
         ] {
@@ -316,6 +315,9 @@ mod tests {
             "/_matrix/client/v3/x/../login",
             "/_matrix/client/%2e%2e/login",
             "/_matrix/client/v3/login/x/..",
+            "/_matrix/client/v3/login/x/..%c2%a0",
+            "/_matrix/client/v3/login/x/%c2%ad..",
+            "/_matrix/client/v3/account/x/%e3%80%80../deactivate",
             "/_matrix/client/v3/account/..;/../deactivate",
             "/_matrix/client/v3/account/%2e%2e/../deactivate",
             "/_matrix/client/v3/login%3Fx=1",

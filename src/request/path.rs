@@ -3,11 +3,14 @@
 //! What lets a request *through* is compared on the raw bytes. What makes the layer *look* at a
 //! request may be spelled in any way that some router could still understand.
 
-use std::{borrow::Cow, str};
+use std::{borrow::Cow, iter, str};
 
 use percent_encoding::percent_decode;
 
-use super::blocks;
+use super::{
+    blocks,
+    unseen::{dots_alone, is_unseen},
+};
 
 /// The API that the rules are about.
 pub(super) const CLIENT_API: &str = "/_matrix/client/";
@@ -17,7 +20,8 @@ pub(super) const CLIENT_API: &str = "/_matrix/client/";
 /// percent-encoded. (Some parsers of URLs drop tabs and line ends: `.%09.` is `..` to them.)
 ///
 /// Nor has it what only some decoders understand: another encoding than percent signs with two
-/// digits, a character in more bytes than it takes, or one that stands for a dot or a slash.
+/// digits, a character in more bytes than it takes, or one that stands for a dot or a slash. No
+/// segment is nothing but dots and [what nobody sees](super::unseen).
 pub(crate) fn is_plain(rest: &str) -> bool {
     if rest.is_empty() {
         return true;
@@ -26,10 +30,9 @@ pub(crate) fn is_plain(rest: &str) -> bool {
     let is_odd = |letter: char| {
         letter.is_ascii_control() || matches!(letter, '\\' | '%') || resembles_structure(letter)
     };
-    str::from_utf8(&decoded).is_ok_and(|text| !text.contains(is_odd))
-        && decoded
-            .split(|&byte| byte == b'/')
-            .all(|segment| !matches!(name_of(segment), b"" | b"." | b".."))
+    str::from_utf8(&decoded).is_ok_and(|text| {
+        !text.contains(is_odd) && text.split('/').all(|segment| dots_alone(segment).is_none())
+    })
 }
 
 /// Whether some program may take the letter for a dot, a slash or a backslash: by Unicode's
@@ -59,18 +62,9 @@ pub(crate) fn is_one_plain_segment(rest: &str) -> bool {
     !rest.is_empty() && is_plain(rest) && !decode_fully(rest.as_bytes()).contains(&b'/')
 }
 
-/// A segment without what some servers cut off: its matrix parameters (`..;x` is a dot segment to
-/// servers that know them), what follows an encoded question mark, hash sign or NUL, and white
-/// space at its end.
-fn name_of(segment: &[u8]) -> &[u8] {
-    segment
-        .split(|byte| is_cut(*byte))
-        .next()
-        .unwrap_or(segment)
-        .trim_ascii_end()
-}
-
-fn is_cut(byte: u8) -> bool {
+/// Whether some servers cut a segment off there: they know matrix parameters (`..;x` is a dot segment to
+/// them), or a decoded question mark, hash sign or NUL ends what they read.
+pub(super) fn is_cut(byte: u8) -> bool {
     // Without branches many bytes are compared at a time.
     (byte == b';') | (byte == b'?') | (byte == b'#') | (byte == 0)
 }
@@ -273,7 +267,24 @@ fn own_last_segment(path: &str) -> Option<&str> {
         }
     }
     let last = path.get(start..)?;
-    (!matches!(last, "" | "." | "..")).then_some(last)
+    (!may_be_dots(last)).then_some(last)
+}
+
+/// Whether some server may take a segment, as it was sent, for an empty one or a dot segment.
+fn may_be_dots(segment: &str) -> bool {
+    // Nearly all begin with something else.
+    let first = match segment.as_bytes() {
+        bytes @ [b'%', ..] => encoded_byte(bytes, 0),
+        bytes => bytes.first().copied(),
+    };
+    match first {
+        Some(b'!'..=b'-' | b'/'..=b'~') => false,
+        // What is no UTF-8 some decoder drops.
+        _ => {
+            let decoded = decode_fully(segment.as_bytes());
+            dots_alone(&String::from_utf8_lossy(&decoded)).is_some()
+        }
+    }
 }
 
 /// A path as the most forgiving router would take it: decoded, backslashes as slashes. Borrowed
@@ -291,7 +302,7 @@ impl<'p> Forgiving<'p> {
         let is_encoded = blocks::any(bytes, |byte| byte == b'%');
         let has_cut =
             is_encoded && (0..bytes.len()).any(|at| bytes[at] == b'%' && decodes_to_cut(bytes, at));
-        if !has_cut && !has_hidden_structure(path) {
+        if !has_cut && !has_hidden_structure(path) && !has_unseen(path, is_encoded) {
             return Self {
                 path: Cow::Borrowed(path),
                 has_dots: false,
@@ -314,8 +325,17 @@ impl<'p> Forgiving<'p> {
 
     /// The segments that have a name, the last one first.
     pub(crate) fn segments_from_the_end(&self) -> impl Iterator<Item = &str> {
-        segments_from_the_end(&self.path).filter(|segment| has_name(segment.as_bytes()))
+        segments_from_the_end(&self.path).filter(|segment| has_name(segment))
     }
+}
+
+/// Whether something in a path is seen by nobody, beyond ASCII.
+fn has_unseen(path: &str, is_encoded: bool) -> bool {
+    if path.is_ascii() && !is_encoded {
+        return false;
+    }
+    let decoded = decode_fully(path.as_bytes());
+    !decoded.is_ascii() && lenient_text(&decoded).contains(is_unseen)
 }
 
 /// The path with slashes in the place of backslashes, and without empty segments and dot segments
@@ -341,7 +361,7 @@ fn without_empty_segments(path: &str) -> String {
 /// the next slash in a better way takes longer to begin.
 pub(crate) fn segments_from_the_end(path: &str) -> impl Iterator<Item = &str> {
     let mut rest = Some(path);
-    std::iter::from_fn(move || {
+    iter::from_fn(move || {
         let path = rest?;
         let slash = path.bytes().rposition(|byte| byte == b'/');
         let (before, segment) = match slash {
@@ -353,14 +373,12 @@ pub(crate) fn segments_from_the_end(path: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// Whether anything is left of a segment without [what some servers cut off](name_of).
-fn has_name(segment: &[u8]) -> bool {
-    match segment.first() {
+/// Whether anything is left of a segment without what some servers cut off, and what nobody sees.
+fn has_name(segment: &str) -> bool {
+    match segment.as_bytes().first() {
         None => false,
-        Some(&first) if is_cut(first) || first.is_ascii_whitespace() => {
-            !name_of(segment).is_empty()
-        }
-        Some(_) => true,
+        Some(b'!'..=b'"' | b'$'..=b':' | b'<'..=b'>' | b'@'..=b'~') => true,
+        Some(_) => dots_alone(segment) != Some(0),
     }
 }
 
@@ -368,13 +386,14 @@ fn has_name(segment: &[u8]) -> bool {
 fn has_dot_segment(path: &str) -> bool {
     let bytes = path.as_bytes();
     let is_slash = |byte| matches!(byte, b'/' | b'\\');
+    let may_begin_dots = |byte| !matches!(byte, b'!'..=b'-' | b'/'..=b'~');
     let is_dots = |start: usize| {
-        let segment = bytes[start..].split(|byte| is_slash(*byte)).next();
-        matches!(segment.map(name_of), Some(b"." | b".."))
+        let segment = path[start..].split(['/', '\\']).next();
+        segment.is_some_and(|segment| dots_alone(segment).is_some_and(|dots| dots > 0))
     };
-    // Few segments begin with a dot.
+    // Few segments begin with a dot, or with what nobody sees.
     (0..bytes.len())
-        .any(|at| bytes[at] == b'.' && (at == 0 || is_slash(bytes[at - 1])) && is_dots(at))
+        .any(|at| may_begin_dots(bytes[at]) && (at == 0 || is_slash(bytes[at - 1])) && is_dots(at))
 }
 
 /// Whether a raw segment, its matrix parameters apart, decodes to `literal`, in any case of its
@@ -384,11 +403,21 @@ pub(crate) fn segment_is(segment: &str, literal: &str) -> bool {
         // No literal has anything that is cut off.
         return segment.eq_ignore_ascii_case(literal);
     }
+    let mut decoded = percent_decode(segment.as_bytes());
     // Nearly always over at the first letter.
-    percent_decode(segment.as_bytes())
-        .take_while(|byte| !is_cut(*byte) && *byte > b' ')
-        .map(|byte| byte.to_ascii_lowercase())
-        .eq(literal.bytes())
+    literal.bytes().all(|letter| {
+        decoded
+            .next()
+            .is_some_and(|byte| byte.eq_ignore_ascii_case(&letter))
+    }) && match decoded.next() {
+        None => true,
+        Some(byte) if is_cut(byte) || byte <= b' ' => true,
+        Some(..=0x7f) => false,
+        Some(byte) => {
+            let rest: Vec<u8> = iter::once(byte).chain(decoded).collect();
+            dots_alone(&String::from_utf8_lossy(&rest)) == Some(0)
+        }
+    }
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::{borrow::Cow, fmt, sync::Arc};
 
 use http::{Extensions, Uri};
 
+use super::checked_path::assert_prefix;
 use crate::panics::unless_it_panics;
 
 type OriginalUri = Arc<dyn for<'a> Fn(&'a Extensions) -> Option<&'a Uri> + Send + Sync>;
@@ -58,15 +59,21 @@ impl RequestPath {
     }
 
     /// The path behind `mount`, such as `/_matrix/client/v3`, which a router around the layer has
-    /// stripped.
+    /// stripped. A request that is at `/` there is at `mount` itself.
+    ///
+    /// If the mount has a parameter, as in `/_matrix/client/{version}`, use
+    /// [`original_uri`](Self::original_uri).
     ///
     /// # Panics
     ///
-    /// If `mount` does not begin with a slash, ends with one, or holds `?` or `#`.
+    /// If `mount` does not begin with a slash, ends with one, has a query or braces, or could not be
+    /// in a URI: no request has such a path.
     #[track_caller]
     #[must_use]
     pub fn nested_at(mount: impl Into<Box<str>>) -> Self {
-        Self(Source::NestedAt(checked(mount.into())))
+        let mount = mount.into();
+        assert_prefix("a mount", &mount);
+        Self(Source::NestedAt(mount))
     }
 
     /// The path without `prefix`, below which the server lives, such as `/homeserver` in
@@ -75,11 +82,14 @@ impl RequestPath {
     ///
     /// # Panics
     ///
-    /// If `prefix` does not begin with a slash, ends with one, or holds `?` or `#`.
+    /// If `prefix` does not begin with a slash, ends with one, has a query or braces, or could not be
+    /// in a URI: no request has such a path.
     #[track_caller]
     #[must_use]
     pub fn below(prefix: impl Into<Box<str>>) -> Self {
-        Self(Source::Below(checked(prefix.into())))
+        let prefix = prefix.into();
+        assert_prefix("a prefix", &prefix);
+        Self(Source::Below(prefix))
     }
 
     /// The path of a request with this URI and these extensions.
@@ -99,6 +109,8 @@ impl RequestPath {
                     };
                 }
             },
+            // Routers hand on a slash where they have stripped all.
+            Source::NestedAt(mount) if sent == "/" => Cow::Owned(mount.to_string()),
             // What has no path, as `OPTIONS *`, was not routed by it.
             Source::NestedAt(mount) if sent.starts_with('/') => {
                 Cow::Owned(format!("{mount}{sent}"))
@@ -160,15 +172,6 @@ impl KeptPath {
             Self::Another(path) => path,
         }
     }
-}
-
-#[track_caller]
-fn checked(prefix: Box<str>) -> Box<str> {
-    assert!(
-        prefix.starts_with('/') && !prefix.ends_with('/') && !prefix.contains(['?', '#']),
-        "expected a prefix that begins with a slash, does not end with one and has no `?` or `#`, got {prefix:?}"
-    );
-    prefix
 }
 
 impl fmt::Debug for RequestPath {

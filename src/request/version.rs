@@ -25,3 +25,14 @@ pub(super) fn may_be_version(segment: &str) -> bool {
         || matches!(segment.as_bytes(), [b'r' | b'v' | b'R' | b'V', digit, ..] if digit.is_ascii_digit())
         || segment.contains('%')
 }
+
+/// Whether it may be the last segment of a path that leads to an endpoint, or the first that a nested
+/// router left of one: a version, which may be one that only this server knows and then follows
+/// `client`.
+pub(super) fn may_lead(segment: &str) -> bool {
+    may_be_version(segment) || segment_is(segment, "client")
+}
+
+/// As many segments as this before an endpoint's own may be what a nested router left of a path, whatever
+/// they are: a single one may be a parameter of its route in the place of the version.
+pub(super) const MAY_BE_LEFT: usize = 1;

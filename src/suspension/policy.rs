@@ -2,8 +2,14 @@ use std::{fmt, sync::Arc};
 
 use http::Method;
 
-use super::path::{self, Fit, Part};
-use crate::action::{Action, ActionSet};
+use super::{
+    path::{self, Fit, Part},
+    reading::Readings,
+};
+use crate::{
+    action::{Action, ActionSet},
+    request::checked_path::may_be_path,
+};
 
 /// The actions that suspended accounts may do.
 ///
@@ -24,7 +30,7 @@ use crate::action::{Action, ActionSet};
 /// let policy = SuspensionPolicy::new()
 ///     .permit(Action::SetPresence)
 ///     .refuse(Action::SearchUsers)
-///     .with_appeal_room("!appeals:example.org");
+///     .add_appeal_room("!appeals:example.org");
 /// assert!(policy.permits(Action::SetPresence));
 /// assert!(!policy.permits(Action::SearchUsers));
 /// ```
@@ -41,7 +47,7 @@ use crate::action::{Action, ActionSet};
 ///   [a setting](Self::with_unattributed_redactions) decides. Both ways are covered: `/redact`, and
 ///   `/send/m.room.redaction` with the event in `redacts`.
 /// - **Messages** of all other types are one action, because all encrypted ones look alike. In a
-///   [room for appeals](Self::with_appeal_room) they are permitted.
+///   [room for appeals](Self::add_appeal_room) they are permitted.
 /// - **New rooms** are a [`CreateRoom`](Action::CreateRoom), and an [`Invite`](Action::Invite),
 ///   [`SetRoomAlias`](Action::SetRoomAlias) or [`PublishRoom`](Action::PublishRoom) as well if the
 ///   body says so.
@@ -53,6 +59,9 @@ use crate::action::{Action, ActionSet};
 ///   tags, push rules and read markers.
 /// - **A server's administration** is one action for reads and one for all else, whatever its path:
 ///   `/_synapse/admin/`, `/_dendrite/admin/` and `/_matrix/media/{version}/admin/`.
+///
+/// A body that decides is refused if it has an `auth` other than `null`: a server that keeps the first body of
+/// a session of user-interactive authentication would add to it what is not seen here.
 ///
 /// A permitted request's side effects are not judged separately: `?set_presence=` of a sync, for
 /// example, is part of the sync.
@@ -91,7 +100,10 @@ pub struct SuspensionPolicy {
 #[non_exhaustive]
 pub enum UnattributedRedactions {
     /// It passes, and the handler decides. The handler has the event, and learns from the guard that the account
-    /// is suspended.
+    /// is suspended. If the handler does not look, a suspended moderator can redact other people's events.
+    ///
+    /// The default, because MSC3823 wants one's own events to be redactable (it lists that among what should be
+    /// permitted), and only recommends that redactions of others' are refused.
     #[default]
     Permit,
     /// It is refused, and so are redactions of one's own events.
@@ -130,6 +142,13 @@ impl SuspensionPolicy {
     /// any segment but an empty one; a request whose path has an encoded slash, a dot segment
     /// or a backslash in it, or an empty segment, is not taken for this endpoint.
     ///
+    /// # Panics
+    ///
+    /// If no request could match: `path` does not begin with a slash, has a query, an empty segment, a dot
+    /// segment, an encoded slash, dot or backslash, or braces around anything but a whole segment, or could
+    /// not be in a URI; or
+    /// `method` is `CONNECT`, which is judged as `GET`.
+    ///
     /// ```
     /// # use tower_account_status::SuspensionPolicy;
     /// use http::Method;
@@ -137,9 +156,12 @@ impl SuspensionPolicy {
     /// let policy = SuspensionPolicy::new()
     ///     .permit_endpoint(Method::POST, "/_matrix/client/v1/org.example.appeals/{case}");
     /// ```
+    #[track_caller]
     #[must_use]
     pub fn permit_endpoint(mut self, method: Method, path: impl Into<Arc<str>>) -> Self {
-        self.endpoints.push((method, path.into()));
+        let path = path.into();
+        assert_endpoint(&method, &path);
+        self.endpoints.push((method, path));
         self
     }
 
@@ -148,9 +170,19 @@ impl SuspensionPolicy {
     /// There they may join, send message events of any type and show that they are typing. State events stay
     /// refused. Give the room by its id. Only requests that name it by its id pass, because an alias can be
     /// moved to another room.
+    ///
+    /// # Panics
+    ///
+    /// If `room_id` is no room's: it does not begin with `!`, or nothing follows.
+    #[track_caller]
     #[must_use]
-    pub fn with_appeal_room(mut self, room_id: impl Into<Arc<str>>) -> Self {
-        self.appeal_rooms.push(room_id.into());
+    pub fn add_appeal_room(mut self, room_id: impl Into<Arc<str>>) -> Self {
+        let room_id = room_id.into();
+        assert!(
+            room_id.len() > 1 && room_id.starts_with('!'),
+            "expected the id of a room, as in `!appeals:example.org`, got {room_id:?}"
+        );
+        self.appeal_rooms.push(room_id);
         self
     }
 
@@ -179,10 +211,36 @@ impl SuspensionPolicy {
     /// Whether it is one of the single endpoints, of a path that cannot be read in another way.
     pub(super) fn permits_endpoint(&self, method: &Method, sent: &[&str]) -> bool {
         self.endpoints.iter().any(|(of, template)| {
-            let template = template.strip_prefix('/').unwrap_or(template);
-            of == method && path::fit(template.split('/'), sent) == Some(Fit::Exact)
+            let parts = template.split('/').skip(1);
+            of == method && path::fit(parts, sent) == Some(Fit::Exact)
         })
     }
+}
+
+/// Panics unless a request may be at an endpoint with this method and template.
+#[track_caller]
+fn assert_endpoint(method: &Method, template: &str) {
+    assert!(
+        *method != Method::CONNECT,
+        "expected `GET` for {template:?}, because a `CONNECT` is judged as that"
+    );
+    let parameter = |part: &str| {
+        let name = part.strip_prefix('{').and_then(|p| p.strip_suffix('}'));
+        name.is_some_and(|name| !name.is_empty() && !name.contains(['{', '}']))
+    };
+    let parts = template.split('/').map(|part| match parameter(part) {
+        true => "x",
+        false => part,
+    });
+    let example = parts.collect::<Vec<_>>().join("/");
+    let mut readings = Readings::new();
+    assert!(
+        may_be_path(&example)
+            && readings.read(&example).is_some()
+            && readings.others().next().is_none(),
+        "expected the path of an endpoint that begins with a slash, has no query, has braces only around whole segments, \
+         and can be read in one way only, got {template:?}"
+    );
 }
 
 impl Default for SuspensionPolicy {

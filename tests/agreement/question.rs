@@ -219,7 +219,11 @@ impl Settings {
         }
         if let Some(endpoint) = self.permitted_endpoint {
             let (method, path, _) = ENDPOINTS[endpoint].clone();
-            policy = policy.permit_endpoint(method, path);
+            // These can never be permitted by themselves.
+            let is_odd = path.contains("/../") || path.ends_with('/');
+            if !is_odd && method != Method::CONNECT {
+                policy = policy.permit_endpoint(method, path);
+            }
         }
         let mut layer = layer
             .with_suspension_policy(policy)

@@ -90,9 +90,8 @@ fn latin_1(value: &HeaderValue) -> String {
 
 /// No server looks for a token of a person in the parameters of another server's signature.
 fn is_signature(text: &str) -> bool {
-    text.trim_ascii()
-        .to_ascii_lowercase()
-        .starts_with("x-matrix")
+    let scheme = text.trim_ascii().split([' ', '\t']).next();
+    scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case("x-matrix"))
 }
 
 fn from_header(value: &HeaderValue) -> Option<String> {
@@ -290,6 +289,8 @@ fn header() -> impl Strategy<Value = Vec<u8>> {
             "x=\"y\" bearer",
             "X-Matrix a=\"b\", Bearer",
             "X-Matrix Bearer",
+            "X-Matrixy Bearer",
+            "x-matrixBearer",
         ][..],
     );
     let space = select(

@@ -40,6 +40,17 @@ fn name(segment: &[u8]) -> &[u8] {
     segment[..end.unwrap_or(segment.len())].trim_ascii_end()
 }
 
+/// Whether some server may see nothing in it, or a dot or two.
+fn may_be_dots(segment: &[u8]) -> bool {
+    const UNSEEN: &str = "\u{ad}\u{200b}\u{200d}\u{2060}\u{feff}";
+    let is_seen = |letter: &char| {
+        !UNSEEN.contains(*letter) && !letter.is_whitespace() && !letter.is_control()
+    };
+    let text = String::from_utf8_lossy(name(segment));
+    let seen: String = text.chars().filter(is_seen).collect();
+    ["", ".", ".."].contains(&&*seen)
+}
+
 /// Rule 6: whether it has nothing that only some decoders understand.
 fn is_understood_alike(decoded: &[u8]) -> bool {
     const LIKE_DOTS_AND_SLASHES: &str = "․‥…⁄℀℁℅℆∕∖﹒﹨．／＼";
@@ -70,18 +81,14 @@ fn passes_whoever_asks(method: &Method, path: &str) -> bool {
             continue;
         };
         let rest = decoded(rest);
-        let odd = |part: &[u8]| [&b""[..], b".", b".."].contains(&name(part));
-        let is_plain = rest.is_empty() || !rest.split(|&byte| byte == b'/').any(odd);
+        let is_plain = rest.is_empty() || !rest.split(|&byte| byte == b'/').any(may_be_dots);
         if is_plain && is_understood_alike(&rest) {
             return true;
         }
     }
     let single = |path: &str| {
         let all = decoded(path);
-        !all.is_empty()
-            && ![&b""[..], b".", b".."].contains(&name(&all))
-            && !all.contains(&b'/')
-            && is_understood_alike(&all)
+        !all.is_empty() && !may_be_dots(&all) && !all.contains(&b'/') && is_understood_alike(&all)
     };
     let sso = v3.strip_prefix("/_matrix/client/v3/login/sso/redirect/");
     let mails = ["register", "account/password", "account/3pid"];

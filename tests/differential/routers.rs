@@ -50,6 +50,8 @@ pub(crate) struct Naive {
     decodes_leniently: bool,
     /// A question mark, a hash sign or a NUL ends a path once it is decoded.
     cuts_paths: bool,
+    /// What nobody sees is dropped around dots, and at the end of a segment.
+    drops_unseen: bool,
 }
 
 pub(crate) fn behind() -> impl Strategy<Value = Behind> {
@@ -109,6 +111,7 @@ impl Behind {
                 ignores_case: flag(6),
                 decodes_leniently: flag(7),
                 cuts_paths: flag(7) && flag(0),
+                drops_unseen: flag(2) && flag(6),
             }),
         }
     }
@@ -117,7 +120,9 @@ impl Behind {
     pub(crate) fn drops_ends(self) -> bool {
         matches!(
             self,
-            Self::Naive(naive) if naive.drops_matrix_parameters || naive.decodes_leniently
+            Self::Naive(naive) if naive.drops_matrix_parameters
+                || naive.decodes_leniently
+                || naive.drops_unseen
         )
     }
 
@@ -211,6 +216,17 @@ fn decoded_leniently(path: &[u8]) -> Vec<u8> {
     decoded
 }
 
+fn is_unseen(letter: char) -> bool {
+    letter.is_whitespace() || letter.is_control() || "\u{ad}\u{200b}".contains(letter)
+}
+
+fn without_unseen_end(segment: &[u8]) -> &[u8] {
+    match std::str::from_utf8(segment) {
+        Ok(text) => text.trim_end_matches(is_unseen).as_bytes(),
+        Err(_) => segment,
+    }
+}
+
 impl Naive {
     fn find(self, method: &Method, path: &str) -> Option<usize> {
         let mut path = path.as_bytes().to_vec();
@@ -253,10 +269,17 @@ impl Naive {
                 .collect(),
             false => path.to_vec(),
         };
-        let mut parts: Vec<&[u8]> = Vec::new();
+        let mut parts: Vec<Vec<u8>> = Vec::new();
         for mut part in path.split(|&b| b == b'/').skip(1) {
             if self.drops_matrix_parameters {
                 part = part.split(|&b| b == b';').next().unwrap_or_default();
+            }
+            let seen = String::from_utf8_lossy(part).replace(is_unseen, "");
+            if self.drops_unseen {
+                part = match &*seen {
+                    "" | "." | ".." => seen.as_bytes(),
+                    _ => without_unseen_end(part),
+                };
             }
             match part {
                 b"" if self.drops_empty_segments => {}
@@ -264,7 +287,7 @@ impl Naive {
                 b".." if self.resolves_dots => {
                     parts.pop();
                 }
-                _ => parts.push(part),
+                _ => parts.push(part.to_vec()),
             }
         }
         [b"/", parts.join(&b'/').as_slice()].concat()

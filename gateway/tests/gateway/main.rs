@@ -29,6 +29,7 @@ mod postgres;
 mod process;
 mod proxying;
 mod redactions;
+mod refusals_log;
 mod restrictions;
 mod shared;
 mod stopping;

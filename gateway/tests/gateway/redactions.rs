@@ -58,18 +58,20 @@ async fn a_suspended_account_redacts_its_own_events_and_no_others() {
 }
 
 #[tokio::test]
-async fn an_answer_about_another_event_attributes_no_redaction() {
+async fn rule_22_an_answer_about_no_event_or_another_one_attributes_nothing() {
     let upstream = Upstream::start().await;
     let gateway = Gateway::start(&upstream.address, &[]).await;
     let suspend = "/_matrix/client/v1/admin/suspend/@alice:localhost";
-    let body = json!({ "suspended": true });
-    gateway.put(suspend, "admin", body).await.ok();
+    let suspended = json!({ "suspended": true });
+    gateway.put(suspend, "admin", suspended).await.ok();
     let redact = async |event: &str| {
-        let path = format!("/_matrix/client/v3/rooms/!r:localhost/redact/%24{event}/t");
+        let path = format!("/_matrix/client/v3/rooms/!r:localhost/redact/%24{event}/1");
         gateway.put(&path, "alice", json!({})).await
     };
     redact("own").await.ok();
-    for event in ["taken", "nameless", "number"] {
+    for event in [
+        "unnamed", "another", "number", "null", "unsent", "list", "nothing",
+    ] {
         redact(event).await.error(403, "M_USER_SUSPENDED");
     }
 }

@@ -193,20 +193,6 @@ fn is_known(user: &str) -> bool {
     localpart.is_some_and(|name| known.contains(&name) || name.eq_ignore_ascii_case("folded"))
 }
 
-/// An event of Alice's: the one that was asked for, another, or one whose id is not said.
-fn event(path: &str) -> (u16, Value) {
-    let name = path.rsplit('/').next().unwrap_or_default();
-    let name = percent_encoding::percent_decode_str(name).decode_utf8_lossy();
-    let mut event = json!({ "sender": "@alice:localhost" });
-    match name.as_ref() {
-        "$nameless" => {}
-        "$number" => event["event_id"] = 7.into(),
-        "$taken" => event["event_id"] = "$another".into(),
-        name => event["event_id"] = name.into(),
-    }
-    (200, event)
-}
-
 fn profile(user: &str) -> (u16, Value) {
     let user = percent_encoding::percent_decode_str(user).decode_utf8_lossy();
     match user.as_ref() {
@@ -218,6 +204,22 @@ fn profile(user: &str) -> (u16, Value) {
             404,
             json!({ "errcode": "M_UNKNOWN", "error": "No row found" }),
         ),
+    }
+}
+
+/// An event of Alice's. Only `$own` is shown as an event is shown.
+fn event(path: &str) -> (u16, Value) {
+    let sender = "@alice:localhost";
+    let (_, event) = path.rsplit_once('/').expect("a path has a slash");
+    match event {
+        "%24own" => (200, json!({ "event_id": "$own", "sender": sender })),
+        "%24unnamed" => (200, json!({ "sender": sender })),
+        "%24another" => (200, json!({ "event_id": "$own", "sender": sender })),
+        "%24number" => (200, json!({ "event_id": 7, "sender": sender })),
+        "%24null" => (200, json!({ "event_id": null, "sender": sender })),
+        "%24unsent" => (200, json!({ "event_id": "$unsent" })),
+        "%24list" => (200, json!([{ "event_id": "$list", "sender": sender }])),
+        _ => (404, json!({ "errcode": "M_NOT_FOUND", "error": "No" })),
     }
 }
 

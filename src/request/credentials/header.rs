@@ -65,8 +65,12 @@ fn after_odd_space(value: &[u8]) -> &[u8] {
 }
 
 /// Whether it is the signature of another server, whatever it says.
+///
+/// The scheme ends at a blank, as it does for Synapse and ruma. To a server that looks for `Bearer`
+/// anywhere, `X-Matrixy Bearer …` is a token.
 fn is_signature(value: &[u8]) -> bool {
-    after_scheme(trim_start(value), b"x-matrix").is_some()
+    let rest = after_scheme(trim_start(value), b"x-matrix");
+    rest.is_some_and(|rest| matches!(rest.first(), None | Some(b' ' | b'\t')))
 }
 
 /// The word after each `Bearer`, in any case.

@@ -110,6 +110,10 @@ fn push_pair<'a>(
             push(Value::AssertedUser(text(reading)))?;
             continue;
         }
+        // Nothing but white space is no token.
+        if reading.iter().all(|byte| *byte <= b' ') {
+            continue;
+        }
         let bare = without_space(&reading);
         let is_other = !bare.is_empty() && bare.len() < reading.len();
         let bare = is_other.then(|| bare.to_vec());

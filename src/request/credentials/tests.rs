@@ -1,7 +1,7 @@
 use http::{Request, header::AUTHORIZATION};
 
-use super::{HeadCredentials, TooMany};
 use crate::credential::AccessToken;
+use crate::request::{few::TooMany, head::HeadCredentials};
 
 type Found = Result<Vec<(String, Option<String>)>, TooMany>;
 
@@ -41,6 +41,8 @@ fn rule_7_a_bearer_header_in_any_case_with_any_white_space() {
         "Digest x=\"Bearer t",
         "xBearer t",
         "X-Matrix origin=a,sig=\"b\", Bearer t",
+        "X-Matrixy Bearer t",
+        "x-matrixBearer t",
         "Bearert",
     ] {
         assert_eq!(tokens("/", &[header.as_bytes()]), ["t"], "{header:?}");

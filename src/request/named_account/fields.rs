@@ -171,6 +171,11 @@ impl<'b> Texts<'b> {
     }
 
     pub(super) fn push(&mut self, field: Text, text: Name<'b>, found: &mut Found<'b>) {
+        // What says how to read another text may be empty. Nothing that names an account is.
+        let is_kind = matches!(field, Text::Type | Text::Medium | Text::Country);
+        if text.as_str().is_empty() && !is_kind {
+            return;
+        }
         let texts = match field {
             Text::Type => &mut self.types,
             Text::User => &mut self.users,

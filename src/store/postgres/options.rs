@@ -155,7 +155,8 @@ impl PostgresOptions {
 
     /// Reads [the set in memory](Self::with_restricted_set_in_memory) again at this interval, 60
     /// seconds by default, because rows may have changed without a notification. At least 10 milliseconds
-    /// and at most an hour.
+    /// and at most an hour. Each time it is up to a quarter shorter, so that processes which started at the
+    /// same time do not read at the same moments.
     ///
     /// It is read on a new connection, so that the store leaves a server that is no longer the primary. For
     /// the same reason a connection of the pool is used for this long, and at most for 60 seconds. Reading
@@ -207,9 +208,8 @@ impl PostgresOptions {
         let lease = pool.get().await?;
         let migrated = schema.migrate(lease.connection()?.client(), self.creates_tables);
         limited("migrating the schema", Self::MIGRATION_LIMIT, migrated).await?;
-        lease.done();
 
-        let queries = Arc::new(Queries::new(pool, &schema));
+        let queries = Arc::new(Queries::new(pool.clone(), &schema));
         let audit = Arc::new(Audit::new(Arc::clone(&queries), &schema));
         let changes = Changes::needing_proof();
         let set = self
@@ -221,6 +221,8 @@ impl PostgresOptions {
             set: set.clone(),
         });
         let listening = Listening::start(hosts, source, pace, changes).await?;
+        // Notifications arrive, so there is no pooler by the transaction in between.
+        pool.own_sessions(lease).await?;
         let pruning = self
             .audit_retention
             .map(|retention| (retention, Mutex::new(audit.keep_for(retention))));

@@ -146,18 +146,23 @@ COMMIT;
         }
     }
 
-    /// Which table it is that has the name, where its triggers fire for every change.
+    /// Which table it is that has the name, where it is one that keeps all its rows and its triggers fire
+    /// for every change.
     pub(super) async fn identity(&self, client: &Client) -> Result<TableIdentity, Cause> {
         let sql = "SELECT c.oid, c.relfilenode, (SELECT count(*) FROM pg_catalog.pg_trigger t \
                    WHERE t.tgrelid = c.oid AND t.tgenabled = 'A' \
-                   AND t.tgname IN ('notify_change', 'notify_truncate')) \
-                   FROM pg_catalog.pg_class c WHERE c.oid = pg_catalog.to_regclass($1)";
+                   AND t.tgname IN ('notify_change', 'notify_truncate')), \
+                   c.relkind = 'r' AND c.relpersistence = 'p' FROM \
+                   pg_catalog.pg_class c WHERE c.oid = pg_catalog.to_regclass($1)";
         let rows = client
             .query_typed(sql, &[(&self.table(), Type::TEXT)])
             .await?;
         let Some(row) = rows.first() else {
             return Err(Cause::NoSchema);
         };
+        if !row.try_get::<_, bool>(3)? {
+            return Err(Cause::NotOrdinary);
+        }
         match row.try_get::<_, i64>(2)? {
             2 => Ok(TableIdentity(row.try_get(0)?, row.try_get(1)?)),
             _ => Err(Cause::NoTriggers),

@@ -12,7 +12,7 @@ use crate::account::UserId;
 #[test]
 fn judging_a_request_allocates_nothing() {
     let policy = SuspensionPolicy::new()
-        .with_appeal_room("!appeals:example.org")
+        .add_appeal_room("!appeals:example.org")
         .permit_endpoint(Method::POST, "/_example/{case}/appeal");
     let user = UserId::from(USER);
     let v3 = "/_matrix/client/v3";

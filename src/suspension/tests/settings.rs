@@ -27,7 +27,7 @@ fn each_action_is_permitted_and_refused_by_itself() {
 
 #[test]
 fn in_a_room_for_appeals_one_may_speak() {
-    let policy = SuspensionPolicy::new().with_appeal_room("!appeals:example.org");
+    let policy = SuspensionPolicy::new().add_appeal_room("!appeals:example.org");
     for room in ["!appeals:example.org", "%21appeals%3aexample.org"] {
         for line in [
             format!("PUT {CLIENT}/rooms/{room}/send/m.room.message/1"),

@@ -238,7 +238,7 @@ impl Case {
     }
 
     pub(super) fn policy(&self) -> SuspensionPolicy {
-        let policy = SuspensionPolicy::new().with_appeal_room(APPEALS);
+        let policy = SuspensionPolicy::new().add_appeal_room(APPEALS);
         self.turned
             .iter()
             .fold(policy, |policy, &action| match policy.permits(action) {

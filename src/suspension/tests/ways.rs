@@ -140,6 +140,7 @@ const ACTS: &[(&str, &[Way])] = &[
     ]),
     ("send what is scheduled, or put it off", &[
         ("POST", "delayed_events/1/send", "{}"),
+        ("POST", "rooms/!r/batch_send", r#"{"events":[]}"#),
         ("POST", "delayed_events/1/restart", "{}"),
         ("POST", "delayed_events/1", r#"{"action":"send"}"#),
         ("POST", "delayed_events/1", r#"{"action":"restart"}"#),
@@ -233,7 +234,7 @@ fn passes(policy: &SuspensionPolicy, (method, path, body): &Request) -> bool {
 
 /// With each of these actions inverted.
 fn policy(turned: &[Action]) -> SuspensionPolicy {
-    let policy = SuspensionPolicy::new().with_appeal_room(APPEALS);
+    let policy = SuspensionPolicy::new().add_appeal_room(APPEALS);
     turned
         .iter()
         .fold(policy, |policy, &action| match policy.permits(action) {
