@@ -45,7 +45,7 @@ impl AccountStateStore for Names {
         Ok(Some(token.into()))
     }
 
-    without! { application_service, login_name, third_party, login_token, refresh_token, state, changes }
+    without! { application_service, login_name, third_party, login_token, refresh_token, event_sender, state, changes }
 }
 
 struct ByHand {

@@ -46,7 +46,7 @@ impl AccountStateStore for Names {
         Ok(Some(UserId::from(format!("@{token}:x"))))
     }
 
-    without! { application_service, login_name, third_party, login_token, refresh_token, state, changes }
+    without! { application_service, login_name, third_party, login_token, refresh_token, event_sender, state, changes }
 }
 
 /// Counts the polls' accounts that were asked for.
@@ -59,10 +59,7 @@ struct Counting {
 }
 
 impl AccountStateStore for Counting {
-    tower_account_status::forward! {
-        inner => access_token, application_service, login_name, third_party, login_token,
-        refresh_token, event_sender, changes
-    }
+    tower_account_status::forward! { inner => all except state }
 
     async fn state(&self, user: &str) -> Result<AccountState, StoreError> {
         let state = match self.all_wait.load(SeqCst) {

@@ -49,6 +49,8 @@ pub struct Denial {
     /// neither reason nor end is revealed.
     at: Option<SystemTime>,
     cors: bool,
+    /// The denial is of a `POST /refresh`, and knows it without the request.
+    of_refresh: bool,
 }
 
 impl Denial {
@@ -66,6 +68,7 @@ impl Denial {
             action,
             at: Some(now),
             cors: true,
+            of_refresh: false,
         }
     }
 
@@ -77,6 +80,7 @@ impl Denial {
             action: None,
             at: None,
             cors: true,
+            of_refresh: false,
         }
     }
 
@@ -88,6 +92,12 @@ impl Denial {
 
     pub(crate) fn with_cors(mut self, cors: bool) -> Self {
         self.cors = cors;
+        self
+    }
+
+    /// An answer to `POST /refresh`, which has no JSON body unless it refuses an account.
+    pub(crate) fn of_refresh(mut self) -> Self {
+        self.of_refresh = true;
         self
     }
 
@@ -132,6 +142,10 @@ impl Denial {
 
     /// The answer. `B` is made from its bytes. Most body types can be, such as `axum::body::Body`.
     ///
+    /// It is a Matrix error, and the answer to every request but one. The handler of `POST /refresh` gets its
+    /// denials from [`AccountGuard::check_refresh`](crate::AccountGuard::check_refresh) instead, because
+    /// clients sign out when a Matrix error other than a refusal answers that.
+    ///
     /// The denial moves into the response's extensions.
     #[must_use]
     pub fn into_response<B: From<Bytes>>(self) -> Response<B> {
@@ -139,7 +153,7 @@ impl Denial {
     }
 
     /// Like [`into_response`](Self::into_response), in the form that the request wants. The public method does
-    /// not know the request, so its answer is always a Matrix error.
+    /// not know the request.
     pub(crate) fn respond<B>(
         self,
         form: AnswerForm,
@@ -152,7 +166,8 @@ impl Denial {
             body = individual_body(answer, self.cause, reason);
             headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
         }
-        if form.is_refresh && !matches!(self.cause, DenialCause::Restricted(_)) {
+        let is_refresh = form.is_refresh || self.of_refresh;
+        if is_refresh && !matches!(self.cause, DenialCause::Restricted(_)) {
             body = Bytes::from_static(answer.error.as_bytes());
             headers.insert(CONTENT_TYPE, HeaderValue::from_static(PLAIN_TEXT));
             headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));

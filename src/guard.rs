@@ -19,6 +19,9 @@ use crate::{
     store::AccountStateStore,
 };
 
+/// The endpoint of refreshes, under one of its prefixes.
+const REFRESH: &str = "/_matrix/client/v3/refresh";
+
 /// Checks an account in a server's own code with the layer's rules and settings. Use it in login
 /// handlers, single sign-on callbacks, OAuth token endpoints, websockets and administrators' tools.
 ///
@@ -94,6 +97,8 @@ impl AccountGuard {
 
     /// Whether `user` may log in and use the server: not while locked or deactivated.
     ///
+    /// The handler of `POST /refresh` asks [`check_refresh`](Self::check_refresh) instead.
+    ///
     /// # Errors
     ///
     /// A denial that turns into the response of the layer. It has the reason and the end if the store knows
@@ -102,6 +107,25 @@ impl AccountGuard {
     /// within the layer's time limit.
     pub async fn check(&self, user: &UserId) -> Result<(), Denial> {
         self.check_action(user, Action::LogIn).await
+    }
+
+    /// Whether `user`, the owner of a refresh token, may have a new access token. For the handler of
+    /// `POST /refresh`, before it uses up the refresh token.
+    ///
+    /// Clients such as matrix-js-sdk sign out and delete their keys when a Matrix error answers a refresh. So a
+    /// store that fails lets it pass, as in the layer, because the new token is checked when it is used. A
+    /// denial for another reason than a restriction turns into plain text.
+    ///
+    /// # Errors
+    ///
+    /// A denial, if `user` is locked or deactivated, or if the layer is gone.
+    pub async fn check_refresh(&self, user: &UserId) -> Result<(), Denial> {
+        let act = Act::Request {
+            method: &Method::POST,
+            path: REFRESH,
+        };
+        let checks = self.checks().map_err(Denial::of_refresh)?;
+        checks.check(user, act, Bytes::new()).await
     }
 
     /// Whether `user` may do something. A locked or deactivated user may only log out. A suspended user may

@@ -11,7 +11,10 @@ use crate::{
     common::{common_settings, wrapped_bodies},
     guard::AccountGuard,
     outcome::Outcome,
-    request::{checked_path::assert_path, long_poll::LongPoll},
+    request::{
+        checked_path::{assert_path, check_excluded_prefix},
+        long_poll::LongPoll,
+    },
     service::AccountStatus,
     settings::{NamedAccountCheck, NamedIn, Settings, StoreFailure},
     shared::Shared,
@@ -152,15 +155,14 @@ impl<S, Req, Res> AccountStatusLayer<S, Req, Res> {
     /// # Panics
     ///
     /// If `prefix` does not begin with a slash, is nothing but one, has a query or braces, or could not
-    /// be in a URI: no request has such a path.
+    /// be in a URI: no request has such a path. And if it has a dot segment, an empty segment or a
+    /// backslash, encoded or not, because then everything might be below it.
     #[track_caller]
     pub fn add_excluded_prefix(self, prefix: impl Into<Box<str>>) -> Self {
         let prefix = prefix.into();
-        assert_path("an excluded prefix", &prefix);
-        assert!(
-            &*prefix != "/",
-            "expected an excluded prefix that begins with a slash and is more than that, got {prefix:?}"
-        );
+        if let Err(mistake) = check_excluded_prefix(&prefix) {
+            panic!("{mistake}");
+        }
         self.with(|settings| settings.exemptions.prefixes.push(prefix))
     }
 }

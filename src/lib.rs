@@ -64,6 +64,8 @@ pub use moderation::{
     service::AccountModeration,
 };
 pub use outcome::{Decision, Outcome};
+#[doc(hidden)]
+pub use request::checked_path::check_excluded_prefix;
 pub use request::{long_poll::LongPoll, request_path::RequestPath};
 pub use service::{AccountStatus, IntoMakeService};
 pub use settings::{NamedAccountCheck, NamedIn, StoreFailure};

@@ -5,12 +5,7 @@ use std::{error::Error, fmt, time::Duration};
 use http::Method;
 
 #[cfg(feature = "tracing")]
-mod failures;
-
-#[cfg(feature = "tracing")]
-pub(crate) use self::failures::Failures;
-#[cfg(feature = "tracing")]
-use crate::store::chain;
+use crate::store::{Failures, chain};
 use crate::{account::UserId, denial::Denial, request::act::Act, suspension};
 
 /// What the layer did with a request.

@@ -9,13 +9,13 @@ use std::{
     task::{Context, Poll},
 };
 
-use http::{Extensions, Request, Response};
+use http::{Extensions, Request, Response, header::AUTHORIZATION};
 use http_body::Body;
 use tower_service::Service;
 
 use crate::{
     body::{KeptBodies, RequestBodies, ResponseBodies},
-    check::{AtOnce, Begun, FastPath, Findings, look_up},
+    check::{AtOnce, Begun, FastPath, Findings, check_awaited, look_up},
     checked_accounts::CheckedAccounts,
     common::inner_service,
     denial::AnswerForm,
@@ -80,15 +80,32 @@ where
     // request need not be copied into a variable of its own.
     fn call(&mut self, request: Request<B>) -> Self::Future {
         match self.shared.fast_path(&request) {
+            FastPath::Passes if size_of::<S::Future>() > LARGE => {
+                ResponseFuture::pass(call_out_of_line::<Req, _, _>(&mut self.inner, request))
+            }
             FastPath::Passes => ResponseFuture::pass(Req::call(&mut self.inner, request)),
             // One arm for each, because one arm for all copies the request in some stacks.
             FastPath::UsualPoll(usual) => self.wait(request, usual),
             FastPath::Unclear => self.examine(request, FastPath::Unclear, None),
             FastPath::RepeatedHeader => self.examine(request, FastPath::RepeatedHeader, None),
             FastPath::MayBeSpecial => self.examine(request, FastPath::MayBeSpecial, None),
+            FastPath::LogsOut => self.examine(request, FastPath::LogsOut, None),
             FastPath::Glanced(peek) => self.examine(request, FastPath::Glanced(peek), None),
         }
     }
+}
+
+/// The size in bytes from which the inner future is worth a call: axum's holds the request.
+const LARGE: usize = 128;
+
+/// Otherwise the compiler makes the future in one place and copies it to another.
+#[inline(never)]
+fn call_out_of_line<Req, S, B>(inner: &mut S, request: Request<B>) -> S::Future
+where
+    S: Service<Request<Req::Body>>,
+    Req: RequestBodies<B>,
+{
+    Req::call(inner, request)
 }
 
 impl<S: Clone, Store: AccountStateStore, Req, Res> AccountStatus<S, Store, Req, Res> {
@@ -166,7 +183,15 @@ impl<S: Clone, Store: AccountStateStore, Req, Res> AccountStatus<S, Store, Req, 
                     found: found.is_anything().then(|| Box::new(found)),
                 };
                 let shared = Arc::clone(&self.shared);
-                let check = look_up::<_, _, Req>(shared, request, begun, Shared::hand_on);
+                let header = || request.headers().get(AUTHORIZATION).cloned();
+                let plain = begun.plain_question();
+                let check = match plain.and_then(|rest| Some((header()?, rest))) {
+                    // Nearly always.
+                    Some(plain) => {
+                        look_up::<_, _, Req>(shared, request, begun, plain, Shared::hand_on)
+                    }
+                    None => check_awaited::<_, _, Req>(shared, request, begun, Shared::hand_on),
+                };
                 return ResponseFuture::look_up(check, self.take_ready(), form);
             }
         };
@@ -177,8 +202,7 @@ impl<S: Clone, Store: AccountStateStore, Req, Res> AccountStatus<S, Store, Req, 
         let logout = class.and_then(|class| class.logout);
         let ended = logout.map(|logout| {
             let headers = request.headers();
-            self.shared
-                .ends(logout, headers, request.uri(), found.has_plain_token)
+            self.shared.ends(logout, headers, request.uri())
         });
         let inner = Req::call(&mut self.inner, request);
         match (watch, ended) {

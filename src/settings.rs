@@ -27,6 +27,10 @@ pub enum NamedIn {
     /// `POST /login`: every account that is to be logged in.
     Login,
     /// `POST /refresh`: the owner of the refresh token.
+    ///
+    /// A handler that is left the check asks
+    /// [`AccountGuard::check_refresh`](crate::AccountGuard::check_refresh). With any other check, a store that
+    /// fails would answer the refresh with a Matrix error, and clients would sign out.
     Refresh,
     /// `POST /account/password` and `POST /account/deactivate`: the account in `auth`, if no access
     /// token of the request has an owner.
@@ -53,7 +57,9 @@ pub enum NamedAccountCheck {
     /// and the new device. The guard is in the request's extensions.
     ///
     /// Strangers learn nothing, if the handler asks after the password. A handler that does not ask
-    /// leaves the login open.
+    /// leaves the login open. The handler of `POST /refresh` asks
+    /// [`check_refresh`](crate::AccountGuard::check_refresh), and the others
+    /// [`check`](crate::AccountGuard::check).
     ByHandler,
     /// Not at all. A restricted account gets new tokens, which are refused when they are used.
     Off,

@@ -6,7 +6,7 @@ use std::{fmt, sync::Arc};
 
 pub(crate) use self::together::{Answer, Next, Together, Unanswered};
 #[cfg(feature = "tracing")]
-use crate::outcome::Failures;
+use crate::store::Failures;
 use crate::{changes::Changes, settings::Settings, store::AccountStateStore};
 
 /// The layer's constructor makes it once, because axum makes a service per route, and one per request.

@@ -34,7 +34,7 @@ struct Counts {
 
 impl AccountStateStore for Counts {
     by_credential! { owner }
-    without! { changes }
+    without! { event_sender, changes }
 
     async fn state(&self, _: &str) -> Result<AccountState, StoreError> {
         unreachable!("nobody is known")

@@ -90,7 +90,7 @@ impl AccountStateStore for Failing {
         AccountStateStore::state(&self.memory, user).await
     }
 
-    forward! { memory => login_name, third_party, login_token, refresh_token, changes }
+    forward! { memory => all except access_token, application_service, state, peek }
 
     fn peek(&self, credential: Credential<'_>) -> Peek {
         match (self.at_once, self.fails.load(SeqCst)) {

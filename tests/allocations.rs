@@ -258,7 +258,7 @@ impl AccountStateStore for Awaited {
         Ok(self.1.clone())
     }
 
-    without! { application_service, login_name, third_party, login_token, refresh_token, changes }
+    without! { application_service, login_name, third_party, login_token, refresh_token, event_sender, changes }
 }
 
 #[tokio::test]

@@ -5,12 +5,10 @@
 
 #[path = "support/postgres.rs"]
 mod postgres;
+#[path = "support/warnings.rs"]
+mod warnings;
 
-use std::{
-    fmt::{self, Write as _},
-    sync::{Mutex, PoisonError},
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use postgres::Cluster;
 use tower_account_status::{
@@ -18,68 +16,13 @@ use tower_account_status::{
     RestrictionStore, UserId,
     store::{AuditLog, AuditQuery, PostgresOptions, PostgresStore, SqliteOptions, SqliteStore},
 };
-use tracing::{
-    Event, Level, Metadata, Subscriber,
-    field::{Field, Visit},
-    span,
-};
+use warnings::{listen, warnings};
 
 /// Far more than it takes: a machine may be busy.
 const SOON: Duration = Duration::from_secs(60);
 
 /// How old an entry may get here.
 const RETENTION: Duration = Duration::from_secs(1);
-
-/// The warnings of this process. SQLite's come from a thread of the store, so that only a subscriber of
-/// all threads hears them.
-static WARNINGS: Mutex<Vec<String>> = Mutex::new(Vec::new());
-
-struct Warnings;
-
-struct Text(String);
-
-impl Visit for Text {
-    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        write!(self.0, "{field}={value:?} ").unwrap();
-    }
-}
-
-impl Subscriber for Warnings {
-    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        *metadata.level() <= Level::WARN
-    }
-
-    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
-        span::Id::from_u64(1)
-    }
-
-    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
-
-    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
-
-    fn event(&self, event: &Event<'_>) {
-        let mut text = Text(String::new());
-        event.record(&mut text);
-        let mut warnings = WARNINGS.lock().unwrap_or_else(PoisonError::into_inner);
-        warnings.push(text.0);
-    }
-
-    fn enter(&self, _: &span::Id) {}
-
-    fn exit(&self, _: &span::Id) {}
-}
-
-fn listen() {
-    // The other test may have been first.
-    let _ = tracing::subscriber::set_global_default(Warnings);
-}
-
-/// The warnings that name `cause`.
-fn warnings(cause: &str) -> Vec<String> {
-    let warnings = WARNINGS.lock().unwrap_or_else(PoisonError::into_inner);
-    let named = warnings.iter().filter(|warning| warning.contains(cause));
-    named.cloned().collect()
-}
 
 async fn warned_once(cause: &str, store: &(impl RestrictionStore + AuditLog)) {
     let since = Instant::now();

@@ -133,7 +133,7 @@ impl<F: Fn(&str) -> Option<UserId> + Send + Sync + 'static> AccountStateStore fo
     }
 
     without! {
-        application_service, login_name, third_party, login_token, refresh_token, state, changes
+        application_service, login_name, third_party, login_token, refresh_token, event_sender, state, changes
     }
 }
 

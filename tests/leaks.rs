@@ -71,7 +71,7 @@ struct Store {
 
 impl AccountStateStore for Store {
     by_credential! { owner }
-    forward! { memory => state, changes }
+    forward! { memory => all except credentials, peek }
 
     fn peek(&self, credential: Credential<'_>) -> Peek {
         assert!(

@@ -145,7 +145,7 @@ impl AccountStateStore for Own {
     }
 
     without! {
-        application_service, login_name, third_party, login_token, refresh_token, state, changes
+        application_service, login_name, third_party, login_token, refresh_token, event_sender, state, changes
     }
 }
 
@@ -339,10 +339,7 @@ where
 struct Silent(Arc<MemoryStore>);
 
 impl AccountStateStore for Silent {
-    forward! {
-        0 => access_token, application_service, login_name, third_party, login_token,
-        refresh_token, state
-    }
+    forward! { 0 => all except changes }
     without! { changes }
 }
 

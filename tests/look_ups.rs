@@ -77,7 +77,7 @@ macro_rules! store {
                 Ok(None)
             }
 
-            without! { login_token, refresh_token, changes }
+            without! { login_token, refresh_token, event_sender, changes }
 
             async fn state(&self, user: &str) -> Result<AccountState, StoreError> {
                 Ok(self.0.state_of(user))

@@ -77,8 +77,15 @@ async fn rule_22_what_is_scheduled_can_be_cancelled_and_not_sent() {
         ),
         ("POST client/v1/delayed_events/1", "{}"),
         ("POST client/v1/delayed_events/1", ""),
+        // Sends many, of any types.
+        (
+            "POST client/unstable/org.matrix.msc2716/rooms/!r/batch_send?prev_event_id=$e",
+            r#"{"events":[],"state_events_at_start":[]}"#,
+        ),
     ];
     assert_all(&default, false, &sends).await;
+    let unknown = default.clone().permit(Action::Unknown);
+    assert_all(&unknown, false, &sends[sends.len() - 1..]).await;
     // What is scheduled may be an invitation.
     let speaks = default.clone().permit(Action::SendMessage);
     assert_all(&speaks, false, &sends).await;

@@ -145,7 +145,7 @@ impl AccountStateStore for Down {
         Err(StoreError::msg("the database is down"))
     }
 
-    without! { application_service, login_name, third_party, login_token, refresh_token, changes }
+    without! { application_service, login_name, third_party, login_token, refresh_token, event_sender, changes }
 }
 
 #[tokio::test]

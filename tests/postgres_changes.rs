@@ -74,7 +74,7 @@ impl AccountStateStore for Homeserver {
         Ok((token == "t").then(|| ALICE.into()))
     }
 
-    without! { application_service, login_name, third_party, login_token, refresh_token }
+    without! { application_service, login_name, third_party, login_token, refresh_token, event_sender }
 
     async fn state(&self, user: &str) -> Result<AccountState, StoreError> {
         let sql = "SELECT locked_at IS NOT NULL FROM users WHERE id = $1";

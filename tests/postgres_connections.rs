@@ -41,6 +41,27 @@ async fn a_connection_string_is_checked_and_its_password_not_shown() {
     assert!(chain(&error).contains("TLS"), "{}", chain(&error));
 }
 
+#[tokio::test]
+async fn rule_20_a_limit_of_any_length_in_the_connection_string_panics_nowhere() {
+    let cluster = Cluster::shared();
+    let url = cluster.database().await;
+    for option in ["connect_timeout", "tcp_user_timeout", "keepalives_idle"] {
+        for seconds in [i64::MAX, i64::from(i32::MAX), 0, -1, i64::MIN] {
+            let url = format!("{url} {option}={seconds}");
+            let connected = tokio::spawn(async move {
+                let store = PostgresStore::connect(&url).await?;
+                store.state_of(&alice()).await
+            });
+            // The system may refuse such a limit.
+            let connected = connected.await.expect("no panic");
+            assert!(
+                connected.is_ok() || option != "connect_timeout",
+                "{seconds}"
+            );
+        }
+    }
+}
+
 /// TLS that trusts `roots` and nothing else.
 fn tls(roots: RootCertStore) -> MakeRustlsConnect {
     let provider = Arc::new(rustls::crypto::ring::default_provider());

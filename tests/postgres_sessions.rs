@@ -109,11 +109,32 @@ async fn rule_20_an_answer_that_would_be_the_same_on_another_connection_is_given
     let store = options.with_pool_size(1).connect().await.unwrap();
     store.state_of(&alice()).await.unwrap();
     let before = proxy.connections();
-    for code in ["53200", "42501", "22021", "57014", "XX001"] {
+    for code in ["53200", "42501", "22021", "XX001"] {
         proxy.inject(at_alice(("ERROR", code)));
         store.state_of(&alice()).await.expect_err(code);
         store.state_of(&alice()).await.expect(code);
     }
+    assert_eq!(proxy.connections(), before, "the connection is well");
+}
+
+#[tokio::test]
+async fn rule_20_a_statement_that_the_server_cancelled_is_asked_once_more_on_its_connection() {
+    let cluster = Cluster::shared();
+    let (options, proxy, _) = proxied(&cluster, "").await;
+    let store = options.with_pool_size(1).connect().await.unwrap();
+    store.state_of(&alice()).await.unwrap();
+    let before = proxy.connections();
+    let cancelled = || proxy.inject(at_alice(("ERROR", "57014")));
+    cancelled();
+    store.state_of(&alice()).await.expect("the second time");
+    cancelled();
+    cancelled();
+    store.state_of(&alice()).await.expect_err("no third time");
+    cancelled();
+    let changed = store.set_restriction(&alice(), Locked.into()).await;
+    let error = changed.expect_err("it was not made").to_string();
+    assert!(!error.contains("not known"), "{error}");
+    assert_eq!(proxy.left_to_inject(), 0);
     assert_eq!(proxy.connections(), before, "the connection is well");
 }
 
@@ -183,6 +204,45 @@ async fn rule_20_a_server_that_cannot_be_connected_to_yet_is_tried_again_and_a_r
         let state = store.state_of(&alice()).await;
         assert_eq!(state.is_err(), is_final, "{code}: {state:?}");
         assert_eq!(proxy.left_to_inject(), 0, "{code}");
+    }
+}
+
+/// Alice's restriction is made, and the answer is an error that leaves this open. What comes after it
+/// says nothing about the first attempt.
+#[tokio::test]
+async fn rule_21_a_restriction_that_was_made_is_not_said_to_have_failed() {
+    let cluster = Cluster::shared();
+    for made_by in [("FATAL", "57P02"), ("FATAL", "08P01"), ("ERROR", "40003")] {
+        for then in [
+            None, // nobody to connect to
+            Some(("ERROR", "42501")),
+            Some(("ERROR", "57014")),
+            Some(("FATAL", "57P01")),
+            Some(("ERROR", "40001")),
+        ] {
+            let (options, proxy, url) = proxied(&cluster, "").await;
+            let store = options.with_pool_size(1).connect().await.unwrap();
+            let other = PostgresStore::connect(&url).await.unwrap();
+            store.state_of("@bob:x").await.unwrap();
+            proxy.inject(Injection {
+                is_done: true,
+                ..at_alice(made_by)
+            });
+            let (_reserved, nowhere) = postgres::reserved_port();
+            match then {
+                None => proxy.lead_to(nowhere),
+                Some(error) => proxy.inject(at_alice(error)),
+            }
+            let answer = store.set_restriction(&alice(), Locked.into()).await;
+            let error = chain(&answer.unwrap_err());
+            assert!(
+                error.contains("not known"),
+                "{made_by:?}, {then:?}: {error}"
+            );
+            assert_eq!(error.matches("not known").count(), 1, "{error}");
+            assert_eq!(proxy.left_to_inject(), 0, "{then:?}");
+            assert_eq!(other.state_of(&alice()).await.unwrap(), Locked.into());
+        }
     }
 }
 

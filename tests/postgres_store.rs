@@ -217,6 +217,55 @@ async fn migrated_by_hand_it_needs_no_right_to_make_tables_whatever_the_schemas_
 }
 
 #[tokio::test]
+async fn with_existing_tables_only_it_creates_nothing_and_says_what_is_missing() {
+    let cluster = Cluster::shared();
+    let url = cluster.database().await;
+    let client = cluster.client(&url).await;
+    let options = PostgresOptions::new(&url).unwrap();
+    let cautious = options.clone().with_existing_tables_only();
+    // Without a schema, in one that has no tables, and in one that is spelled otherwise.
+    for made in ["SELECT 1", "CREATE SCHEMA account_status"] {
+        client.batch_execute(made).await.unwrap();
+        let error = cautious.clone().connect().await.unwrap_err().to_string();
+        assert!(error.contains("\"account_status\""), "{error}");
+        assert!(error.contains("start the server first"), "{error}");
+    }
+    drop(options.connect().await.unwrap());
+    let misspelled = cautious.clone().with_schema("acount_status");
+    let error = misspelled.connect().await.unwrap_err().to_string();
+    assert!(error.contains("\"acount_status\""), "{error}");
+    let schemas = "SELECT string_agg(nspname, ' ') FROM pg_namespace WHERE nspname LIKE 'a%count%'";
+    let schemas: String = client.query_one(schemas, &[]).await.unwrap().get(0);
+    assert_eq!(schemas, "account_status", "nothing was created");
+
+    // An older version is migrated.
+    let older =
+        "DROP TABLE account_status.audit; UPDATE account_status.schema_version SET version = 1";
+    client.batch_execute(older).await.unwrap();
+    let store = cautious.connect().await.unwrap();
+    store
+        .set_restriction(&alice(), Locked.into())
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn rule_21_a_restriction_that_a_trigger_discards_is_not_acknowledged() {
+    let cluster = Cluster::shared();
+    let url = cluster.database().await;
+    let store = PostgresStore::connect(&url).await.unwrap();
+    let client = cluster.client(&url).await;
+    let discards = "CREATE FUNCTION discard() RETURNS trigger LANGUAGE plpgsql AS \
+                    'BEGIN RETURN NULL; END'; \
+                    CREATE TRIGGER discard BEFORE INSERT ON account_status.restrictions \
+                    FOR EACH ROW EXECUTE FUNCTION discard()";
+    client.batch_execute(discards).await.unwrap();
+    let error = store.set_restriction(&alice(), Locked.into()).await;
+    let error = error.unwrap_err().to_string();
+    assert!(error.contains("did not store it"), "{error}");
+}
+
+#[tokio::test]
 async fn two_schemas_of_a_database_know_nothing_of_each_other() {
     let cluster = Cluster::shared();
     let url = cluster.database().await;

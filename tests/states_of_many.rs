@@ -162,7 +162,7 @@ impl AccountStateStore for Own {
     }
 
     without! {
-        application_service, login_name, third_party, login_token, refresh_token, state, changes
+        application_service, login_name, third_party, login_token, refresh_token, event_sender, state, changes
     }
 }
 

@@ -33,7 +33,7 @@ async fn a_postgresql_that_cannot_be_used_says_why() {
         (
             url.replace("user=postgres", "user=stranger"),
             "refuses the user or the password",
-            "role \"stranger\" does not exist",
+            "role \"…\" does not exist",
         ),
         (
             url.replace("user=postgres", &format!("user={role}")),
@@ -130,6 +130,52 @@ async fn rule_15_no_piece_of_a_password_is_shown_where_connecting_fails() {
         let error = PostgresStore::connect(string).await.unwrap_err();
         let shown = format!("{error:?} {}", chain(&error));
         assert!(!shown.contains(SECRET), "{string:?}: {shown}");
+    }
+}
+
+#[tokio::test]
+async fn rule_12_of_several_hosts_each_ones_cause_is_named() {
+    let cluster = Cluster::shared();
+    let (_nobody, closed) = postgres::reserved_port();
+    let port = cluster.port();
+    let options = "user=postgres dbname=missing";
+    for (hosts, expected) in [
+        (format!("host=127.0.0.1,127.0.0.1 port={port},{closed}"), 2),
+        (format!("host=127.0.0.1,127.0.0.1 port={closed},{port}"), 2),
+        // The same cause is named once.
+        (format!("host=127.0.0.1,127.0.0.1 port={port},{port}"), 0),
+    ] {
+        let error = PostgresStore::connect(&format!("{hosts} {options}")).await;
+        let error = chain(&error.unwrap_err());
+        assert_eq!(error.matches("address").count(), expected, "{error}");
+        assert!(error.contains("does not exist: create it"), "{error}");
+        assert_eq!(error.contains("refused"), expected > 0, "{error}");
+    }
+}
+
+/// A server repeats the names that it does not know.
+#[tokio::test]
+async fn rule_15_no_piece_of_a_connection_string_is_shown_where_a_server_refuses_it() {
+    let cluster = Cluster::shared();
+    let at = format!("127.0.0.1:{}", cluster.port());
+    let keys = format!("host=127.0.0.1 port={}", cluster.port());
+    let long = SECRET.repeat(12);
+    for string in [
+        format!("postgresql://{SECRET}@{at}/postgres"),
+        format!("postgresql://{SECRET}@{at}/"),
+        format!("postgresql://postgres:x@{at}/{SECRET}@127.0.0.1/db"),
+        format!("{keys} user={SECRET} dbname=postgres"),
+        format!("{keys} user='me {SECRET}' dbname=postgres"),
+        format!("{keys} user='\"{SECRET}' dbname=postgres"),
+        format!("{keys} user={long} dbname=postgres"),
+        format!("{keys} user=postgres dbname={long}"),
+        format!("{keys} user=postgres dbname=postgres options={SECRET}"),
+        format!("{keys} user=postgres dbname=postgres options='-c {SECRET}=x'"),
+    ] {
+        let error = PostgresStore::connect(&string).await.unwrap_err();
+        let shown = format!("{error:?} {}", chain(&error));
+        assert!(!shown.contains(SECRET), "{string:?}: {shown}");
+        assert!(shown.contains("FATAL"), "{string:?}: {shown}");
     }
 }
 

@@ -14,7 +14,7 @@ use support::{
 use tower::{Layer, Service, ServiceExt};
 use tower_account_status::{
     Account, AccountState, AccountStateStore, AccountStatusLayer, Changes, Credential,
-    DynAccountStateStore, MemoryStore, Peek, RestrictionKind, ThirdParty, UserId, forward,
+    DynAccountStateStore, Logout, MemoryStore, Peek, RestrictionKind, ThirdParty, UserId, forward,
     store::{Answer, StoreError},
     without,
 };
@@ -43,7 +43,7 @@ impl AccountStateStore for Required {
         Ok(owner_of(token))
     }
 
-    without! { application_service, login_name, third_party, login_token, refresh_token, changes }
+    without! { application_service, login_name, third_party, login_token, refresh_token, event_sender, changes }
 
     async fn state(&self, user: &str) -> Result<AccountState, StoreError> {
         tokio::task::yield_now().await;
@@ -114,6 +114,15 @@ impl AccountStateStore for AllMethods {
         self.unknown("event_sender")
     }
 
+    async fn states(&self, users: &[UserId]) -> Vec<Result<AccountState, StoreError>> {
+        self.note("states");
+        users.iter().map(|user| Ok(state_of(user))).collect()
+    }
+
+    fn logged_out(&self, _: &str, _: Logout) {
+        self.note("logged_out");
+    }
+
     fn peek(&self, _: Credential<'_>) -> Peek {
         self.note("peek");
         Peek::Ask
@@ -137,6 +146,33 @@ struct Forwards<S> {
 
 impl<S: AccountStateStore> AccountStateStore for Forwards<S> {
     forward! { inner => all }
+}
+
+/// Answers one question itself, by asking.
+struct OwnTokens<S> {
+    inner: S,
+}
+
+impl<S: AccountStateStore> AccountStateStore for OwnTokens<S> {
+    forward! { inner => all except access_token }
+
+    async fn access_token(&self, token: &str) -> Answer {
+        self.inner.access_token(token).await
+    }
+}
+
+/// Answers no credential.
+struct OnlyStates<S> {
+    inner: S,
+}
+
+impl<S: AccountStateStore> AccountStateStore for OnlyStates<S> {
+    forward! { inner => all except credentials, logged_out }
+    without! { application_service, login_name, third_party, login_token, refresh_token }
+
+    async fn access_token(&self, _: &str) -> Answer {
+        Ok(None)
+    }
 }
 
 async fn enforces<S: AccountStateStore>(form: &str, store: S) {
@@ -194,6 +230,8 @@ where
     assert!(store.state(ALICE).await.is_ok());
     assert!(store.access_token_and_state(TOKEN).await.is_ok());
     assert!(store.event_sender("!room:x", "$event").await.is_ok());
+    assert_eq!(store.states(&[ALICE.into()]).await.len(), 1);
+    store.logged_out(TOKEN, Logout::AllSessions);
     let credential = Credential::RefreshToken(TOKEN.into());
     assert_eq!(store.peek(credential), Peek::Ask);
     assert_eq!(store.peek_state(ALICE), None);
@@ -215,6 +253,8 @@ async fn every_method_that_a_store_overrides_is_called_through_every_pointer() {
         "state",
         "access_token_and_state",
         "event_sender",
+        "states",
+        "logged_out",
         "peek",
         "peek_state",
         "glance",
@@ -227,6 +267,31 @@ async fn every_method_that_a_store_overrides_is_called_through_every_pointer() {
     assert_eq!(calls(|store| Arc::downgrade(leak(store))).await, expected);
     assert_eq!(calls(DynAccountStateStore::new).await, expected);
     assert_eq!(calls(|inner| Forwards { inner }).await, expected);
+}
+
+/// What is not excepted is forwarded, and what would bypass an exception is not.
+#[tokio::test]
+async fn a_wrapper_forwards_all_that_it_does_not_except() {
+    let own_tokens = [
+        "access_token",
+        "application_service",
+        "login_name",
+        "third_party",
+        "login_token",
+        "refresh_token",
+        "state",
+        // The joint question.
+        "access_token",
+        "state",
+        "event_sender",
+        // The states of several.
+        "state",
+        "logged_out",
+        "changes",
+    ];
+    assert_eq!(calls(|inner| OwnTokens { inner }).await, own_tokens);
+    let only_states = calls(|inner| OnlyStates { inner }).await;
+    assert_eq!(only_states, ["state", "event_sender", "state", "changes"]);
 }
 
 fn leak(store: AllMethods) -> &'static Arc<AllMethods> {

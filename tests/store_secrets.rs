@@ -66,7 +66,7 @@ fn owner(secret: &[u8]) -> Option<UserId> {
 
 impl AccountStateStore for Server {
     by_credential! { owner }
-    without! { state, changes }
+    without! { event_sender, state, changes }
 }
 
 impl Server {

@@ -261,6 +261,119 @@ async fn what_a_suspended_account_may_do_carries_nothing_else() {
     }
 }
 
+/// A server that keeps the first body of a session of user-interactive authentication fills up a later body with
+/// it: with whom to invite, for example.
+#[tokio::test]
+async fn rule_22_a_body_that_decides_continues_no_session() {
+    let default = SuspensionPolicy::new;
+    let all_events = [
+        Action::SendMessage,
+        Action::SendState,
+        Action::JoinRoom,
+        Action::KnockRoom,
+        Action::Invite,
+        Action::LeaveRoom,
+        Action::Kick,
+        Action::Ban,
+        Action::Unban,
+        Action::SetProfile,
+        Action::LeaveCall,
+        Action::RedactOwnEvent,
+        Action::RedactEvent,
+    ];
+    let all_events = all_events
+        .into_iter()
+        .fold(default(), SuspensionPolicy::permit);
+    let others_events = default()
+        .permit(Action::SendMessage)
+        .permit(Action::RedactEvent)
+        .refuse(Action::RedactOwnEvent);
+    let (member, call) = ("m.room.member", "m.call.member");
+    for (policy, method, path, body) in [
+        (
+            default().permit(Action::CreateRoom),
+            Method::POST,
+            "/_matrix/client/v3/createRoom".to_owned(),
+            "{",
+        ),
+        (
+            default().permit(Action::SendMessage),
+            Method::PUT,
+            format!("{ROOM}/delayed_event/m.room.topic/1"),
+            r#"{"content":{"topic":"x"}"#,
+        ),
+        (
+            default(),
+            Method::POST,
+            "/_matrix/client/v1/delayed_events/1".to_owned(),
+            r#"{"action":"cancel""#,
+        ),
+        (
+            all_events.refuse(Action::CancelDelayedEvent),
+            Method::POST,
+            "/_matrix/client/v1/delayed_events/1".to_owned(),
+            r#"{"action":"send""#,
+        ),
+        (
+            default().permit(Action::SendState),
+            Method::PUT,
+            format!("{ROOM}/state/{member}/{ALICE}"),
+            r#"{"membership":"leave""#,
+        ),
+        (
+            default(),
+            Method::PUT,
+            format!("{ROOM}/state/{call}/{ALICE}"),
+            "{",
+        ),
+        (
+            default()
+                .permit(Action::SendState)
+                .refuse(Action::LeaveCall),
+            Method::PUT,
+            format!("{ROOM}/state/{call}/{ALICE}"),
+            r#"{"m":1"#,
+        ),
+        (
+            others_events.clone(),
+            Method::PUT,
+            format!("{ROOM}/redact/$e/1"),
+            r#"{"reason":"x""#,
+        ),
+        (
+            others_events,
+            Method::PUT,
+            format!("{ROOM}/send/m.room.redaction/1"),
+            r#"{"redacts":"$e""#,
+        ),
+    ] {
+        let layer = AccountStatusLayer::new(store()).with_suspension_policy(policy);
+        let comma = if body == "{" { "" } else { "," };
+        for (auth, status) in [
+            (r#""auth":{"session":"S"}"#, StatusCode::FORBIDDEN),
+            (r#""Auth":{"session":"S"}"#, StatusCode::FORBIDDEN),
+            (r#""auth":null,"auth":{}"#, StatusCode::FORBIDDEN),
+            (r#""auth":"S""#, StatusCode::FORBIDDEN),
+            ("", StatusCode::OK),
+        ] {
+            let comma = if auth.is_empty() { "" } else { comma };
+            let body = format!("{body}{comma}{auth}}}");
+            let response = answer(&layer, request(method.clone(), &path, &body)).await;
+            assert_eq!(response.status(), status, "{method} {path} {body}");
+        }
+    }
+    // What an event says is its own: only the body of a request continues a session.
+    let layer = AccountStatusLayer::new(store()).with_suspension_policy(
+        default()
+            .permit(Action::SendMessage)
+            .permit(Action::RedactEvent),
+    );
+    let path = format!("{ROOM}/delayed_event/m.room.redaction/1");
+    let body = r#"{"content":{"redacts":"$e","auth":{"session":"S"}}}"#;
+    let response = answer(&layer, request(Method::PUT, &path, body)).await;
+    assert_eq!(response.status(), StatusCode::OK);
+}
+
 #[tokio::test]
 async fn where_nobody_knows_whose_an_event_is_the_handler_finds_the_guard() {
     type Guard = AccountGuard;

@@ -187,7 +187,7 @@ impl AccountStateStore for Database {
         Ok(Some(ALICE.into()))
     }
 
-    without! { application_service, login_name, third_party, login_token, refresh_token, changes }
+    without! { application_service, login_name, third_party, login_token, refresh_token, event_sender, changes }
 
     async fn state(&self, _: &str) -> Result<AccountState, StoreError> {
         tokio::task::yield_now().await;
@@ -228,10 +228,7 @@ async fn rule_16_a_server_announces_changes_of_its_own_store() {
 async fn rule_17_a_change_between_look_up_and_subscription_is_not_missed() {
     struct Announcing(Database, Changes);
     impl AccountStateStore for Announcing {
-        forward! {
-            0 => access_token, application_service, login_name, third_party, login_token,
-            refresh_token
-        }
+        forward! { 0 => all except state, changes }
         async fn state(&self, user: &str) -> Result<AccountState, StoreError> {
             let has_next = self.0.next.lock().unwrap().is_some();
             let state = self.0.state(user).await;
@@ -264,10 +261,7 @@ struct LocksMeanwhile {
 }
 
 impl AccountStateStore for LocksMeanwhile {
-    forward! {
-        memory => access_token, application_service, login_name, third_party, login_token,
-        refresh_token, state, changes
-    }
+    forward! { memory => all except peek }
 
     fn peek(&self, credential: Credential<'_>) -> Peek {
         let said = self.memory.peek(credential);
@@ -356,10 +350,7 @@ async fn rule_16_a_failure_for_one_of_several_accounts_saves_none_of_the_others(
     /// Fails for one account, from some moment on.
     struct Fails(MemoryStore, Mutex<bool>);
     impl AccountStateStore for Fails {
-        forward! {
-            0 => access_token, application_service, login_name, third_party, login_token,
-            refresh_token, changes
-        }
+        forward! { 0 => all except state }
         async fn state(&self, user: &str) -> Result<AccountState, StoreError> {
             match user == ALICE && *self.1.lock().unwrap() {
                 true => Err(StoreError::msg("a broken record")),

@@ -65,7 +65,7 @@ impl AccountStateStore for Database {
         Some(self.0.changes.clone())
     }
 
-    without! { application_service, login_name, third_party, login_token, refresh_token }
+    without! { application_service, login_name, third_party, login_token, refresh_token, event_sender }
 }
 
 fn request(path: &str, token: &str) -> Request<Full<Bytes>> {

@@ -90,7 +90,7 @@ impl AccountStateStore for Database {
         Some(self.0.changes.clone())
     }
 
-    without! { application_service, login_name, third_party, login_token, refresh_token }
+    without! { application_service, login_name, third_party, login_token, refresh_token, event_sender }
 }
 
 type Polls = JoinSet<Result<Response<Full<Bytes>>, Infallible>>;

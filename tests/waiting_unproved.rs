@@ -50,10 +50,7 @@ struct Remote {
 }
 
 impl AccountStateStore for Remote {
-    forward! {
-        memory => access_token, application_service, login_name, third_party, login_token,
-        refresh_token
-    }
+    forward! { memory => all except state, changes }
 
     async fn state(&self, user: &str) -> Result<AccountState, StoreError> {
         self.asked.fetch_add(1, Ordering::SeqCst);
@@ -135,7 +132,7 @@ impl AccountStateStore for Broken {
     }
 
     without! {
-        application_service, login_name, third_party, login_token, refresh_token, state, changes
+        application_service, login_name, third_party, login_token, refresh_token, event_sender, state, changes
     }
 }
 

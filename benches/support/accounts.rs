@@ -118,10 +118,7 @@ pub struct AwaitedStore {
 }
 
 impl AccountStateStore for AwaitedStore {
-    forward! {
-        store => access_token, application_service, login_name, third_party, login_token,
-        refresh_token, state, changes
-    }
+    forward! { store => all except access_token_and_state }
 
     async fn access_token_and_state(&self, token: &str) -> Result<Option<Account>, StoreError> {
         pend(self.at_first).await;

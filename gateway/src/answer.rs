@@ -71,6 +71,16 @@ impl Problem {
         }
     }
 
+    /// Whether the request is at fault, and not a server.
+    pub(crate) fn is_refusal(self) -> bool {
+        match self {
+            Self::BadRequest(_) | Self::Form | Self::MediaType | Self::TooLarge | Self::Slow => {
+                true
+            }
+            Self::BadGateway | Self::GatewayTimeout | Self::Stopping => false,
+        }
+    }
+
     /// A label of a metric.
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -85,7 +95,7 @@ impl Problem {
         }
     }
 
-    /// The answer to a request for `path`.
+    /// The answer to a request for `path`. Its extensions have the problem.
     pub(crate) fn response(self, path: &str) -> Response<Body> {
         metrics::problem(self);
         let (content_type, body) = match is_refresh(path) {
@@ -98,6 +108,7 @@ impl Problem {
         };
         let mut response = Response::new(full(body.into()));
         *response.status_mut() = self.status();
+        response.extensions_mut().insert(self);
         let headers = response.headers_mut();
         let content_type = HeaderValue::from_static(content_type);
         headers.insert(header::CONTENT_TYPE, content_type);

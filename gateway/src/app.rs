@@ -8,7 +8,7 @@ use hyper::{Request, Response, body::Body as HttpBody};
 use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_account_status::{
     AccountModerationLayer, AccountStatusLayer, CachedStore, Combined, Decision, NamedAccountCheck,
-    NamedIn, Outcome, SuspensionPolicy, UnattributedRedactions,
+    NamedIn, Outcome, SuspensionPolicy, UnattributedRedactions, UserId,
 };
 
 use crate::{
@@ -70,12 +70,12 @@ where
     let moderation = AccountModerationLayer::new(directory, restrictions)
         .with_wrapped_bodies()
         .with_observer({
-            let is_counted = args.monitor.is_some();
+            let (is_counted, log_refusals) = (args.monitor.is_some(), args.log_refusals);
             move |outcome| {
                 if is_counted {
                     metrics::moderation(outcome);
                 }
-                moderated::report(outcome);
+                moderated::report(outcome, log_refusals);
             }
         });
     let mut status = AccountStatusLayer::new(store)
@@ -91,8 +91,7 @@ where
         )
         .with_observer({
             // Finding a request's endpoint costs nearly half as much as the layers.
-            let is_counted = args.monitor.is_some();
-            let log_refusals = args.log_refusals;
+            let (is_counted, log_refusals) = (args.monitor.is_some(), args.log_refusals);
             move |outcome| {
                 if is_counted {
                     metrics::decision(outcome);
@@ -111,7 +110,7 @@ where
     }
     let layered = status.layer(moderation.layer(proxy));
 
-    let (max_body, report_only) = (limits.body, args.report_only);
+    let (max_body, report_only, log_refusals) = (limits.body, args.report_only, args.log_refusals);
     service_fn(move |mut request: Request<B>| {
         moderated::keep_request_id(&mut request);
         let (layered, stop) = (layered.clone(), stop.clone());
@@ -120,6 +119,7 @@ where
                 let path = request.uri().path();
                 // Forms are refused only because a token may be hidden in them.
                 if !(report_only && matches!(problem, Problem::Form | Problem::MediaType)) {
+                    report_problem(problem, log_refusals);
                     return Ok(problem.response(path));
                 }
                 metrics::problem(problem);
@@ -139,6 +139,9 @@ where
                     }
                 }
             };
+            if let Some(&problem) = response.extensions().get() {
+                report_problem(problem, log_refusals);
+            }
             Ok(response.map(BodyExt::boxed_unsync))
         }
     })
@@ -175,7 +178,7 @@ fn store(
         .with_lookup_timeout(upstream::TIMEOUT)
 }
 
-/// Writes refusals and failures to the log: who and why, but never the credential.
+/// Writes refusals and failures to the log: who, if it is known, and why, but never the credential.
 fn report(outcome: &Outcome<'_>, log_refusals: bool) {
     if let Some(error) = outcome.store_error() {
         log::failure(format_args!(
@@ -183,10 +186,10 @@ fn report(outcome: &Outcome<'_>, log_refusals: bool) {
         ));
         return;
     }
-    let (Some(denial), Some(user)) = (outcome.denial(), outcome.account()) else {
+    let Some(denial) = outcome.denial() else {
         return;
     };
-    let (endpoint, user) = (outcome.endpoint(), user.as_str());
+    let (endpoint, user) = (outcome.endpoint(), outcome.account().map(UserId::as_str));
     let cause = metrics::cause(denial.cause());
     let what = match outcome.decision() {
         Decision::Ended => "ended",
@@ -196,5 +199,16 @@ fn report(outcome: &Outcome<'_>, log_refusals: bool) {
     match log_refusals || outcome.decision() == Decision::WouldRefuse {
         true => tracing::info!(endpoint, user, cause, "{what}"),
         false => tracing::debug!(endpoint, user, cause, "{what}"),
+    }
+}
+
+/// Writes a refusal of the gateway's own to the log. Nobody has looked up whose request it is, and the path
+/// is not shown.
+fn report_problem(problem: Problem, log_refusals: bool) {
+    let cause = problem.name();
+    match log_refusals {
+        _ if !problem.is_refusal() => {}
+        true => tracing::info!(cause, "refused"),
+        false => tracing::debug!(cause, "refused"),
     }
 }

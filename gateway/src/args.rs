@@ -10,7 +10,7 @@ use std::{
 use clap::{Parser, Subcommand, builder::FalseyValueParser};
 use hyper::{Uri, http::uri::Authority};
 use ipnet::IpNet;
-use tower_account_status::UserId;
+use tower_account_status::{UserId, check_excluded_prefix};
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::{
@@ -145,7 +145,7 @@ pub(crate) struct Args {
     )]
     pub(crate) log_level: LevelFilter,
 
-    /// Log each refusal, with the user, at info instead of debug
+    /// Log each refusal, with the user if it is known, at info instead of debug
     #[arg(long, env = "ACCOUNT_STATUS_LOG_REFUSALS", value_parser = FalseyValueParser::new())]
     pub(crate) log_refusals: bool,
 
@@ -250,9 +250,15 @@ fn upstream(text: &str) -> Result<Authority, String> {
     if uri.path() != "/" || uri.query().is_some() {
         return Err("expected http://HOST:PORT without a path".to_owned());
     }
-    match uri.authority() {
-        Some(authority) if !authority.as_str().contains('@') => Ok(authority.clone()),
-        _ => Err("expected http://HOST:PORT".to_owned()),
+    // No `user@` before the host, and a port that there is.
+    let is_address = |authority: &&Authority| {
+        let rest = authority.as_str().strip_prefix(authority.host());
+        let has_port = authority.port_u16().is_some();
+        !authority.host().is_empty() && rest.is_some_and(|rest| rest.is_empty() || has_port)
+    };
+    match uri.authority().filter(is_address) {
+        Some(authority) => Ok(authority.clone()),
+        None => Err("expected http://HOST:PORT".to_owned()),
     }
 }
 
@@ -264,11 +270,10 @@ pub(crate) fn user_id(text: &str) -> Result<UserId, &'static str> {
     }
 }
 
-fn excluded(text: &str) -> Result<String, &'static str> {
-    match text.starts_with('/') && text != "/" {
-        true => Ok(text.to_owned()),
-        false => Err("expected a path, as in /oauth2"),
-    }
+/// What the layer would panic on is said here.
+fn excluded(text: &str) -> Result<String, String> {
+    check_excluded_prefix(text)?;
+    Ok(text.to_owned())
 }
 
 /// A single address is a network of one.

@@ -9,7 +9,8 @@ use crate::{
 };
 
 impl Upstream {
-    /// The sender of the event, if the asker may see it. `None` if the homeserver shows no such event.
+    /// The sender of the event, if the asker may see it. `None` if the homeserver shows no such event, or not
+    /// exactly the one that was asked for.
     pub(crate) async fn sender(
         &self,
         room: &str,
@@ -23,7 +24,7 @@ impl Upstream {
         );
         let answer = self.get_as(&path, asker).await?;
         match answer.status {
-            StatusCode::OK if answer.text("event_id").is_none_or(|id| id == event) => {
+            StatusCode::OK if answer.text("event_id") == Some(event) => {
                 Ok(answer.text("sender").map(UserId::from))
             }
             status if status == StatusCode::OK || is_no(status) => Ok(None),

@@ -25,9 +25,9 @@ pub(crate) fn keep_request_id<B>(request: &mut Request<B>) {
     }
 }
 
-/// Writes a line for a change, a refusal or a failure. Lines that anybody can cause are written at `debug`,
-/// or at most once a second.
-pub(crate) fn report(outcome: &Outcome<'_>) {
+/// Writes a line for a change, a refusal or a failure. Lines that anybody can cause are written at `debug`
+/// unless the operator asks for refusals, or at most once a second.
+pub(crate) fn report(outcome: &Outcome<'_>, log_refusals: bool) {
     let by = outcome.requester().map(UserId::as_str);
     let user = outcome.user().map(UserId::as_str);
     let (endpoint, kind) = (outcome.endpoint(), outcome.kind().as_str());
@@ -68,25 +68,13 @@ pub(crate) fn report(outcome: &Outcome<'_>) {
         }
         Decision::Refused => {
             let cause = outcome.refusal().map(|refusal| refusal.to_string());
-            match is_administrators {
-                true => tracing::info!(
-                    by,
-                    user,
-                    kind,
-                    cause,
-                    endpoint,
-                    request_id,
-                    "a change of a restriction was refused"
-                ),
-                false => tracing::debug!(
-                    by,
-                    user,
-                    kind,
-                    cause,
-                    endpoint,
-                    request_id,
-                    "a moderator's request was refused"
-                ),
+            let what = match is_administrators {
+                true => "a change of a restriction was refused",
+                false => "a moderator's request was refused",
+            };
+            match is_administrators || log_refusals {
+                true => tracing::info!(by, user, kind, cause, endpoint, request_id, "{what}"),
+                false => tracing::debug!(by, user, kind, cause, endpoint, request_id, "{what}"),
             }
         }
         _ => {}

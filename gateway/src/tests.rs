@@ -207,3 +207,49 @@ mod waiting {
         assert!(!is_ended(Method::PUT, "/_matrix/client/v3/sync"));
     }
 }
+
+mod args {
+    use clap::Parser;
+    use proptest::prelude::*;
+    use tower_account_status::{AccountStatusLayer, MemoryStore};
+
+    use crate::args::{Args, Cli, Command};
+
+    fn parse(option: &str, value: &str) -> Result<Box<Args>, clap::Error> {
+        let option = format!("--{option}={value}");
+        let program = ["program", "serve", &option];
+        let needed = ["--upstream", "http://localhost"].into_iter();
+        let needed = needed.take(if option.starts_with("--upstream") {
+            0
+        } else {
+            2
+        });
+        match Cli::try_parse_from(program.into_iter().chain(needed))?.command {
+            Command::Serve(args) => Ok(args),
+            _ => panic!("`serve` is what was asked for"),
+        }
+    }
+
+    #[test]
+    fn an_upstream_that_cannot_be_reached_is_not_accepted() {
+        for wrong in ["http://:80", "http://h:65536", "http://u@h", "http://h/x"] {
+            assert!(parse("upstream", wrong).is_err(), "{wrong}");
+        }
+        for right in ["http://h", "http://h:80/", "http://[::1]:80"] {
+            assert!(parse("upstream", right).is_ok(), "{right}");
+        }
+    }
+
+    proptest! {
+        /// The layer panics on others.
+        #[test]
+        fn what_may_be_excluded_the_layer_takes(value in "/?.{0,4}|/[a-z?#{}/%.<` ]{0,8}") {
+            if let Ok(args) = parse("exclude", &value) {
+                let layer = AccountStatusLayer::new(MemoryStore::new());
+                for prefix in args.exclude {
+                    let _ = layer.clone().add_excluded_prefix(prefix);
+                }
+            }
+        }
+    }
+}

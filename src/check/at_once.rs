@@ -1,28 +1,24 @@
-//! Everything that can be decided without waiting.
+//! Everything that can be decided without waiting, and what the store is asked at once.
 
-use super::{
-    Findings,
-    ask::{Answers, Said, counted},
-    fast_path::FastPath,
-    limits::Failure,
-};
+use super::{Findings, fast_path::FastPath, limits::Failure};
 use crate::{
     account::Account,
+    credential::{AccessToken, Claim},
     denial::{Denial, DenialCause},
     judge::{self, Verdict},
+    panics::unless_it_panics,
     request::{
         act::Act,
         class::{Class, CountedTokens},
-        credentials::HeadCredentials,
-        few::TooMany,
-        head::Head,
+        few::{MAX_PER_REQUEST, TooMany},
+        head::{Head, HeadCredentials},
         naming::Naming,
     },
     settings::{NamedAccountCheck, StoreFailure},
     shared::Shared,
     store::{
         AccountStateStore, Peek,
-        ask::{Known, Rest},
+        ask::{self, Known, Rest},
     },
 };
 
@@ -46,6 +42,10 @@ impl<S: AccountStateStore> Shared<S> {
     ) -> AtOnce {
         let may_be_special = matches!(seen, FastPath::MayBeSpecial);
         let peeked = match seen {
+            FastPath::LogsOut => {
+                let class = Class::of(head.act(), &self.settings.exemptions);
+                return AtOnce::Pass(Some(class));
+            }
             FastPath::Glanced(peek) => self.glanced(head, peek, found),
             _ => self.peek_all(head.credentials(), CountedTokens::All, None, found),
         };
@@ -191,6 +191,13 @@ impl<S: AccountStateStore> Shared<S> {
         }
     }
 
+    /// What the store says at once.
+    #[inline]
+    pub(super) fn peek(&self, claim: Claim<'_>, glanced: Option<Peek>) -> Result<Known, Failure> {
+        unless_it_panics(|| ask::at_once(&*self.store, claim, glanced))
+            .map_err(|_| Failure::Panicked)
+    }
+
     /// Refuses the accounts that were found, or says whether more must be known about one of them.
     pub(super) fn judge_all(
         &self,
@@ -297,4 +304,43 @@ enum Peeked {
         /// Why it gave no answer for one of them. The last one counts.
         failure: Option<Failure>,
     },
+}
+
+/// What the store has said at once about the credentials in a head, in their order. It is kept until the
+/// store is awaited, so that nothing is asked twice.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Answers([Option<Said>; MAX_PER_REQUEST]);
+
+/// What the store has said at once about one credential. Small, because it is kept.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Said {
+    /// Its owner is this one of the accounts that were found at once.
+    Account(u8),
+    Unknown,
+    /// The store must be awaited.
+    Await(Rest),
+}
+
+impl Answers {
+    pub(super) const fn none() -> Self {
+        Self([None; MAX_PER_REQUEST])
+    }
+
+    pub(super) fn keep(&mut self, turn: usize, said: Said) {
+        if let Some(place) = self.0.get_mut(turn) {
+            *place = Some(said);
+        }
+    }
+
+    pub(super) fn of(self, turn: usize) -> Option<Said> {
+        self.0.get(turn).copied().flatten()
+    }
+}
+
+/// What a token in the head claims, if such tokens count.
+pub(super) fn counted(tokens: CountedTokens, access: AccessToken<'_>) -> Claim<'_> {
+    match tokens {
+        CountedTokens::OfServices => Claim::of_service(access),
+        CountedTokens::All | CountedTokens::None => access.into(),
+    }
 }

@@ -1,4 +1,5 @@
-//! The store must be asked for more than one plain token, or a body must be read.
+//! The store must be asked for more than one plain token, or a body must be read; and what the store is asked
+//! when it must be awaited.
 
 use std::{
     future::Future,
@@ -15,12 +16,12 @@ use tokio::time::Instant;
 
 use super::{
     Findings, Watch,
-    ask::{Answers, Said, counted},
+    at_once::{Answers, Said, counted},
     body::{Held, is_form},
-    limits::{Deadline, Failure},
+    limits::{Deadline, Failure, before, within_limits},
 };
 use crate::{
-    account::Account,
+    account::{Account, AccountState, UserId},
     body::RequestBodies,
     credential::Claim,
     denial::{Denial, DenialCause},
@@ -34,7 +35,10 @@ use crate::{
         request_path::KeptPath,
     },
     shared::Shared,
-    store::AccountStateStore,
+    store::{
+        AccountStateStore, StoreError,
+        ask::{self, Known, Rest},
+    },
 };
 
 /// A check that must wait. It keeps the request meanwhile.
@@ -62,6 +66,16 @@ pub(crate) struct Begun {
     pub(crate) has_plain_token: bool,
     /// What else has been found, if anything. Boxed, because that is rare.
     pub(crate) found: Option<Box<Findings>>,
+}
+
+impl Begun {
+    /// What the store left open about the only token of a plain header, if that is all that must be known.
+    pub(crate) fn plain_question(&self) -> Option<Rest> {
+        match self.answers.and_then(|answers| answers.of(0)) {
+            Some(Said::Await(rest)) if self.has_plain_token && self.found.is_none() => Some(rest),
+            _ => None,
+        }
+    }
 }
 
 pin_project! {
@@ -96,7 +110,7 @@ where
 ///
 /// It is one `async` block that lends the request to all others, because an `async` function that takes
 /// the request holds it twice.
-pub(super) fn check_awaited<S, B, M>(
+pub(crate) fn check_awaited<S, B, M>(
     shared: Arc<Shared<S>>,
     request: Request<B>,
     begun: Begun,
@@ -316,6 +330,61 @@ impl<S: AccountStateStore> Shared<S> {
             failure,
             time: started.map(|started| started.elapsed()),
         }
+    }
+}
+
+/// Every question for whose answer the layer and the guard wait.
+///
+/// A store that panics, hangs or fails gives no answer, to any question.
+impl<S: AccountStateStore> Shared<S> {
+    /// The account that the claim names, and its state, before `deadline`. `rest` is what the store left
+    /// open when it was asked at once, if it was.
+    pub(super) fn account_before(
+        &self,
+        deadline: &mut Deadline,
+        claim: Claim<'_>,
+        rest: Option<Rest>,
+    ) -> impl Future<Output = Result<Option<Account>, Failure>> + Send {
+        before(deadline, async move {
+            let rest = match rest {
+                Some(rest) => rest,
+                None => match ask::at_once(&*self.store, claim, None) {
+                    Known::Account(account) => return Ok(Some(account)),
+                    Known::Unknown => return Ok(None),
+                    Known::Await(rest) => rest,
+                },
+            };
+            ask::ask(&*self.store, &claim, rest).await
+        })
+    }
+
+    /// The state of `user` now.
+    pub(crate) fn state_now(
+        &self,
+        user: &UserId,
+    ) -> impl Future<Output = Result<AccountState, Failure>> + Send {
+        within_limits(self.settings.store_timeout, ask::state(&*self.store, user))
+    }
+
+    /// The states of `users` now, in their order.
+    pub(super) fn states_now(
+        &self,
+        users: &[UserId],
+    ) -> impl Future<Output = Result<Vec<Result<AccountState, StoreError>>, Failure>> + Send {
+        within_limits(self.settings.store_timeout, async move {
+            Ok::<_, StoreError>(self.store.states(users).await)
+        })
+    }
+
+    /// The sender of the event, if the store knows.
+    pub(super) fn sender_of(
+        &self,
+        room: &str,
+        event: &str,
+    ) -> impl Future<Output = Result<Option<UserId>, Failure>> + Send {
+        within_limits(self.settings.store_timeout, async move {
+            self.store.event_sender(room, event).await
+        })
     }
 }
 

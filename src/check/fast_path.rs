@@ -14,6 +14,7 @@ use crate::{
     request::{
         class, credentials,
         long_poll::{self, UsualPoll},
+        naming,
     },
     shared::Shared,
     store::{AccountStateStore, Peek},
@@ -25,6 +26,8 @@ pub(crate) enum FastPath {
     Passes,
     /// Its method and its path make it one of the [usual long polls](long_poll::USUAL_POLLS).
     UsualPoll(usize),
+    /// It is a logout, which passes whatever the store says.
+    LogsOut,
     /// Its path may make it anything but ordinary (see `Class::may_be_special`).
     MayBeSpecial,
     /// Nothing for certain.
@@ -61,8 +64,11 @@ impl<S: AccountStateStore> Shared<S> {
                 };
             }
             // The settings may take the path from elsewhere.
-            if is_post && (self.settings.path.is_another() || class::post_may_be_special(path)) {
+            if is_post && (self.settings.path.is_another() || naming::may_name_accounts(path)) {
                 return FastPath::MayBeSpecial;
+            }
+            if is_post && class::is_logout(path) {
+                return FastPath::LogsOut;
             }
         } else if is_post {
             return FastPath::MayBeSpecial;

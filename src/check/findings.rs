@@ -20,7 +20,7 @@ pub(crate) struct Findings {
     /// Whether the one credential is the [only token of a plain header][only]. It is then not looked for
     /// again.
     ///
-    /// [only]: crate::request::credentials::HeadCredentials::Only
+    /// [only]: crate::request::head::HeadCredentials::Only
     pub(crate) has_plain_token: bool,
     /// Whether it is left to the handler to ask the guard.
     pub(crate) hands_on_guard: bool,

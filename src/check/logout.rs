@@ -7,7 +7,10 @@ use http::{HeaderMap, HeaderValue, Uri, header::AUTHORIZATION};
 use crate::{
     credential::{Logout, Secret},
     panics::unless_it_panics,
-    request::{credentials::HeadCredentials, few::Few, head::plain_token},
+    request::{
+        few::Few,
+        head::{HeadCredentials, plain_token},
+    },
     shared::Shared,
     store::AccountStateStore,
 };
@@ -64,12 +67,11 @@ impl<S: AccountStateStore> Shared<S> {
         logout: Logout,
         headers: &HeaderMap,
         uri: &Uri,
-        has_plain_token: bool,
     ) -> EndedSessions {
-        let tokens = match headers.get(AUTHORIZATION) {
-            Some(header) if has_plain_token => Tokens::Plain(header.clone()),
+        let credentials = HeadCredentials::read(headers, uri);
+        let tokens = match (&credentials, headers.get(AUTHORIZATION)) {
+            (Ok(HeadCredentials::Only(_)), Some(header)) => Tokens::Plain(header.clone()),
             _ => {
-                let credentials = HeadCredentials::read(headers, uri);
                 let tokens = credentials.iter().flat_map(HeadCredentials::iter);
                 // There are no more tokens than credentials.
                 let tokens = tokens.filter_map(|access| Some(access.token().expose_str()?.into()));

@@ -11,14 +11,14 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use http::{HeaderValue, Request, header::AUTHORIZATION};
+use http::{HeaderValue, Request};
 use http_body::Body;
 use pin_project_lite::pin_project;
 use tokio::time::Instant;
 
 use super::{
     Findings, Watch,
-    ask::{Said, counted},
+    at_once::counted,
     awaited::{Begun, Check, HandOn, check_awaited},
     limits::{Failure, within_limits},
 };
@@ -73,11 +73,14 @@ fn answer<S: AccountStateStore>(
     })
 }
 
-/// Finds out whether a request passes. `hand_on` changes one that does.
+/// Finds out whether a request passes whose only token is the one in `header`. `rest` is what the store left
+/// open about it. `hand_on` changes a request that passes.
+#[inline]
 pub(crate) fn look_up<S, B, M>(
     shared: Arc<Shared<S>>,
     request: Request<B>,
     begun: Begun,
+    (header, rest): (HeaderValue, Rest),
     hand_on: HandOn<S>,
 ) -> Pin<Box<dyn Check<M::Body>>>
 where
@@ -86,14 +89,6 @@ where
     M: RequestBodies<B>,
     M::Body: Send + 'static,
 {
-    let rest = match begun.answers.and_then(|answers| answers.of(0)) {
-        Some(Said::Await(rest)) if begun.has_plain_token && begun.found.is_none() => Some(rest),
-        _ => None,
-    };
-    let header = request.headers().get(AUTHORIZATION).cloned();
-    let (Some(rest), Some(header)) = (rest, header) else {
-        return check_awaited::<_, _, M>(shared, request, begun, hand_on);
-    };
     let answer = answer(&shared, header, begun.class.tokens, rest);
     Box::pin(PlainLookUp::<S, B, M, _> {
         started: shared.reads_time().then(Instant::now),

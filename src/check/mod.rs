@@ -3,21 +3,19 @@
 //! - [`fast_path`]: nearly every request. It has no credential, or the store knows at once that the
 //!   credential's owner is unrestricted. Nothing is allocated.
 //! - [`at_once`]: everything else that can be decided without waiting.
-//! - [`look_up`]: the store must be awaited, nearly always for the only token.
-//! - [`awaited`]: the store must be asked for more, or a body must be read.
+//! - [`look_up`]: the store must be awaited for the only token, and for nothing else.
+//! - [`awaited`]: the store must be asked for more, or a body must be read. The questions to it are there.
 //! - [`watch`]: a long poll passes, and its account is restricted while it waits.
 //! - [`logout`]: tells the store that a logout has succeeded.
 //! - [`own_code`]: the server's own code asks, through the guard.
 //! - [`closer`]: a suspension depends on the body, or on the sender of an event.
-//! - [`ask`]: the questions to the store, each in one place.
 //! - [`findings`]: what is known of a request, and telling of it.
 //!
 //! Only [`crate::judge`] decides whether an account is refused.
 
-mod ask;
 mod at_once;
 mod awaited;
-mod body;
+pub(crate) mod body;
 mod closer;
 mod fast_path;
 mod findings;
@@ -29,7 +27,7 @@ mod together;
 mod watch;
 
 pub(crate) use at_once::AtOnce;
-pub(crate) use awaited::{Begun, Check};
+pub(crate) use awaited::{Begun, Check, check_awaited};
 pub(crate) use fast_path::FastPath;
 pub(crate) use findings::Findings;
 #[cfg(feature = "moderation")]

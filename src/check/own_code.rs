@@ -4,10 +4,12 @@ use bytes::Bytes;
 use http::HeaderMap;
 use tokio::time::Instant;
 
-use super::{Findings, body::Held};
+use super::{
+    Findings,
+    body::{Collected, Held},
+};
 use crate::{
     account::{Account, AccountState, UserId},
-    body::Collected,
     denial::{Denial, DenialCause},
     request::{
         act::Act,
@@ -28,13 +30,15 @@ impl<S: AccountStateStore> Shared<S> {
         body: Bytes,
     ) -> Result<(), Denial> {
         let mut found = Findings::new();
-        match self.check_user(user, act, body, &mut found).await {
+        let class = Class::of(act, &self.settings.exemptions);
+        match self.check_user(user, class, act, body, &mut found).await {
             Ok(()) => {
                 if found.failure.is_some() {
                     self.passed(&found, act);
                 }
                 Ok(())
             }
+            Err(denial) if class.is_refresh() => self.refused(denial.of_refresh(), &found, act),
             Err(denial) => self.refused(denial, &found, act),
         }
     }
@@ -42,11 +46,11 @@ impl<S: AccountStateStore> Shared<S> {
     async fn check_user(
         &self,
         user: &UserId,
+        class: Class,
         act: Act<'_>,
         body: Bytes,
         found: &mut Findings,
     ) -> Result<(), Denial> {
-        let class = Class::of(act, &self.settings.exemptions);
         // If no token counts and no body names anyone, the request is not the user's.
         let has_no_owner = class.tokens != CountedTokens::All && class.naming.is_none();
         if class.passes || has_no_owner {

@@ -18,13 +18,7 @@ use crate::{
     denial::Denial,
     judge::Verdict,
     panics::unless_it_panics,
-    request::{
-        act::Act,
-        class::{Class, Exemptions},
-        few::Few,
-        head::Head,
-        long_poll::UsualPoll,
-    },
+    request::{act::Act, class::Class, few::Few, head::Head, long_poll::UsualPoll},
     shared::Shared,
     store::AccountStateStore,
 };
@@ -154,9 +148,9 @@ impl Waiting {
         }
     }
 
-    fn class(&self, exemptions: &Exemptions) -> Class {
+    fn class(&self) -> Class {
         match self {
-            Self::Usual(usual) => Class::of(usual.act(), exemptions),
+            Self::Usual(usual) => Class::of_usual(usual),
             Self::Other(other) => other.class,
         }
     }
@@ -225,7 +219,7 @@ impl<S: AccountStateStore> Shared<S> {
         waiting: &Waiting,
         watched: &Watched,
     ) -> Result<Option<Denial>, Failure> {
-        let (class, act) = (waiting.class(&self.settings.exemptions), waiting.act());
+        let (class, act) = (waiting.class(), waiting.act());
         let mut failure = None;
         for user in watched.users() {
             let state = self.state_for_waiting(user).await;

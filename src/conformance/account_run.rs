@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     account::{Account, AccountState, Restriction, UserId},
-    credential::Credential,
+    credential::{Credential, Logout},
     store::{
         AccountStateStore, Peek, StoreError,
         account_state::{account, owner},
@@ -158,6 +158,24 @@ impl<'a, F: Fixture> Run<'a, F> {
                 .same(Promise::PeekAgrees, question, &peeked, &state);
         }
         Some(state)
+    }
+
+    /// The states of several users. The store must answer.
+    pub(super) async fn states(
+        &mut self,
+        promise: Promise,
+        users: &[UserId],
+    ) -> Option<Vec<Result<AccountState, StoreError>>> {
+        let store = self.fixture.store();
+        let what = format!("{} users", users.len());
+        let ask = || async { Ok(store.states(users).await) };
+        self.answered(promise, "states", &what, ask).await
+    }
+
+    /// Tells the store of a logout.
+    pub(super) fn logged_out(&mut self, token: &str, logout: Logout) {
+        let store = self.fixture.store();
+        self.peeked("logged_out", "a token", || store.logged_out(token, logout));
     }
 
     /// The owner of `credential`. The store must answer.

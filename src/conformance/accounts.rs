@@ -4,6 +4,7 @@ use super::{
     account_run::Run,
     credentials,
     fixture::Fixture,
+    logouts, many,
     report::{Passed, Promise, Report},
     services, states,
 };
@@ -11,9 +12,12 @@ use crate::account::AccountState;
 
 /// Checks the promises of an [`AccountStateStore`](crate::AccountStateStore).
 ///
+/// It does not check what the [`Fixture`] cannot make: print what it returns, which says so. With a
+/// fixture of the two required methods, that is most of what concerns credentials.
+///
 /// It cannot find these mistakes: a look-up that folds names otherwise than the login handler, a broken
-/// record that is answered with `None`, and a [`without!`](crate::without) that is not true. If a store
-/// blocks its thread for ever, the test hangs too.
+/// record of a credential that is answered with `None`, and a [`without!`](crate::without) that is not
+/// true. If a store blocks its thread for ever, the test hangs too.
 ///
 /// # Errors
 ///
@@ -24,6 +28,8 @@ pub async fn check<F: Fixture>(fixture: &F) -> Result<Passed, Report> {
     Box::pin(credentials::check(&mut run)).await;
     Box::pin(services::check(&mut run)).await;
     Box::pin(states::check(&mut run)).await;
+    Box::pin(many::check(&mut run)).await;
+    Box::pin(logouts::check(&mut run)).await;
     for user in std::mem::take(&mut run.touched) {
         run.set(Promise::ChangeIsVisibleAtOnce, &user, &AccountState::ACTIVE)
             .await;

@@ -43,6 +43,25 @@ pub trait Fixture: Sync {
         async { Ok(false) }
     }
 
+    /// Deletes an access token that [`insert_access_token`](Self::insert_access_token) made, as the server's
+    /// logout does before it answers. The check then calls
+    /// [`logged_out`](AccountStateStore::logged_out), as the layer does. The default returns `false`: the
+    /// fixture cannot log out.
+    fn remove_access_token(
+        &self,
+        token: &str,
+    ) -> impl Future<Output = Result<bool, StoreError>> + Send {
+        let _ = token;
+        async { Ok(false) }
+    }
+
+    /// Makes the record of `user`'s state unreadable, so that [`state`](AccountStateStore::state) of it fails,
+    /// as a broken row does. The default returns `false`: the fixture cannot do that.
+    fn break_record(&self, user: &UserId) -> impl Future<Output = Result<bool, StoreError>> + Send {
+        let _ = user;
+        async { Ok(false) }
+    }
+
     /// Makes `token` the token of an application service whose own account is `sender`. The default
     /// returns `false`: the server has no application services.
     fn insert_application_service(

@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use super::{
-    concurrent, listing,
+    concurrent, listing, many,
     record_run::Run,
     report::{Passed, Promise, Report},
     samples::{REASONS, end_in},
@@ -32,6 +32,7 @@ pub async fn check_restrictions<R: RestrictionStore>(store: &R) -> Result<Passed
     Box::pin(announcements(&mut run)).await;
     Box::pin(concurrent::check(&mut run)).await;
     Box::pin(listing::check(&mut run)).await;
+    Box::pin(many::check_restrictions(&mut run)).await;
     run.lift_all().await;
     run.findings.into_result()
 }

@@ -73,6 +73,14 @@ promises! {
     BothQuestionsAgree = "the joint question agrees with the two",
     /// The answer that is given at once is the awaited one.
     PeekAgrees = "what is answered at once agrees",
+    /// `states` and `states_of` answer for each user what `state` and `state_of` do, in the order of the
+    /// users, and as many times as a user is asked for.
+    ManyAgreeWithEach = "the states of many are those of each",
+    /// A record that cannot be read is an error, and the error of that account alone.
+    FailureConcernsOne = "an account that fails does not fail others",
+    /// A token that was logged out is unknown, and so is every other one of its owner after a logout of
+    /// all sessions.
+    LogoutIsHeeded = "a token that was logged out is unknown",
     /// Each restriction of an account has its own reason and its own end.
     EachHasItsOwnEnd = "each restriction has its own reason and end",
     /// A store with a subscription announces each change.
@@ -135,8 +143,9 @@ impl fmt::Display for Violation {
     }
 }
 
-/// The store keeps every promise that was checked.
+/// The store keeps every promise that was checked. Its `Display` says which parts were not.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use = "it says what was not checked: print it"]
 pub struct Passed {
     skipped: Vec<(&'static str, &'static str)>,
 }

@@ -13,7 +13,7 @@ use super::{
     shared::Shared,
 };
 use crate::{
-    body::{ReadError, is_encoded, read},
+    check::body::{ReadError, is_encoded, read},
     denial::headers::{
         RETRY_AFTER_STORE_FAILURE, insert_cors_headers, insert_retry_after, json_response,
     },

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     account::{Restriction, RestrictionKind, UserId},
     check::within_limits,
-    request::credentials::HeadCredentials,
+    request::head::HeadCredentials,
     store::{ChangeRecord, Channel, RestrictionRecord, RestrictionStore, StoreError},
 };
 

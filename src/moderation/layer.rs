@@ -6,7 +6,7 @@ use tower_layer::Layer;
 
 use super::{Outcome, directory::AccountDirectory, service::AccountModeration, shared::Shared};
 #[cfg(feature = "tracing")]
-use crate::outcome::Failures;
+use crate::store::Failures;
 use crate::{
     body::KeptBodies,
     common::{common_settings, wrapped_bodies},
@@ -69,7 +69,7 @@ use crate::{
 ///     }
 ///     // …
 /// #   tower_account_status::without! {
-/// #       application_service, login_name, third_party, login_token, refresh_token, state, changes
+/// #       application_service, login_name, third_party, login_token, refresh_token, event_sender, state, changes
 /// #   }
 /// }
 ///

@@ -9,7 +9,7 @@ use http::{Extensions, Method, request::Parts};
 use super::{Decision, Refusal, endpoint::Target, findings::Findings};
 use crate::account::{Restriction, RestrictionKind, UserId};
 #[cfg(feature = "tracing")]
-use crate::{outcome::Failures, store::chain};
+use crate::store::{Failures, chain};
 
 /// The outcome of one request to the moderation endpoints.
 /// [The observer](crate::AccountModerationLayer::with_observer) hears it.

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::Outcome;
-#[cfg(feature = "tracing")]
-use crate::outcome::Failures;
 use crate::settings::Common;
+#[cfg(feature = "tracing")]
+use crate::store::Failures;
 
 type Observer = Arc<dyn Fn(&Outcome<'_>) + Send + Sync>;
 

@@ -7,7 +7,7 @@ use http::Method;
 
 use super::{
     act::Act,
-    long_poll::{self, LongPoll},
+    long_poll::{self, LongPoll, UsualPoll},
     naming::{self, Naming, NamingEndpoint},
     path::{CLIENT_API, Forgiving, is_one_plain_segment, is_plain},
 };
@@ -38,6 +38,14 @@ impl Class {
                 passes: action == Action::LogOut,
                 ..Self::ORDINARY
             },
+        }
+    }
+
+    /// The class of one of the [usual long polls](long_poll::USUAL_POLLS) that is not exempt.
+    pub(crate) fn of_usual(usual: &UsualPoll) -> Self {
+        Self {
+            long_poll: Some(usual.kind),
+            ..Self::ORDINARY
         }
     }
 
@@ -99,14 +107,9 @@ impl Class {
     /// promise.
     #[inline]
     pub(crate) fn may_be_special(method: &Method, path: &str) -> bool {
-        long_poll::may_be_long_poll(path) || (method == Method::POST && post_may_be_special(path))
+        long_poll::may_be_long_poll(path)
+            || (method == Method::POST && (naming::may_name_accounts(path) || is_logout(path)))
     }
-}
-
-/// The same for a `POST` that is no long poll.
-#[inline]
-pub(crate) fn post_may_be_special(path: &str) -> bool {
-    naming::may_name_accounts(path) || path.ends_with("/logout") || path.ends_with("/logout/all")
 }
 
 /// The requests that the settings let pass whatever the state of the account, beside those that always
@@ -137,9 +140,22 @@ impl Exemptions {
 ///
 /// Only the raw path counts, because a looser match than the router's would be a way past the lock.
 fn logout(method: &Method, path: &str) -> Option<Logout> {
-    if method != Method::POST {
-        return None;
+    match *method {
+        Method::POST => logout_of(path),
+        _ => None,
     }
+}
+
+/// Whether a `POST` with this path is a logout.
+#[inline]
+pub(crate) fn is_logout(path: &str) -> bool {
+    const ONE: usize = "/_matrix/client/v3/logout".len();
+    const ALL: usize = "/_matrix/client/v3/logout/all".len();
+    // Nearly every path has another length.
+    matches!(path.len(), ONE | ALL) && logout_of(path).is_some()
+}
+
+fn logout_of(path: &str) -> Option<Logout> {
     match path {
         "/_matrix/client/v3/logout" | "/_matrix/client/r0/logout" => Some(Logout::Session),
         "/_matrix/client/v3/logout/all" | "/_matrix/client/r0/logout/all" => {
@@ -252,7 +268,19 @@ fn is_read(method: &Method) -> bool {
 mod tests {
     use http::Method;
 
-    use super::{ignores_access_token, is_below, is_versions, is_well_known, logout};
+    use super::{
+        Class, Exemptions, ignores_access_token, is_below, is_logout, is_versions, is_well_known,
+        logout,
+    };
+    use crate::request::long_poll::USUAL_POLLS;
+
+    #[test]
+    fn rule_16_a_usual_long_poll_has_the_class_of_any_other() {
+        for usual in &USUAL_POLLS {
+            let class = Class::of(usual.act(), &Exemptions::default());
+            assert_eq!(Class::of_usual(usual), class, "{usual:?}");
+        }
+    }
 
     #[test]
     fn rule_5_the_allow_list_is_exact() {
@@ -260,6 +288,7 @@ mod tests {
             for end in ["logout", "logout/all"] {
                 let path = format!("/_matrix/client/{version}/{end}");
                 assert!(logout(&Method::POST, &path).is_some(), "{path}");
+                assert!(is_logout(&path), "{path}");
                 for method in [Method::GET, Method::PUT, Method::DELETE, Method::HEAD] {
                     assert!(logout(&method, &path).is_none(), "{method} {path}");
                 }

@@ -5,7 +5,7 @@
 //! behind would pick, a restricted account does not pass with it. A reading that no server shares
 //! costs a look-up of an unknown token.
 
-use std::{borrow::Cow, fmt};
+use std::borrow::Cow;
 
 use http::{HeaderMap, Uri, header::AUTHORIZATION};
 
@@ -24,87 +24,19 @@ mod query;
 #[cfg(test)]
 mod tests;
 
-/// The access tokens of a request, and the users that it asserts to act for.
-pub(crate) enum HeadCredentials<'a> {
-    /// Neither a header nor anything in the query that could be one.
-    Nothing,
-    /// One token in one plain header, and nothing else: nearly every request. Apart from the
-    /// others, so that nobody makes room for what is not there.
-    Only(&'a [u8]),
-    Collected(Collected<'a>),
-}
-
-impl<'a> HeadCredentials<'a> {
-    /// Collects all of them, or says that there are too many to look up.
-    pub(crate) fn read(headers: &'a HeaderMap, uri: &'a Uri) -> Result<Self, TooMany> {
-        match Self::read_plain(headers, uri) {
-            Some(plain) => Ok(plain),
-            None => Collected::read(headers, uri).map(Self::Collected),
-        }
-    }
-
-    /// Each token alone as well, whatever it asserts.
-    pub(crate) fn and_alone(mut self) -> Result<Self, TooMany> {
-        if let Self::Collected(found) = &mut self {
-            found.may_assert_nobody = true;
-            found.check_number()?;
-        }
-        Ok(self)
-    }
-
-    /// What nobody can misread: no token, or one in one header, as nearly every client writes it,
-    /// and nothing in the query. Whatever else there is takes the long way to the same result.
-    fn read_plain(headers: &'a HeaderMap, uri: &Uri) -> Option<Self> {
-        if uri.query().is_some_and(may_be_in_query) {
-            return None;
-        }
-        let Some(header) = headers.get(AUTHORIZATION) else {
-            return Some(Self::Nothing);
-        };
-        let token = header.as_bytes().strip_prefix(b"Bearer ")?;
-        // Where no header is repeated there are as many names as values.
-        let is_only = || {
-            headers.len() == headers.keys_len()
-                || headers.get_all(AUTHORIZATION).iter().nth(1).is_none()
-        };
-        (is_only() && !token.is_empty() && is_in_one_piece(token)).then_some(Self::Only(token))
-    }
-
-    /// Every token with every asserted user, and alone where some server may see none.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = AccessToken<'_>> {
-        let (only, collected) = match self {
-            Self::Nothing => (None, None),
-            Self::Only(token) => (Some(AccessToken::new(*token)), None),
-            Self::Collected(collected) => (None, Some(collected)),
-        };
-        only.into_iter()
-            .chain(collected.into_iter().flat_map(Collected::iter))
-    }
-
-    /// Whether there is one token, which no server overlooks: a single `Bearer` header as the
-    /// specification spells it. (Servers differ in whether they take a token from the query.)
-    pub(crate) fn is_unmistakable(&self) -> bool {
-        match self {
-            Self::Nothing => false,
-            Self::Only(_) => true,
-            Self::Collected(collected) => collected.has_plain_header && collected.tokens.len() == 1,
-        }
-    }
-}
-
 /// All the tokens and asserted users, in all their readings.
 pub(crate) struct Collected<'a> {
-    tokens: Few<Cow<'a, [u8]>>,
-    asserted_users: Few<Cow<'a, str>>,
+    pub(super) tokens: Few<Cow<'a, [u8]>>,
+    pub(super) asserted_users: Few<Cow<'a, str>>,
     /// Whether some server may see no asserted user where another sees one.
     may_assert_nobody: bool,
     /// Whether a header has a token that every server sees, and sees alike.
-    has_plain_header: bool,
+    pub(super) has_plain_header: bool,
 }
 
 impl<'a> Collected<'a> {
     #[inline(never)]
-    fn read(headers: &'a HeaderMap, uri: &'a Uri) -> Result<Self, TooMany> {
+    pub(super) fn read(headers: &'a HeaderMap, uri: &'a Uri) -> Result<Self, TooMany> {
         let mut found = Self {
             tokens: Few::new(),
             asserted_users: Few::new(),
@@ -130,6 +62,13 @@ impl<'a> Collected<'a> {
         Ok(found)
     }
 
+    /// Each token alone as well, whatever it asserts.
+    pub(super) fn and_alone(mut self) -> Result<Self, TooMany> {
+        self.may_assert_nobody = true;
+        self.check_number()?;
+        Ok(self)
+    }
+
     fn check_number(&self) -> Result<(), TooMany> {
         match self.tokens.len() * self.assertions() > MAX_PER_REQUEST {
             true => Err(TooMany),
@@ -142,7 +81,7 @@ impl<'a> Collected<'a> {
         self.asserted_users.len() + usize::from(self.may_assert_nobody)
     }
 
-    fn iter(&self) -> impl Iterator<Item = AccessToken<'_>> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = AccessToken<'_>> {
         self.tokens.iter().flat_map(|token| {
             let alone = AccessToken::new(&**token);
             self.asserted_users
@@ -185,19 +124,4 @@ fn is_separator(byte: u8) -> bool {
 /// Whether a token in a header counts as a whole and nothing else.
 pub(crate) fn is_in_one_piece(token: &[u8]) -> bool {
     !blocks::any(token, is_separator)
-}
-
-/// How many there are, and no token.
-impl fmt::Debug for HeadCredentials<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (tokens, asserted_users) = match self {
-            Self::Nothing => (0, 0),
-            Self::Only(_) => (1, 0),
-            Self::Collected(found) => (found.tokens.len(), found.asserted_users.len()),
-        };
-        f.debug_struct("HeadCredentials")
-            .field("tokens", &tokens)
-            .field("asserted_users", &asserted_users)
-            .finish_non_exhaustive()
-    }
 }

@@ -27,20 +27,24 @@ pub enum LongPoll {
 pub(crate) struct UsualPoll {
     pub(crate) method: Method,
     pub(crate) path: &'static str,
+    pub(crate) kind: LongPoll,
 }
 
 pub(crate) static USUAL_POLLS: [UsualPoll; 3] = [
     UsualPoll {
         method: Method::GET,
         path: "/_matrix/client/v3/sync",
+        kind: LongPoll::Sync,
     },
     UsualPoll {
         method: Method::POST,
         path: "/_matrix/client/unstable/org.matrix.simplified_msc3575/sync",
+        kind: LongPoll::SlidingSync,
     },
     UsualPoll {
         method: Method::GET,
         path: "/_matrix/client/r0/sync",
+        kind: LongPoll::Sync,
     },
 ];
 

@@ -16,7 +16,7 @@ use crate::{
 /// Answers the two questions of the [layer](crate::AccountStatusLayer): whose is this credential,
 /// and in which state is this account?
 ///
-/// Each kind of credential has a method of its own, and none of them has a default. A kind that your
+/// Each kind of credential has a method of its own, and none of them has a default. What your
 /// server does not have is declared in your own code: [`without!`](crate::without) says "this server
 /// has none" in one line. In an `impl` all of them are plain `async fn`s.
 ///
@@ -54,7 +54,7 @@ use crate::{
 ///         Ok(self.database.refresh_token(token).await?.map(|login| login.user.into()))
 ///     }
 ///
-///     without! { third_party, login_token }
+///     without! { third_party, login_token, event_sender }
 ///
 ///     async fn state(&self, user: &str) -> Result<AccountState, StoreError> {
 ///         let Some(row) = self.database.account(user).await? else { return Ok(AccountState::ACTIVE) };
@@ -83,7 +83,7 @@ use crate::{
 ///
 /// # Mistakes that the natural mapping makes
 ///
-/// The compiler finds a missing method, a wrapper without [`changes`](Self::changes), and a flag that
+/// The compiler finds a missing method, [`event_sender`](Self::event_sender) and [`changes`](Self::changes) of a wrapper among them, and a flag that
 /// is missing in [`Flags`](crate::Flags). `conformance::check`, under the feature `conformance`, finds
 /// the mistakes marked with *. Only you can see the others.
 ///
@@ -129,7 +129,8 @@ use crate::{
 ///
 /// # A store that wraps another
 ///
-/// [`forward!`](crate::forward) passes the other methods on, announcements of changes included. To add
+/// [`forward!`](crate::forward) passes all methods on but those that the wrapper names, announcements of
+/// changes and logouts included. To add
 /// restrictions of your own to another store's, use [`Combined`](crate::Combined).
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not say whose a credential is and in which state an account is",
@@ -173,6 +174,12 @@ pub trait AccountStateStore: Send + Sync + 'static {
 
     /// The owner of this refresh token. Do not use it up and do not make its successor.
     fn refresh_token(&self, token: &str) -> impl Future<Output = Answer> + Send;
+
+    /// The sender of an event, by its room and its id. The layer asks when a suspended account redacts,
+    /// because it may redact its own events. `None` means that it is not known; then
+    /// [a setting](crate::SuspensionPolicy::with_unattributed_redactions) decides, and its default lets the
+    /// redaction pass to the handler, which has to look.
+    fn event_sender(&self, room: &str, event: &str) -> impl Future<Output = Answer> + Send;
 
     /// The state of the account of `user`. An unknown user is [active](AccountState::ACTIVE).
     fn state(&self, user: &str) -> impl Future<Output = Result<AccountState, StoreError>> + Send;
@@ -244,19 +251,11 @@ pub trait AccountStateStore: Send + Sync + 'static {
         }
     }
 
-    /// The sender of an event, by its room and its id. The layer asks when a suspended account redacts,
-    /// because it may redact its own events. `None`, the default, means that it is not known; then
-    /// [a setting](crate::SuspensionPolicy::with_unattributed_redactions) decides.
-    fn event_sender(&self, room: &str, event: &str) -> impl Future<Output = Answer> + Send {
-        let _ = (room, event);
-        async { Ok(None) }
-    }
-
     /// The server has answered a logout with success: this access token is unknown from now on, and
     /// after [`Logout::AllSessions`] so is every other token of its owner.
     ///
     /// A store that remembers the owner of the token forgets it. The default does nothing. A wrapper passes
-    /// it on, as [`forward!`](crate::forward) does along with `access_token`. It must not block.
+    /// it on, as [`forward!`](crate::forward) does. It must not block.
     ///
     /// The layer calls it when the answer to a logout has the status 2xx, whatever the state of the account.
     /// It does not see how a server ends sessions otherwise (a deleted device, a changed password, an

@@ -47,7 +47,7 @@ use crate::{
 ///         Ok(Flags { deactivated, locked: false, suspended: false }.into())
 ///     }
 ///
-///     without! { application_service, third_party, login_token, refresh_token, changes }
+///     without! { application_service, third_party, login_token, refresh_token, event_sender, changes }
 /// }
 ///
 /// # let database = Database;
@@ -99,10 +99,7 @@ impl<O: AccountStateStore, R: RestrictionStore> Combined<O, R> {
 }
 
 impl<O: AccountStateStore, R: RestrictionStore> AccountStateStore for Combined<O, R> {
-    crate::forward! {
-        own => access_token, application_service, login_name, third_party, login_token,
-        refresh_token, event_sender
-    }
+    crate::forward! { own => all except state, changes }
 
     async fn state(&self, user: &str) -> Result<AccountState, StoreError> {
         let own = ask::state(&self.own, user).await?;

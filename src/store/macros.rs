@@ -3,7 +3,9 @@
 /// Inside an `impl AccountStateStore`: "this server has none".
 ///
 /// It takes any of `application_service`, `login_name`, `third_party`, `login_token`, `refresh_token`,
-/// `state` and `changes`. A credential of such a kind is unknown. Without `state` the store knows no
+/// `event_sender`, `state` and `changes`. A credential of such a kind is unknown. Without `event_sender`
+/// [a setting](crate::SuspensionPolicy::with_unattributed_redactions) decides on a suspended account's
+/// redactions, and its default lets them pass. Without `state` the store knows no
 /// restriction, as the half of [`Combined`](crate::Combined) that leaves them to the other half. Without
 /// `changes` the server announces to the layer.
 ///
@@ -23,7 +25,7 @@
 ///         Ok(Some(UserId::local(name, "example.org")))
 ///     }
 ///
-///     without! { application_service, third_party, login_token, refresh_token, state, changes }
+///     without! { application_service, third_party, login_token, refresh_token, event_sender, state, changes }
 /// }
 /// ```
 ///
@@ -65,6 +67,12 @@ macro_rules! without {
         }
         $($crate::without! { $($rest),* })?
     };
+    (event_sender $(, $($rest:ident),* $(,)?)?) => {
+        async fn event_sender(&self, _: &str, _: &str) -> $crate::store::Answer {
+            ::core::result::Result::Ok(::core::option::Option::None)
+        }
+        $($crate::without! { $($rest),* })?
+    };
     (state $(, $($rest:ident),* $(,)?)?) => {
         async fn state(
             &self,
@@ -85,13 +93,14 @@ macro_rules! without {
             "`",
             ::core::stringify!($other),
             "` is not among what a server may be without: application_service, login_name, \
-             third_party, login_token, refresh_token, state, changes",
+             third_party, login_token, refresh_token, event_sender, state, changes",
         ));
     };
 }
 
 /// Inside the `impl AccountStateStore` of a store that wraps another: passes questions on to the
-/// field that holds it.
+/// field that holds it, all but those that the wrapper answers itself. What is not named is forwarded, so
+/// that a wrapper forgets neither announcements nor [logouts](crate::AccountStateStore::logged_out).
 ///
 /// ```
 /// use tower_account_status::{
@@ -102,10 +111,7 @@ macro_rules! without {
 /// struct Maintenance { inner: MemoryStore }
 ///
 /// impl AccountStateStore for Maintenance {
-///     forward! {
-///         inner => access_token, application_service, login_name, third_party, login_token,
-///         refresh_token, event_sender, changes
-///     }
+///     forward! { inner => all except state }
 ///
 ///     async fn state(&self, user: &str) -> Result<AccountState, StoreError> {
 ///         let state = AccountStateStore::state(&self.inner, user).await?;
@@ -114,16 +120,17 @@ macro_rules! without {
 /// }
 /// ```
 ///
-/// Methods that answer at once or jointly (`peek`, `glance`, `peek_state`, `access_token_and_state`,
-/// `states`) cannot be named, because they would bypass a method of the wrapper's own. A wrapper that changes
-/// no answer forwards everything with `forward! { inner => all }`.
+/// `credentials` means the six methods from `access_token` to `refresh_token`. A wrapper that changes no
+/// answer forwards everything with `forward! { inner => all }`.
+///
+/// Beside an exception, the methods that answer at once or jointly (`peek`, `glance`, `peek_state`,
+/// `access_token_and_state`, `states`) are not forwarded, because they would bypass a method of the
+/// wrapper's own. Their defaults ask the other methods, and the wrapper can have its own. Whoever writes an
+/// own `access_token` still forwards `logged_out`, unless that is an exception as well.
 #[macro_export]
 macro_rules! forward {
     ($field:tt => all) => {
-        $crate::forward! {
-            $field => access_token, application_service, login_name, third_party, login_token,
-            refresh_token, event_sender, state, changes
-        }
+        $crate::forward! { @but [] $field }
 
         fn access_token_and_state(
             &self,
@@ -166,21 +173,85 @@ macro_rules! forward {
             $crate::AccountStateStore::glance(&self.$field, credential)
         }
     };
-    ($field:tt => $($name:ident),+ $(,)?) => {
-        $($crate::forward! { @one $field $name })+
+    ($field:tt => all except $($own:ident),+ $(,)?) => {
+        $($crate::forward! { @known $own })+
+        $crate::forward! { @but [$($own)+] $field }
     };
-    (@one $field:tt access_token) => {
-        $crate::forward! { @token $field access_token }
-
-        fn logged_out(&self, token: &str, logout: $crate::Logout) {
-            $crate::AccountStateStore::logged_out(&self.$field, token, logout);
-        }
+    ($field:tt => $($other:tt)*) => {
+        ::core::compile_error!(
+            "`forward!` takes `all`, or `all except` and what the wrapper answers itself: \
+             `inner => all except state`",
+        );
     };
+    (@but $own:tt $field:tt) => {
+        $crate::forward! { @unless access_token $own $field }
+        $crate::forward! { @unless application_service $own $field }
+        $crate::forward! { @unless login_name $own $field }
+        $crate::forward! { @unless third_party $own $field }
+        $crate::forward! { @unless login_token $own $field }
+        $crate::forward! { @unless refresh_token $own $field }
+        $crate::forward! { @unless event_sender $own $field }
+        $crate::forward! { @unless state $own $field }
+        $crate::forward! { @unless changes $own $field }
+        $crate::forward! { @unless logged_out $own $field }
+    };
+    (@unless access_token [access_token $($own:ident)*] $field:tt) => {};
+    (@unless application_service [application_service $($own:ident)*] $field:tt) => {};
+    (@unless login_name [login_name $($own:ident)*] $field:tt) => {};
+    (@unless third_party [third_party $($own:ident)*] $field:tt) => {};
+    (@unless login_token [login_token $($own:ident)*] $field:tt) => {};
+    (@unless refresh_token [refresh_token $($own:ident)*] $field:tt) => {};
+    (@unless event_sender [event_sender $($own:ident)*] $field:tt) => {};
+    (@unless state [state $($own:ident)*] $field:tt) => {};
+    (@unless changes [changes $($own:ident)*] $field:tt) => {};
+    (@unless logged_out [logged_out $($own:ident)*] $field:tt) => {};
+    (@unless access_token [credentials $($own:ident)*] $field:tt) => {};
+    (@unless application_service [credentials $($own:ident)*] $field:tt) => {};
+    (@unless login_name [credentials $($own:ident)*] $field:tt) => {};
+    (@unless third_party [credentials $($own:ident)*] $field:tt) => {};
+    (@unless login_token [credentials $($own:ident)*] $field:tt) => {};
+    (@unless refresh_token [credentials $($own:ident)*] $field:tt) => {};
+    (@unless $name:ident [$other:ident $($own:ident)*] $field:tt) => {
+        $crate::forward! { @unless $name [$($own)*] $field }
+    };
+    (@unless $name:ident [] $field:tt) => { $crate::forward! { @one $field $name } };
+    (@known credentials) => {};
+    (@known access_token) => {};
+    (@known application_service) => {};
+    (@known login_name) => {};
+    (@known third_party) => {};
+    (@known login_token) => {};
+    (@known refresh_token) => {};
+    (@known event_sender) => {};
+    (@known state) => {};
+    (@known changes) => {};
+    (@known logged_out) => {};
+    (@known peek) => {};
+    (@known glance) => {};
+    (@known peek_state) => {};
+    (@known access_token_and_state) => {};
+    (@known states) => {};
+    (@known $other:ident) => {
+        ::core::compile_error!(::core::concat!(
+            "`",
+            ::core::stringify!($other),
+            "` is not among what a store answers: access_token, application_service, login_name, \
+             third_party, login_token, refresh_token (all six: credentials), event_sender, state, \
+             changes, logged_out, and at once or jointly peek, glance, peek_state, \
+             access_token_and_state, states",
+        ));
+    };
+    (@one $field:tt access_token) => { $crate::forward! { @token $field access_token } };
     (@one $field:tt application_service) => {
         $crate::forward! { @token $field application_service }
     };
     (@one $field:tt login_name) => { $crate::forward! { @token $field login_name } };
     (@one $field:tt refresh_token) => { $crate::forward! { @token $field refresh_token } };
+    (@one $field:tt logged_out) => {
+        fn logged_out(&self, token: &str, logout: $crate::Logout) {
+            $crate::AccountStateStore::logged_out(&self.$field, token, logout);
+        }
+    };
     (@token $field:tt $name:ident) => {
         fn $name(
             &self,
@@ -230,15 +301,6 @@ macro_rules! forward {
             $crate::AccountStateStore::changes(&self.$field)
         }
     };
-    (@one $field:tt $other:ident) => {
-        ::core::compile_error!(::core::concat!(
-            "`",
-            ::core::stringify!($other),
-            "` cannot be forwarded by name: access_token, application_service, login_name, \
-             third_party, login_token, refresh_token, event_sender, state and changes can, and \
-             `all` forwards everything",
-        ));
-    };
 }
 
 /// Inside an `impl AccountStateStore`: one function of the type answers for every kind of credential. A server
@@ -266,7 +328,7 @@ macro_rules! forward {
 ///
 /// impl AccountStateStore for Sessions {
 ///     by_credential! { owner }
-///     without! { state, changes }
+///     without! { event_sender, state, changes }
 /// }
 /// ```
 ///

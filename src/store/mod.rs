@@ -14,6 +14,8 @@ mod change_record;
 pub(crate) mod combined;
 pub(crate) mod erased;
 mod error;
+#[cfg(feature = "tracing")]
+mod failures;
 mod forward;
 mod macros;
 pub(crate) mod memory;
@@ -35,14 +37,14 @@ pub use ask::account_of;
 pub use audit::{AuditAction, AuditEntry, AuditLog, AuditPosition, AuditQuery};
 pub use change_record::{ChangeRecord, Channel};
 pub use error::StoreError;
-#[cfg(feature = "tracing")]
-pub(crate) use error::chain;
 #[cfg(feature = "postgres")]
 #[cfg_attr(docsrs, doc(cfg(feature = "postgres")))]
 pub use postgres::{PostgresChanges, PostgresOptions, PostgresStore, PostgresStoreError};
 #[cfg(feature = "sqlite")]
 #[cfg_attr(docsrs, doc(cfg(feature = "sqlite")))]
 pub use sqlite::{SqliteOptions, SqliteStore, SqliteStoreError};
+#[cfg(feature = "tracing")]
+pub(crate) use {error::chain, failures::Failures};
 
 // These are public in the crate's root, and there alone.
 #[cfg(feature = "cache")]

@@ -1,5 +1,5 @@
-//! The body of an event: its membership, the event that it redacts, and whatever else would reach the room
-//! with it.
+//! The body of a request, if the verdict depends on it: a membership, the event that a redaction names, and
+//! whatever else would reach the room with it.
 //!
 //! JSON may repeat a key, and parsers differ in which occurrence they keep, so every one counts. Keys are
 //! compared without regard to case, because some parsers do so.
@@ -15,7 +15,23 @@ use crate::{
 };
 
 /// The verdict on a request whose body is known. A body that cannot be understood is refused.
+///
+/// So is one that continues a session of user-interactive authentication, because a server may fill it up with
+/// the session's first body, which nobody sees here. None of these endpoints has such sessions.
 pub(crate) fn judge_body<'p>(
+    policy: &SuspensionPolicy,
+    question: BodyQuestion<'p>,
+    body: &[u8],
+    user: &UserId,
+) -> Judgement<'p> {
+    match continues_a_session(body) {
+        true => Judgement::Refuse(question.unanswered()),
+        false => judge_content(policy, question, body, user),
+    }
+}
+
+/// The verdict on the content of an event, or on a body that is nothing else.
+pub(super) fn judge_content<'p>(
     policy: &SuspensionPolicy,
     question: BodyQuestion<'p>,
     body: &[u8],
@@ -25,7 +41,7 @@ pub(crate) fn judge_body<'p>(
         BodyQuestion::Call => scheduled::leave_call(policy, body),
         BodyQuestion::NewDelayedEvent { room, event_type } => {
             let judge_content =
-                |question, content: &[u8]| judge_body(policy, question, content, user);
+                |question, content: &[u8]| judge_content(policy, question, content, user);
             scheduled::judge_new(policy, room, event_type, body, user, judge_content)
         }
         BodyQuestion::DelayedEvent => scheduled::judge_change(policy, body),
@@ -45,7 +61,7 @@ pub(crate) fn judge_body<'p>(
                 (Some(content), Some(event)) => {
                     content.judge(policy, Redaction::in_body(room, event))
                 }
-                _ => Judgement::Refuse(Action::RedactEvent),
+                _ => Judgement::Refuse(question.unanswered()),
             }
         }
         BodyQuestion::RedactionOf { room, event } => {
@@ -62,10 +78,20 @@ pub(crate) fn judge_body<'p>(
                 {
                     content.judge(policy, redaction)
                 }
-                _ => Judgement::Refuse(Action::RedactEvent),
+                _ => Judgement::Refuse(question.unanswered()),
             }
         }
     }
+}
+
+/// Whether there is an `auth` other than `null`.
+fn continues_a_session(body: &[u8]) -> bool {
+    let mut continues = false;
+    // What cannot be read is refused by whoever reads it.
+    let _ = each_entry(body, |key, value| {
+        continues |= key.is_key("auth") && value != Value::Null;
+    });
+    continues
 }
 
 /// The content of a redaction.
@@ -139,18 +165,28 @@ fn needed_beside(key: Text<'_>, value: Value<'_>) -> Option<Action> {
 }
 
 /// Hands each entry of the object `body` to `entry`.
-fn each_entry<'b>(
+pub(super) fn each_entry<'b>(
     body: &'b [u8],
     mut entry: impl FnMut(Text<'b>, Value<'b>),
+) -> Result<(), JsonError> {
+    each_key(body, |key, json| {
+        let value = json.value()?;
+        entry(key, value);
+        json.skip(value)
+    })
+}
+
+/// Reads the object `body`. `entry` reads the value of each key.
+pub(super) fn each_key<'b>(
+    body: &'b [u8],
+    mut entry: impl FnMut(Text<'b>, &mut Json<'b>) -> Result<(), JsonError>,
 ) -> Result<(), JsonError> {
     let mut json = Json::new(body)?;
     if json.value()? != Value::Object {
         return Err(JsonError::Refused);
     }
     while let Some(key) = json.key()? {
-        let value = json.value()?;
-        entry(key, value);
-        json.skip(value)?;
+        entry(key, &mut json)?;
     }
     json.end()
 }

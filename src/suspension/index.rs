@@ -39,7 +39,7 @@ pub(super) enum Scheduling {
     New,
     /// It does what the body says to one that is scheduled.
     AsTheBodySays,
-    /// It sends one, or has it sent later than it would be.
+    /// It sends one, or has it sent later than it would be; or it sends many, of any types (MSC2716).
     Send,
 }
 
@@ -153,6 +153,9 @@ impl Scheduling {
                 Some(Self::New)
             }
             Action::SendMessage if begins(template, b"delayed_events/{delayId}/") => {
+                Some(Self::Send)
+            }
+            Action::SendMessage if begins(template, b"rooms/{roomId}/batch_send") => {
                 Some(Self::Send)
             }
             Action::SendMessage if begins(template, b"delayed_events/") => {

@@ -77,6 +77,18 @@ pub(crate) enum BodyQuestion<'p> {
     NewRoom,
 }
 
+impl BodyQuestion<'_> {
+    /// The action as which a body is refused that does not answer it.
+    pub(super) fn unanswered(self) -> Action {
+        match self {
+            Self::Membership { .. } | Self::Call => Action::SendState,
+            Self::Redaction { .. } | Self::RedactionOf { .. } => Action::RedactEvent,
+            Self::NewDelayedEvent { .. } | Self::DelayedEvent => Action::SendMessage,
+            Self::NewRoom => Action::CreateRoom,
+        }
+    }
+}
+
 /// An event to redact, and its room. Nothing is decoded until it is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Redaction<'p> {

@@ -60,6 +60,9 @@ use crate::{
 /// - **A server's administration** is one action for reads and one for all else, whatever its path:
 ///   `/_synapse/admin/`, `/_dendrite/admin/` and `/_matrix/media/{version}/admin/`.
 ///
+/// A body that decides is refused if it has an `auth` other than `null`: a server that keeps the first body of
+/// a session of user-interactive authentication would add to it what is not seen here.
+///
 /// A permitted request's side effects are not judged separately: `?set_presence=` of a sync, for
 /// example, is part of the sync.
 ///
@@ -97,7 +100,10 @@ pub struct SuspensionPolicy {
 #[non_exhaustive]
 pub enum UnattributedRedactions {
     /// It passes, and the handler decides. The handler has the event, and learns from the guard that the account
-    /// is suspended.
+    /// is suspended. If the handler does not look, a suspended moderator can redact other people's events.
+    ///
+    /// The default, because MSC3823 wants one's own events to be redactable (it lists that among what should be
+    /// permitted), and only recommends that redactions of others' are refused.
     #[default]
     Permit,
     /// It is refused, and so are redactions of one's own events.

@@ -4,7 +4,8 @@
 //! judged as those.
 
 use super::{
-    Judgement, SuspensionPolicy,
+    BodyQuestion, Judgement, SuspensionPolicy,
+    body::each_key,
     event::{MEMBER, THIRD_PARTY_INVITE},
 };
 use crate::{
@@ -25,23 +26,19 @@ pub(super) fn judge_new<'p>(policy: &SuspensionPolicy, body: &[u8]) -> Judgement
     });
     match read {
         Ok(()) => judgement,
-        Err(_) => Judgement::Refuse(Action::CreateRoom),
+        Err(_) => Judgement::Refuse(BodyQuestion::NewRoom.unanswered()),
     }
 }
 
 /// Notes what else the request does with the room, for every occurrence of a key.
 fn read(body: &[u8], mut note: impl FnMut(Action)) -> Result<(), JsonError> {
-    let mut json = Json::new(body)?;
-    if json.value()? != Value::Object {
-        return Err(JsonError::NotJson);
-    }
-    while let Some(key) = json.key()? {
+    each_key(body, |key, json| {
         if key.is_key("invite") || key.is_key("invite_3pid") {
             let invited = json.raw()?;
             let nobody = invited == "null" || is_empty(invited, ['[', ']']);
             (!nobody).then(|| note(Action::Invite));
         } else if key.is_key("initial_state") {
-            initial_state(&mut json, &mut note)?;
+            initial_state(json, &mut note)?;
         } else if key.is_key("room_alias_name") {
             (json.raw()? != "null").then(|| note(Action::SetRoomAlias));
         } else if key.is_key("visibility") {
@@ -56,8 +53,8 @@ fn read(body: &[u8], mut note: impl FnMut(Action)) -> Result<(), JsonError> {
         } else {
             json.raw()?;
         }
-    }
-    json.end()
+        Ok(())
+    })
 }
 
 /// The state that a room begins with can invite, too.

@@ -3,9 +3,9 @@
 
 use super::{
     BodyQuestion, Judgement, SuspensionPolicy,
+    body::judge_content,
     event::{self, StateKey, as_spelled},
     index::{Endpoint, Scheduling},
-    judge_body,
     path::{Part, is},
     redaction, scheduled,
 };
@@ -95,7 +95,7 @@ pub(crate) fn judge_event<'a>(
         Some(key) => event::state(policy, event_type, StateKey::of(key, user)),
     };
     match judgement {
-        Judgement::ReadBody(question) => judge_body(policy, question, event.content, user),
+        Judgement::ReadBody(question) => judge_content(policy, question, event.content, user),
         judgement => judgement,
     }
 }

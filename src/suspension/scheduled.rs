@@ -3,13 +3,14 @@
 //! An event is the same act when it is scheduled, when it falls due, and when it is sent at once.
 
 use super::{
-    BodyQuestion, Judgement, SuspensionPolicy, event, event::StateKey, path::Part, room::is_empty,
+    BodyQuestion, Judgement, SuspensionPolicy,
+    body::{each_entry, each_key},
+    event,
+    event::StateKey,
+    path::Part,
+    room::is_empty,
 };
-use crate::{
-    account::UserId,
-    action::Action,
-    request::json::{Json, JsonError, Text, Value},
-};
+use crate::{account::UserId, action::Action, request::json::Value};
 
 /// The actions that an event may be.
 const ANY_EVENT: &[Action] = &[
@@ -43,31 +44,27 @@ pub(super) fn change<'p>(policy: &SuspensionPolicy) -> Judgement<'p> {
     }
 }
 
-/// The same, now that the body is known.
+/// The same, now that the body is known: everything that it says to do.
 pub(super) fn judge_change<'p>(policy: &SuspensionPolicy, body: &[u8]) -> Judgement<'p> {
-    let Ok(Some(cancels)) = cancels(body) else {
-        return send(policy);
-    };
-    let cancel = Judgement::by(policy, Action::CancelDelayedEvent);
-    match cancels {
-        true => cancel,
-        false => send(policy),
-    }
-}
-
-/// Whether the body only asks to cancel, if it is understood.
-fn cancels(body: &[u8]) -> Result<Option<bool>, JsonError> {
-    let mut actions = None;
-    entries(body, |key, json| {
-        let value = json.value()?;
-        json.skip(value)?;
+    let mut said: Option<Judgement<'p>> = None;
+    let read = each_entry(body, |key, value| {
         if key.is_key("action") {
-            let cancels = matches!(value, Value::Text(action) if action.says("cancel"));
-            actions = Some(cancels && actions != Some(false));
+            let judgement = match value {
+                Value::Text(action) if action.says("cancel") => {
+                    Judgement::by(policy, Action::CancelDelayedEvent)
+                }
+                _ => send(policy),
+            };
+            said = Some(match said.take() {
+                Some(said) => said.and(judgement),
+                None => judgement,
+            });
         }
-        Ok(())
-    })?;
-    Ok(actions)
+    });
+    match (read, said) {
+        (Ok(()), Some(judgement)) => judgement,
+        _ => Judgement::Refuse(BodyQuestion::DelayedEvent.unanswered()),
+    }
 }
 
 /// Schedules an event. The body says whether it is a message or state, and whose.
@@ -100,7 +97,7 @@ pub(super) fn judge_new<'p>(
     judge_content: impl Fn(BodyQuestion<'p>, &[u8]) -> Judgement<'p>,
 ) -> Judgement<'p> {
     let (mut keys, mut contents) = (Vec::new(), Vec::new());
-    let read = entries(body, |key, json| {
+    let read = each_key(body, |key, json| {
         if key.is_key("state_key") {
             let value = json.value()?;
             json.skip(value)?;
@@ -152,19 +149,4 @@ pub(super) fn leave_call<'p>(policy: &SuspensionPolicy, body: &[u8]) -> Judgemen
         false => Action::SendState,
     };
     Judgement::by(policy, action)
-}
-
-/// Reads an object: `entry` reads the value of each key.
-fn entries<'b>(
-    body: &'b [u8],
-    mut entry: impl FnMut(Text<'b>, &mut Json<'b>) -> Result<(), JsonError>,
-) -> Result<(), JsonError> {
-    let mut json = Json::new(body)?;
-    if json.value()? != Value::Object {
-        return Err(JsonError::NotJson);
-    }
-    while let Some(key) = json.key()? {
-        entry(key, &mut json)?;
-    }
-    json.end()
 }

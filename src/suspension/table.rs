@@ -220,6 +220,7 @@ const CLIENT: &[Row] = &[
     (POST, "rooms/{roomId}/upgrade", UpgradeRoom),
     (PUT, "rooms/{roomId}/send/{eventType}/{txnId}", SendMessage),
     (POST, "rooms/{roomId}/send/{eventType}", SendMessage),
+    (POST, "rooms/{roomId}/batch_send", SendMessage),
     (PUT, "rooms/{roomId}/delayed_event/{eventType}/{txnId}", SendMessage),
     (GET, "delayed_events", ReadAccount),
     (GET, "delayed_events/{delayId}", ReadAccount),

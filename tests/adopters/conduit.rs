@@ -30,6 +30,6 @@ impl AccountStateStore for Services {
 
     // Deactivations are written into the ready-made store, too: accounts of application services
     // have no password either.
-    without! { third_party, refresh_token, state, changes }
+    without! { third_party, refresh_token, event_sender, state, changes }
 }
 // The store ends here.

@@ -74,5 +74,5 @@ impl AccountStateStore for Homeserver {
         Ok(sender.map(|localpart| UserId::local(&localpart, "example.org")))
     }
 
-    without! { login_name, third_party, login_token, refresh_token, state, changes }
+    without! { login_name, third_party, login_token, refresh_token, event_sender, state, changes }
 }

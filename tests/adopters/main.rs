@@ -312,7 +312,7 @@ fn the_page_on_conduit_counts_right_and_is_what_the_example_compiles() {
         "async fn application_service(&self, token: &str) -> Answer {",
         "Ok(Some(local(&name.to_lowercase())))",
         "async fn login_token(&self, token: &str, _: Option<&str>) -> Answer {",
-        "without! { third_party, refresh_token, state, changes }",
+        "without! { third_party, refresh_token, event_sender, state, changes }",
         "let set = RESTRICTIONS.blocking_set(user, RestrictionKind::Deactivated, deactivated);",
     ] {
         assert!(store.contains(&line), "the page: {line}");

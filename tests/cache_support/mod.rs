@@ -250,7 +250,7 @@ impl AccountStateStore for Backend {
         Ok(sender.map(UserId::from))
     }
 
-    without! { login_name, third_party }
+    without! { login_name, third_party, event_sender }
 
     async fn login_token(&self, token: &str, _: Option<&str>) -> Answer {
         self.owner(token).await

@@ -55,10 +55,7 @@ pub(crate) fn memory() -> Arc<MemoryStore> {
 pub(crate) struct Awaited(pub(crate) Arc<MemoryStore>);
 
 impl AccountStateStore for Awaited {
-    forward! {
-        0 => application_service, login_name, third_party, login_token, refresh_token, state,
-        changes
-    }
+    forward! { 0 => all except access_token }
 
     async fn access_token(&self, token: &str) -> Answer {
         tokio::task::yield_now().await;

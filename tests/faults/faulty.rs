@@ -177,7 +177,7 @@ fn token(credential: Credential<'_>) -> String {
 
 impl AccountStateStore for Faulty {
     by_credential! { owner }
-    without! { changes }
+    without! { event_sender, changes }
 
     async fn state(&self, user: &str) -> Result<AccountState, StoreError> {
         let _counted = self.under_way.count();

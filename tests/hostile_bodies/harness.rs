@@ -26,7 +26,7 @@ struct Remembers(Arc<Mutex<Names>>);
 
 impl AccountStateStore for Remembers {
     by_credential! { owner }
-    without! { state, changes }
+    without! { event_sender, state, changes }
 }
 
 impl Remembers {

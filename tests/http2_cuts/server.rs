@@ -73,7 +73,7 @@ impl Awaited {
 
 impl AccountStateStore for Awaited {
     by_credential! { owner }
-    forward! { memory => changes }
+    forward! { memory => all except credentials, state }
 
     async fn state(&self, user: &str) -> Result<AccountState, StoreError> {
         let _counted = self.look_ups.count();

@@ -2,6 +2,9 @@
 
 #![allow(unreachable_pub, clippy::unwrap_used)] // a test fails by panicking
 
+#[path = "broken_fixture.rs"]
+mod fixture;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{
@@ -11,10 +14,10 @@ use std::{
 };
 
 use tower_account_status::{
-    Account, AccountState, AccountStateStore, Changes, Credential, MemoryStore, Peek, Restriction,
+    Account, AccountState, AccountStateStore, Changes, Credential, Logout, MemoryStore, Peek,
+    Restriction,
     RestrictionKind::{self, Locked},
     RestrictionRecord, RestrictionStore, UserId,
-    conformance::Fixture,
 };
 use tower_account_status::{
     by_credential,
@@ -57,6 +60,14 @@ pub enum Fault {
     OneEndForAll,
     AnnouncesTooEarly,
     SendersAreUnknown,
+    StatesAreActive,
+    StatesHaveNoOrder,
+    StatesForgetTheRepeated,
+    StatesFailTogether,
+    UnreadableIsActive,
+    UnreadableIsActiveAmongMany,
+    LogoutIsForgotten,
+    LogoutEndsOneSession,
     Blocks,
     Panics,
     Hangs,
@@ -73,6 +84,8 @@ pub struct Broken {
     expired: Mutex<BTreeSet<String>>,
     tokens: AtomicUsize,
     events: Mutex<Vec<(String, UserId)>>,
+    /// Accounts whose record cannot be read.
+    unreadable: Mutex<BTreeSet<UserId>>,
     /// JSON Web Tokens, and whose they are.
     signed: Mutex<BTreeMap<String, UserId>>,
 }
@@ -89,6 +102,7 @@ impl Broken {
             expired: Mutex::default(),
             tokens: AtomicUsize::new(0),
             events: Mutex::default(),
+            unreadable: Mutex::default(),
             signed: Mutex::default(),
         }
     }
@@ -143,6 +157,39 @@ impl Broken {
         }
     }
 
+    fn is_unreadable(&self, user: &str) -> bool {
+        self.unreadable.lock().unwrap().contains(user)
+    }
+
+    /// The states of several users, by one query.
+    async fn read_states(&self, users: &[UserId]) -> Vec<Result<AccountState, StoreError>> {
+        let mut states = Vec::new();
+        for user in users {
+            let is_active = match self.fault {
+                Fault::StatesAreActive => true,
+                Fault::UnreadableIsActiveAmongMany => self.is_unreadable(user),
+                _ => false,
+            };
+            states.push(match is_active {
+                true => Ok(AccountState::ACTIVE),
+                false => self.read_state(user).await,
+            });
+        }
+        match self.fault {
+            Fault::StatesHaveNoOrder => states.reverse(),
+            Fault::StatesForgetTheRepeated => {
+                let known = users.iter().collect::<BTreeSet<_>>().len();
+                states.truncate(known);
+            }
+            Fault::StatesFailTogether if states.iter().any(Result::is_err) => {
+                let failure = || Err(StoreError::msg("a record is broken"));
+                return users.iter().map(|_| failure()).collect();
+            }
+            _ => {}
+        }
+        states
+    }
+
     fn remember(&self, user: &str) {
         let state = self.inner.peek_state(&self.key(user)).unwrap();
         self.before.lock().unwrap().push((user.into(), state));
@@ -151,6 +198,9 @@ impl Broken {
     async fn read_state(&self, user: &str) -> Result<AccountState, StoreError> {
         if self.has(Fault::Fails) {
             return Err(StoreError::msg("the database is on fire"));
+        }
+        if self.is_unreadable(user) && !self.has(Fault::UnreadableIsActive) {
+            return Err(StoreError::msg("the record is broken"));
         }
         if self.has(Fault::OldStateIsShownOnce) {
             let mut before = self.before.lock().unwrap();
@@ -231,6 +281,16 @@ impl AccountStateStore for Broken {
         self.read_state(user).await
     }
 
+    async fn states(&self, users: &[UserId]) -> Vec<Result<AccountState, StoreError>> {
+        self.read_states(users).await
+    }
+
+    fn logged_out(&self, token: &str, _: Logout) {
+        if self.has(Fault::LogoutEndsOneSession) {
+            self.inner.remove_access_token(token);
+        }
+    }
+
     async fn access_token_and_state(&self, token: &str) -> Result<Option<Account>, StoreError> {
         let Some(user) = self.access_token(token).await? else {
             return Ok(None);
@@ -272,6 +332,10 @@ impl RestrictionStore for Broken {
 
     async fn state_of(&self, user: &str) -> Result<AccountState, StoreError> {
         self.read_state(user).await
+    }
+
+    async fn states_of(&self, users: &[UserId]) -> Vec<Result<AccountState, StoreError>> {
+        self.read_states(users).await
     }
 
     async fn set_restriction(
@@ -347,103 +411,5 @@ impl RestrictionStore for Broken {
 
     fn restriction_changes(&self) -> Option<Changes> {
         AccountStateStore::changes(self)
-    }
-}
-
-impl Fixture for Broken {
-    type Store = Self;
-
-    fn store(&self) -> &Self {
-        self
-    }
-
-    async fn insert_access_token(&self, token: &str, user: &UserId) -> Result<(), StoreError> {
-        self.inner.insert_access_token(token, user.clone());
-        Ok(())
-    }
-
-    async fn expire_access_token(&self, token: &str) -> Result<bool, StoreError> {
-        self.expired.lock().unwrap().insert(token.to_owned());
-        Ok(true)
-    }
-
-    async fn insert_application_service(
-        &self,
-        token: &str,
-        sender: &UserId,
-    ) -> Result<bool, StoreError> {
-        self.inner
-            .insert_application_service_token(token, sender.clone());
-        Ok(true)
-    }
-
-    async fn login_names(&self, user: &UserId) -> Result<Vec<String>, StoreError> {
-        let localpart = user.localpart().unwrap_or_default();
-        Ok(vec![user.to_string(), localpart.to_owned()])
-    }
-
-    async fn insert_email(&self, address: &str, user: &UserId) -> Result<bool, StoreError> {
-        self.inner
-            .insert_third_party_id("email", address, user.clone());
-        Ok(true)
-    }
-
-    async fn count_tokens(&self) -> Result<Option<usize>, StoreError> {
-        Ok(Some(self.tokens.load(Ordering::Relaxed)))
-    }
-
-    async fn insert_event(
-        &self,
-        _: &str,
-        event: &str,
-        sender: &UserId,
-    ) -> Result<bool, StoreError> {
-        let mut events = self.events.lock().unwrap();
-        events.push((event.to_owned(), sender.clone()));
-        Ok(true)
-    }
-
-    async fn insert_refresh_token(&self, token: &str, user: &UserId) -> Result<bool, StoreError> {
-        self.inner.insert_refresh_token(token, user.clone());
-        Ok(true)
-    }
-
-    async fn insert_login_token(&self, token: &str, user: &UserId) -> Result<bool, StoreError> {
-        self.inner.insert_login_token(token, user.clone());
-        Ok(true)
-    }
-
-    async fn other_login_token(
-        &self,
-        user: &UserId,
-    ) -> Result<Option<(String, String)>, StoreError> {
-        let token = format!("signed for {user}");
-        let mut signed = self.signed.lock().unwrap();
-        signed.insert(token.clone(), user.clone());
-        Ok(Some((JWT.to_owned(), token)))
-    }
-
-    async fn set_state(&self, user: &UserId, state: AccountState) -> Result<(), StoreError> {
-        self.remember(user);
-        if self.has(Fault::ChangesInParts) && self.changing.fetch_add(1, Ordering::Relaxed) % 2 == 0
-        {
-            // Every second change waits, and is lost where another one came between.
-            let turn = self.changing.load(Ordering::Relaxed);
-            tokio::task::yield_now().await;
-            if self.changing.load(Ordering::Relaxed) != turn {
-                return Ok(());
-            }
-        }
-        if self.has(Fault::AnnouncesTooEarly) {
-            self.silent.announce(user);
-            tokio::task::yield_now().await;
-        }
-        if self.has(Fault::AnnouncesTwice) {
-            // The second announcement of the earlier change arrives late, as over a network.
-            self.inner.changes().unwrap().announce(user);
-            tokio::task::yield_now().await;
-        }
-        self.inner.set_state(self.key(user), self.spoilt(&state));
-        Ok(())
     }
 }

@@ -143,7 +143,7 @@ impl AccountStateStore for ScriptedStore {
         }
     }
 
-    without! { changes }
+    without! { event_sender, changes }
 
     fn peek(&self, credential: Credential<'_>) -> Peek {
         if let Credential::ApplicationService(_) = credential {

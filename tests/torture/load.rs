@@ -30,7 +30,7 @@ impl AccountStateStore for Names {
         Ok(Some(UserId::from(format!("@{token}:x"))))
     }
 
-    without! { application_service, login_name, third_party, login_token, refresh_token, state, changes }
+    without! { application_service, login_name, third_party, login_token, refresh_token, event_sender, state, changes }
 }
 
 pub(crate) type Layer = AccountStatusLayer<DynAccountStateStore>;

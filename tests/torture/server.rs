@@ -34,7 +34,7 @@ const ERRORS: [(&str, &str); 8] = [
 ];
 
 impl Server {
-    pub(crate) const FAULTS: [&str; 16] = [
+    pub(crate) const FAULTS: [&str; 17] = [
         "server killed",
         "server stopped",
         "server paused",
@@ -48,6 +48,7 @@ impl Server {
         "server read-only",
         "table altered",
         "table under a long lock",
+        "table under a lock that outlasts look-ups",
         "runtime dropped",
         "pooler killed",
         "pooler paused",
@@ -143,6 +144,22 @@ impl Server {
                     "BEGIN; LOCK TABLE {TABLE}; SELECT pg_sleep({seconds}); COMMIT"
                 ))
                 .await;
+            }
+            "table under a lock that outlasts look-ups" => {
+                let client = cluster.client(&self.url).await;
+                let lock = format!("BEGIN; LOCK TABLE {TABLE}");
+                client.batch_execute(&lock).await.unwrap();
+                let mut most = 0;
+                for _ in 0..6 {
+                    tokio::time::sleep(Duration::from_secs(1) + length / 8).await;
+                    let count = "SELECT count(*) FROM pg_stat_activity \
+                                 WHERE application_name = 'tower-account-status'";
+                    let count: i64 = client.query_one(count, &[]).await.unwrap().get(0);
+                    most = most.max(count);
+                }
+                client.batch_execute("COMMIT").await.unwrap();
+                // Four stores, each with its pool, three of its listener, and one that was given up.
+                assert!(most <= 4 * (8 + 3 + 1), "{most} connections");
             }
             // With all the tasks of a store; one that has lost its runtime lives on this one.
             "runtime dropped" => {

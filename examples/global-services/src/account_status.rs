@@ -39,7 +39,7 @@ impl AccountStateStore for Services {
         Ok(jwt.map(|it| local(&it.sub.to_lowercase())))
     }
 
-    without! { third_party, refresh_token, state, changes }
+    without! { third_party, refresh_token, event_sender, state, changes }
 }
 
 fn local(name: &str) -> Account {

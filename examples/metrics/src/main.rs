@@ -105,7 +105,7 @@ impl AccountStateStore for Store {
         Ok(is_known.then(|| UserId::local(token, "localhost")))
     }
 
-    without! { application_service, login_name, third_party, login_token, refresh_token, changes }
+    without! { application_service, login_name, third_party, login_token, refresh_token, event_sender, changes }
 
     async fn state(&self, user: &str) -> Result<AccountState, StoreError> {
         Ok(match user {

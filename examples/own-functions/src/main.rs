@@ -46,7 +46,7 @@ impl AccountStateStore for Homeserver {
         Ok(Some(UserId::local(name, "localhost")))
     }
 
-    without! { application_service, third_party, login_token, refresh_token, changes }
+    without! { application_service, third_party, login_token, refresh_token, event_sender, changes }
 
     async fn state(&self, user: &str) -> Result<AccountState, StoreError> {
         Ok(match self.is_banned(user).await {

@@ -26,6 +26,7 @@ mod postgres;
 mod process;
 mod proxying;
 mod redactions;
+mod refusals_log;
 mod restrictions;
 mod shared;
 mod stopping;

@@ -34,7 +34,7 @@ async fn what_is_wrong_on_the_command_line_is_said() {
         ),
         (
             &[&upstream[..], &admin, &["--exclude", "x"]].concat(),
-            "a path",
+            "begins with a slash",
         ),
         (
             &[
@@ -70,6 +70,49 @@ async fn what_is_wrong_on_the_command_line_is_said() {
         "--trusted-proxy",
     ] {
         assert!(help.contains(option), "{help}");
+    }
+}
+
+/// A path that the layer does not take is not what a task panics on after the start.
+#[tokio::test]
+async fn rule_6_an_excluded_path_that_no_request_has_is_said() {
+    for wrong in [
+        "x",
+        "/",
+        "/oauth2?x=y",
+        "/a#b",
+        "/a<b",
+        "/x`",
+        "/a\nb",
+        "/{x}",
+        "/x/..",
+        "?",
+        "#",
+    ] {
+        let arguments = [
+            "--upstream",
+            "http://localhost",
+            // An address of nobody, so that none listens there for ever.
+            "--listen",
+            "192.0.2.1:0",
+            "--admin",
+            "@admin:localhost",
+        ];
+        let excluded = format!("--exclude={wrong}");
+        let on_the_line = command().args(arguments).arg(&excluded).output().await;
+        let in_environment = command()
+            .args(arguments)
+            .env("ACCOUNT_STATUS_EXCLUDE", wrong)
+            .output()
+            .await;
+        for output in [on_the_line, in_environment] {
+            let output = output.expect("it starts");
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(output.status.code(), Some(2), "{wrong}: {said}");
+            let is_said =
+                said.contains("--exclude <PATH>") && said.contains("expected an excluded");
+            assert!(is_said && !said.contains("panicked"), "{wrong}: {said}");
+        }
     }
 }
 
@@ -154,6 +197,8 @@ async fn who_takes_too_long_is_told_so_by_the_gateway() {
     let read = read.expect("an answer in time").expect("an answer");
     let answer = String::from_utf8_lossy(&answer[..read]);
     assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+    let log = gateway.log();
+    assert!(log.contains(r#"refused cause="slow_body""#), "{log}");
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::{World, room_of, text};
+use crate::{World, gateway::Gateway, room_of, text, upstream::Upstream};
 
 #[tokio::test]
 async fn a_suspended_account_redacts_its_own_events_and_no_others() {
@@ -55,4 +55,23 @@ async fn a_suspended_account_redacts_its_own_events_and_no_others() {
     let away = gateway.put(&redact(&own[2], "r7"), alice, json!({})).await;
     away.error(503, "M_UNKNOWN");
     drop(killed);
+}
+
+#[tokio::test]
+async fn rule_22_an_answer_about_no_event_or_another_one_attributes_nothing() {
+    let upstream = Upstream::start().await;
+    let gateway = Gateway::start(&upstream.address, &[]).await;
+    let suspend = "/_matrix/client/v1/admin/suspend/@alice:localhost";
+    let suspended = json!({ "suspended": true });
+    gateway.put(suspend, "admin", suspended).await.ok();
+    let redact = async |event: &str| {
+        let path = format!("/_matrix/client/v3/rooms/!r:localhost/redact/%24{event}/1");
+        gateway.put(&path, "alice", json!({})).await
+    };
+    redact("own").await.ok();
+    for event in [
+        "unnamed", "another", "number", "null", "unsent", "list", "nothing",
+    ] {
+        redact(event).await.error(403, "M_USER_SUSPENDED");
+    }
 }

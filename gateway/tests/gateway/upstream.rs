@@ -115,6 +115,7 @@ impl Seen {
             }
             "/_matrix/client/v3/devices/A" => (200, json!({ "device_id": "A" })),
             _ if path.starts_with(PROFILE) => profile(&path[PROFILE.len()..]),
+            _ if path.contains("/event/") => event(&path),
             _ if !head.headers.contains_key("via") && !path.ends_with("/versions") => {
                 (404, json!({ "errcode": "M_UNRECOGNIZED", "error": "No" }))
             }
@@ -203,6 +204,22 @@ fn profile(user: &str) -> (u16, Value) {
             404,
             json!({ "errcode": "M_UNKNOWN", "error": "No row found" }),
         ),
+    }
+}
+
+/// An event of Alice's. Only `$own` is shown as an event is shown.
+fn event(path: &str) -> (u16, Value) {
+    let sender = "@alice:localhost";
+    let (_, event) = path.rsplit_once('/').expect("a path has a slash");
+    match event {
+        "%24own" => (200, json!({ "event_id": "$own", "sender": sender })),
+        "%24unnamed" => (200, json!({ "sender": sender })),
+        "%24another" => (200, json!({ "event_id": "$own", "sender": sender })),
+        "%24number" => (200, json!({ "event_id": 7, "sender": sender })),
+        "%24null" => (200, json!({ "event_id": null, "sender": sender })),
+        "%24unsent" => (200, json!({ "event_id": "$unsent" })),
+        "%24list" => (200, json!([{ "event_id": "$list", "sender": sender }])),
+        _ => (404, json!({ "errcode": "M_NOT_FOUND", "error": "No" })),
     }
 }
 

@@ -82,7 +82,7 @@ impl AccountStateStore for Server {
     }
 
     crate::without! {
-        application_service, login_name, third_party, login_token, refresh_token
+        application_service, login_name, third_party, login_token, refresh_token, event_sender
     }
 
     async fn state(&self, user: &str) -> Result<AccountState, StoreError> {

@@ -11,7 +11,7 @@ use proptest::{
     test_runner::{Config, TestRunner},
 };
 
-use super::HeadCredentials;
+use crate::request::head::HeadCredentials;
 use crate::{credential::AccessToken, request::few::TooMany};
 
 /// Tokens with the users that they assert, and whether there is one that nobody overlooks.

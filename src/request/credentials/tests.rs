@@ -1,7 +1,7 @@
 use http::{Request, header::AUTHORIZATION};
 
-use super::{HeadCredentials, TooMany};
 use crate::credential::AccessToken;
+use crate::request::{few::TooMany, head::HeadCredentials};
 
 type Found = Result<Vec<(String, Option<String>)>, TooMany>;
 

@@ -52,7 +52,7 @@ impl AccountStateStore for Server {
     }
 
     crate::without! {
-        application_service, login_name, third_party, login_token, refresh_token, changes
+        application_service, login_name, third_party, login_token, refresh_token, event_sender, changes
     }
 
     async fn state(&self, _: &str) -> Result<AccountState, StoreError> {

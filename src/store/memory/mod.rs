@@ -213,6 +213,8 @@ impl MemoryStore {
 }
 
 impl AccountStateStore for MemoryStore {
+    crate::without! { event_sender }
+
     async fn access_token(&self, token: &str) -> Answer {
         Ok(self.owner_now(Credential::AccessToken(token.into())))
     }

@@ -9,7 +9,7 @@ use tokio_postgres::{Row as SqlRow, types::ToSql};
 use super::{
     dial::EndOnDrop,
     error::Cause,
-    limits::random_fraction,
+    limits::spread,
     micros::Micros,
     queries::{Queries, Repeat, has_nul},
     schema::Schema,
@@ -96,12 +96,7 @@ impl Audit {
                         Self::INTERVAL
                     }
                 };
-                // Several processes must not delete at the same moment.
-                sleep(
-                    wait.max(Duration::from_secs(1))
-                        .mul_f64(0.75 + random_fraction() / 4.0),
-                )
-                .await;
+                sleep(spread(wait.max(Duration::from_secs(1)))).await;
             }
         }))
     }

@@ -3,7 +3,7 @@
 use std::{fmt, sync::Arc};
 
 use super::listening::Listening;
-use crate::changes::Changes;
+use crate::{changes::Changes, store::StoreError};
 
 /// The [`Changes`] of a server that keeps its locks in tables of its own, in PostgreSQL (15 or
 /// later): it listens on a channel that the server notifies.
@@ -22,7 +22,7 @@ use crate::changes::Changes;
 ///
 /// impl AccountStateStore for Homeserver {
 /// #   async fn access_token(&self, _: &str) -> Answer { Ok(None) }
-/// #   without! { application_service, login_name, third_party, login_token, refresh_token }
+/// #   without! { application_service, login_name, third_party, login_token, refresh_token, event_sender }
 ///     // the owners of credentials …
 ///
 ///     async fn state(&self, user: &str) -> Result<AccountState, StoreError> {
@@ -131,6 +131,14 @@ impl PostgresChanges {
     pub fn is_listening(&self) -> bool {
         self.0.heal();
         self.0.is_listening()
+    }
+
+    /// Why it does not listen: why its last session ended, or why it cannot connect. `None` while it
+    /// listens, and where no session has ended, as on a runtime that stalls or was dropped. With the
+    /// feature `tracing` a warning says the same, once a minute for each cause.
+    #[must_use]
+    pub fn listening_error(&self) -> Option<StoreError> {
+        self.0.error()
     }
 
     /// Waits until [`is_listening`](Self::is_listening) is `listening`. A log line or an alarm can use it.

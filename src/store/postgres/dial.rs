@@ -16,7 +16,7 @@ use tokio::{
     time::timeout,
 };
 use tokio_postgres::{
-    AsyncMessage, Client, Config, Connection, Error, Socket,
+    AsyncMessage, CancelToken, Client, Config, Connection, Error, Socket,
     config::{Host, LoadBalanceHosts},
     tls::{MakeTlsConnect, TlsConnect},
 };
@@ -24,14 +24,19 @@ use tokio_postgres::{
 use super::{
     error::{Cause, Fault as _},
     limits::random,
+    refusal::Refusal,
 };
 
 pub(super) type Dialled = (Client, Box<dyn Messages>);
+type Cancelling<'a> = Pin<Box<dyn Future<Output = Result<(), Error>> + Send + 'a>>;
 type Dialling<'a> = Pin<Box<dyn Future<Output = Result<Dialled, Error>> + Send + 'a>>;
 
 /// Makes connections.
 pub(super) trait Dial: Send + Sync {
     fn dial(&self, config: &Config) -> Dialling<'_>;
+
+    /// Asks the server of a connection to end the statement that is under way on it.
+    fn cancel(&self, token: CancelToken) -> Cancelling<'_>;
 }
 
 /// The other half of a connection. Its client gets answers only while it is polled.
@@ -72,6 +77,11 @@ where
             let messages: Box<dyn Messages> = Box::new(connection);
             Ok((client, messages))
         })
+    }
+
+    fn cancel(&self, token: CancelToken) -> Cancelling<'_> {
+        let tls = self.0.clone();
+        Box::pin(async move { token.cancel_query(tls).await })
     }
 }
 
@@ -146,6 +156,11 @@ impl Hosts {
         self.limit_of_each.saturating_mul(hosts.saturating_add(1))
     }
 
+    /// Asks a server to end a statement, as well as that can be done within a second.
+    pub(super) async fn cancel(&self, token: CancelToken) {
+        let _ = timeout(Duration::from_secs(1), self.dial.cancel(token)).await;
+    }
+
     /// The first host that accepts writes. A host that accepts a connection and does not answer costs its
     /// own limit. Then the next one is tried.
     pub(super) async fn dial(&self) -> Result<Dialled, Cause> {
@@ -153,22 +168,30 @@ impl Hosts {
         if self.is_random {
             order.sort_by_cached_key(|_| random());
         }
-        let mut last = Err(Cause::ConnectionLost);
+        let mut failed = Vec::new();
         for one in order {
             for config in self.addresses_of(one).await {
-                last = match self.dial_once(&config).await {
+                let dialled = match self.dial_once(&config).await {
                     // It was ended before it was made, as by a time limit for idle ones.
                     Err(Cause::Connect(error)) if !error.is_final_refusal() => {
                         self.dial_once(&config).await
                     }
                     dialled => dialled,
                 };
-                if last.is_ok() {
-                    return last;
-                }
+                let cause = match dialled {
+                    Ok(dialled) => return Ok(dialled),
+                    Err(cause) => cause,
+                };
+                failed.push(match &cause {
+                    Cause::Connect(error) => match error.as_db_error() {
+                        Some(error) => Cause::Refused(Refusal::new(error, &config)),
+                        None => cause,
+                    },
+                    _ => cause,
+                });
             }
         }
-        last
+        Err(Cause::of_hosts(failed))
     }
 
     async fn dial_once(&self, config: &Config) -> Result<Dialled, Cause> {

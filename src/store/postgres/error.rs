@@ -2,12 +2,14 @@ use std::{error::Error, fmt, time::Duration};
 
 use tokio_postgres::error::{DbError, Severity, SqlState};
 
-use crate::store::unknown_kind::UnknownKind;
+use super::refusal::Refusal;
+use crate::store::{error::chain, unknown_kind::UnknownKind};
 
 /// The error of a [`PostgresStore`](super::PostgresStore) that cannot be connected, asked or changed, or of
 /// [`PostgresChanges`](super::PostgresChanges) that cannot be connected.
 ///
-/// The store puts no password, user id or reason into it. Its source is the error of PostgreSQL.
+/// The store puts no piece of the connection string, user id or reason into it. Its source is the error of
+/// PostgreSQL. If a server refuses a connection, its text has `…` instead of the connection string's names.
 #[derive(Debug)]
 pub struct PostgresStoreError(Box<Cause>);
 
@@ -23,7 +25,11 @@ pub(super) enum Cause {
         longest: usize,
     },
     Postgres(tokio_postgres::Error),
+    /// No server has answered.
     Connect(tokio_postgres::Error),
+    Refused(Refusal),
+    /// Each in another way, in the order in which they were tried.
+    Hosts(Vec<Cause>),
     HostSilent(Duration),
     NoPlace(Duration),
     NotKnown(Box<Cause>),
@@ -33,13 +39,28 @@ pub(super) enum Cause {
         known: i32,
     },
     NoSchema,
+    /// In the schema of this name, where none may be made.
+    NoTables(String),
     NoTriggers,
+    NotOrdinary,
+    NotStored,
     Panicked,
     Nul,
     UnknownKind(String),
     Timeout(&'static str, Duration),
     NoNotifications(Duration),
     ConnectionLost,
+}
+
+impl Cause {
+    /// Why no host of several can be connected to.
+    pub(super) fn of_hosts(mut failed: Vec<Self>) -> Self {
+        let texts: Vec<String> = failed.iter().map(|cause| chain(cause)).collect();
+        if texts.windows(2).any(|two| two[0] != two[1]) {
+            return Self::Hosts(failed);
+        }
+        failed.pop().unwrap_or(Self::ConnectionLost)
+    }
 }
 
 impl From<Cause> for PostgresStoreError {
@@ -70,6 +91,10 @@ pub(super) trait Fault {
     /// pooler or a server that was stopping does not know.
     fn leaves_open_what_was_done(&self) -> bool;
 
+    /// Whether the server ended the statement, because it took too long or because somebody said so. It
+    /// was not made, and the connection is well.
+    fn was_cancelled(&self) -> bool;
+
     /// As [`is_final`](Self::is_final), for an error that refused a connection. Every such error is fatal,
     /// so its severity says nothing.
     fn is_final_refusal(&self) -> bool;
@@ -92,6 +117,11 @@ impl Fault for tokio_postgres::Error {
                 ]
                 .contains(error.code())
         })
+    }
+
+    fn was_cancelled(&self) -> bool {
+        let severity = self.as_db_error().and_then(DbError::parsed_severity);
+        severity == Some(Severity::Error) && self.code() == Some(&SqlState::QUERY_CANCELED)
     }
 
     fn is_final_refusal(&self) -> bool {
@@ -137,7 +167,16 @@ fn has_io_error(error: &tokio_postgres::Error) -> bool {
 
 /// What to do about a failure of the server, if the server says enough.
 fn advice(error: &tokio_postgres::Error) -> Option<&'static str> {
-    let state = error.code()?;
+    let error = error.as_db_error()?;
+    if error.routine() == Some("check_enable_rls") {
+        return Some(
+            "row level security would hide rows of the table: disable it, or give the role BYPASSRLS",
+        );
+    }
+    advice_on(error.code())
+}
+
+fn advice_on(state: &SqlState) -> Option<&'static str> {
     let advice = match state {
         &SqlState::INVALID_PASSWORD | &SqlState::INVALID_AUTHORIZATION_SPECIFICATION => {
             "PostgreSQL refuses the user or the password of the connection string: correct them"
@@ -157,7 +196,11 @@ fn advice(error: &tokio_postgres::Error) -> Option<&'static str> {
              itself"
         }
         &SqlState::LOCK_NOT_AVAILABLE => {
-            "another process holds the lock of the migration: wait until it ends, or end it"
+            "another process holds the lock of the migration or of a table: wait until it ends, or \
+             end it"
+        }
+        &SqlState::QUERY_CANCELED => {
+            "PostgreSQL took too long and ended the statement: is a table locked, or the server slow?"
         }
         &SqlState::DISK_FULL => "the disk of PostgreSQL is full: free some space",
         &SqlState::UNDEFINED_TABLE
@@ -198,10 +241,20 @@ impl fmt::Display for Cause {
                 "{name:?} cannot be {what}: expected 1 to {longest} bytes without U+0000",
             ),
             Cause::Postgres(error) => f.write_str(advice(error).unwrap_or("PostgreSQL failed")),
-            Cause::Connect(error) => f.write_str(advice(error).unwrap_or(
+            Cause::Connect(_) => f.write_str(
                 "PostgreSQL cannot be reached: does it run, and do the host and port of the \
-                     connection string lead to it?",
-            )),
+                 connection string lead to it?",
+            ),
+            Cause::Refused(refusal) => {
+                f.write_str(advice_on(&refusal.code).unwrap_or("PostgreSQL refuses the connection"))
+            }
+            Cause::Hosts(failed) => {
+                f.write_str("no host of the connection string can be used")?;
+                for (number, cause) in (1..).zip(failed) {
+                    write!(f, "; address {number}: {}", chain(cause))?;
+                }
+                Ok(())
+            }
             Cause::HostSilent(limit) => write!(
                 f,
                 "a host of the connection string took longer than {limit:?} to connect \
@@ -227,9 +280,23 @@ impl fmt::Display for Cause {
             Cause::NoSchema => f.write_str(
                 "the schema is missing although it was just migrated: does something drop it?",
             ),
+            Cause::NoTables(schema) => write!(
+                f,
+                "the database has no tables of restrictions in the schema {schema:?}: correct the \
+                 name of the database or of the schema, or start the server first, which creates \
+                 the tables"
+            ),
             Cause::NoTriggers => f.write_str(
                 "the triggers that announce changes are missing or disabled: run \
                  `PostgresStore::migration_sql`, which makes them",
+            ),
+            Cause::NotOrdinary => f.write_str(
+                "the table of restrictions is a view, a foreign, partitioned or unlogged table, so \
+                 that rows may be missing: make it an ordinary table that is logged",
+            ),
+            Cause::NotStored => f.write_str(
+                "PostgreSQL took the restriction without an error and did not store it: does a \
+                 trigger of your own discard rows of the table?",
             ),
             Cause::Panicked => f.write_str("a task of the store panicked"),
             Cause::Nul => {
@@ -264,6 +331,7 @@ impl Error for Cause {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Cause::Postgres(error) | Cause::Connect(error) => Some(error),
+            Cause::Refused(refusal) => Some(refusal),
             Cause::NotKnown(cause) => cause.source(),
             _ => None,
         }

@@ -9,9 +9,10 @@ use tokio::{
 use tokio_postgres::{AsyncMessage, Client, Notification};
 
 use super::{
+    connection::configure,
     dial::{EndOnDrop, Hosts, drive},
     error::Cause,
-    limits::{LIMIT, limited, random},
+    limits::{LIMIT, LISTENER_AT_THE_SERVER, limited, random},
     schema::{TableIdentity, quoted},
     source::Source,
 };
@@ -51,14 +52,15 @@ impl Line {
             _driver: driver,
         };
         let (news, proofs) = (&source.channel, quoted(&line.proofs.channel));
-        // A session that only listens is idle.
-        let sql = format!("SET idle_session_timeout = 0; LISTEN {news}; LISTEN {proofs}");
+        let sql = format!("LISTEN {news}; LISTEN {proofs}");
         let listened = async { Ok(line.client.batch_execute(&sql).await?) };
         limited("subscribing", LIMIT, listened).await?;
 
         let reader = Arc::new(Reader::connect(hosts, source).await?);
         line.proofs.send(&reader.client, source).await?;
         let sent_at = line.first_proof().await?;
+        configured(&line.client).await?;
+        reader.configure().await?;
         Ok((line, reader, sent_at))
     }
 
@@ -93,10 +95,7 @@ impl Reader {
     pub(super) async fn connect(hosts: &Hosts, source: &Source) -> Result<Self> {
         let (client, messages) = hosts.dial().await?;
         let driver = EndOnDrop(tokio::spawn(drive(messages, |_| true)));
-        let table = async {
-            client.batch_execute("SET idle_session_timeout = 0").await?;
-            source.identity(&client).await
-        };
+        let table = source.identity(&client);
         let table = limited("looking at the table", LIMIT, table).await?;
         Ok(Self {
             client,
@@ -104,6 +103,19 @@ impl Reader {
             _driver: driver,
         })
     }
+
+    pub(super) async fn configure(&self) -> Result<()> {
+        configured(&self.client).await
+    }
+}
+
+/// A session that only listens is idle, and one that reads may wait for a lock.
+async fn configured(client: &Client) -> Result<()> {
+    let configured = async {
+        client.batch_execute("SET idle_session_timeout = 0").await?;
+        Ok(configure(client, LISTENER_AT_THE_SERVER).await?)
+    };
+    limited("configuring a session", LIMIT, configured).await
 }
 
 /// Numbered proofs of life: when each was sent, and which arrived.

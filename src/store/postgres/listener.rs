@@ -18,17 +18,22 @@ use tokio_postgres::Notification;
 
 use super::{
     dial::{EndOnDrop, Hosts},
-    error::Cause,
-    limits::{LIMIT, limited, random_fraction},
+    error::{Cause, PostgresStoreError},
+    limits::{LIMIT, limited, random_fraction, spread},
     line::{Line, Proofs, Reader},
     race::first_to_end,
     source::{Source, Table},
 };
+#[cfg(feature = "tracing")]
+use crate::store::failures::{Failures, tell_unheard};
 use crate::{
     account::{AccountState, UserId},
     changes::Changes,
     locks::{Mutex, lock},
-    store::restricted_set::{RestrictedSet, Ticket},
+    store::{
+        StoreError,
+        restricted_set::{RestrictedSet, Ticket},
+    },
 };
 
 type Result<T> = std::result::Result<T, Cause>;
@@ -48,6 +53,32 @@ pub(super) struct Feed {
     pub(super) pace: Pace,
     pub(super) changes: Changes,
     pub(super) is_listening: watch::Sender<bool>,
+    pub(super) unheard: Unheard,
+}
+
+/// Why the listener does not listen.
+#[derive(Default)]
+pub(super) struct Unheard {
+    latest: Mutex<Option<StoreError>>,
+    #[cfg(feature = "tracing")]
+    failures: Failures,
+}
+
+impl Unheard {
+    pub(super) fn latest(&self) -> Option<StoreError> {
+        lock(&self.latest).clone()
+    }
+
+    fn because(&self, cause: Cause) {
+        let error = StoreError::from(PostgresStoreError::from(cause));
+        #[cfg(feature = "tracing")]
+        tell_unheard(&self.failures, error.as_error());
+        *lock(&self.latest) = Some(error);
+    }
+
+    fn is_over(&self) {
+        *lock(&self.latest) = None;
+    }
 }
 
 /// The intervals of the listener, and how long the last proof counts.
@@ -88,6 +119,8 @@ impl Feed {
             if let Some(started) = started {
                 return drop(started.send(Err(ended)));
             }
+            // No caller waits for it, and look-ups may go on: they ask the database.
+            self.unheard.because(ended);
             // Several processes that lost the same server must not reconnect at the same moment.
             sleep(wait.mul_f64(0.5 + random_fraction() / 2.0)).await;
             wait = (wait * 2).min(LAST_WAIT);
@@ -117,6 +150,7 @@ impl Feed {
         let on_start = || {
             *wait = FIRST_WAIT;
             self.changes.announce_all();
+            self.unheard.is_over();
             self.is_listening.send_replace(true);
             if let Some(started) = started.take() {
                 // The caller that connects may have gone away. Then this task is ended.
@@ -203,14 +237,14 @@ impl Feed {
             return error;
         }
         on_start();
-        let mut reread_at = Instant::now() + self.pace.reread_interval;
+        let mut reread_at = Instant::now() + spread(self.pace.reread_interval);
         loop {
             let left = reread_at.saturating_duration_since(Instant::now());
             let done = match timeout(left, queue.recv()).await {
                 Ok(Some(first)) => self.settle(&current(), first, &mut queue).await,
                 Ok(None) => return Cause::ConnectionLost,
                 Err(_) => {
-                    reread_at = Instant::now() + self.pace.reread_interval;
+                    reread_at = Instant::now() + spread(self.pace.reread_interval);
                     self.reread(reader).await
                 }
             };
@@ -263,6 +297,7 @@ impl Feed {
     /// another server if the primary is no longer the server of the listener.
     async fn reread(&self, reader: &Mutex<Arc<Reader>>) -> Result<()> {
         let new = Arc::new(Reader::connect(&self.hosts, &self.source).await?);
+        new.configure().await?;
         *lock(reader) = Arc::clone(&new);
         // Accounts that changed without a notification are announced here.
         let changed = self.load(&new).await?;

@@ -10,12 +10,13 @@ use tokio::{runtime::Handle, sync::watch, time::timeout};
 use super::{
     dial::{EndOnDrop, Hosts},
     error::Cause,
-    listener::{Feed, Pace},
+    listener::{Feed, Pace, Unheard},
     source::Source,
 };
 use crate::{
     changes::Changes,
     locks::{Mutex, lock},
+    store::StoreError,
 };
 
 /// The listener ends with its last owner.
@@ -41,6 +42,7 @@ impl Listening {
             pace,
             changes: changes.clone(),
             is_listening: sender,
+            unheard: Unheard::default(),
         });
         let task = Mutex::new(feed.start().await?);
         Ok(Self {
@@ -57,6 +59,11 @@ impl Listening {
 
     pub(super) fn is_listening(&self) -> bool {
         *self.is_listening.borrow() && self.changes.is_believed()
+    }
+
+    /// Why it does not listen, if that is known.
+    pub(super) fn error(&self) -> Option<StoreError> {
+        self.feed.unheard.latest()
     }
 
     pub(super) async fn until_listening(&self, listening: bool) {

@@ -3,8 +3,10 @@
 mod audit;
 mod audit_schema;
 mod changes;
+mod connection;
 mod connection_string;
 mod dial;
+mod dials;
 mod error;
 mod limits;
 mod line;
@@ -15,6 +17,7 @@ mod options;
 mod pool;
 mod queries;
 mod race;
+mod refusal;
 mod schema;
 mod source;
 
@@ -52,7 +55,7 @@ use crate::{
 /// # impl tower_account_status::AccountStateStore for Homeserver {
 /// #     async fn access_token(&self, _: &str) -> tower_account_status::store::Answer { Ok(None) }
 /// #     tower_account_status::without! {
-/// #         application_service, login_name, third_party, login_token, refresh_token, state, changes
+/// #         application_service, login_name, third_party, login_token, refresh_token, event_sender, state, changes
 /// #     }
 /// # }
 /// # drop(store);
@@ -141,6 +144,14 @@ impl PostgresStore {
     #[must_use]
     pub fn is_listening(&self) -> bool {
         self.0.listening.is_listening()
+    }
+
+    /// Why the store does not listen: why its last session ended, or why it cannot connect. `None` while it
+    /// listens, and where no session has ended, as on a runtime that stalls or was dropped. With the
+    /// feature `tracing` a warning says the same, once a minute for each cause.
+    #[must_use]
+    pub fn listening_error(&self) -> Option<StoreError> {
+        self.0.listening.error()
     }
 
     /// Waits until [`is_listening`](Self::is_listening) is `listening`. A log line or an alarm can use it.

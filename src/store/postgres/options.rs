@@ -30,6 +30,7 @@ pub struct PostgresOptions {
     config: Config,
     dial: Arc<dyn Dial>,
     schema: String,
+    creates_tables: bool,
     pool_size: usize,
     heartbeat: Duration,
     trust_limit: Option<Duration>,
@@ -84,6 +85,7 @@ impl PostgresOptions {
             config,
             dial: Arc::new(Tls(NoTls)),
             schema: Schema::DEFAULT.to_owned(),
+            creates_tables: true,
             pool_size: 8,
             heartbeat: Duration::from_secs(10),
             trust_limit: None,
@@ -116,6 +118,14 @@ impl PostgresOptions {
         self
     }
 
+    /// Fails to [connect](Self::connect) if the tables do not exist, and creates nothing. A command that
+    /// operators run needs this, because a misspelled database or schema would otherwise be created, and
+    /// its restrictions would restrict nobody. Tables of an older version are still migrated.
+    pub fn with_existing_tables_only(mut self) -> Self {
+        self.creates_tables = false;
+        self
+    }
+
     /// Holds at most this many connections, 8 by default and at least one. One more connection listens, one
     /// sends proofs, and there is one while the set is read again.
     pub fn with_pool_size(mut self, connections: usize) -> Self {
@@ -145,7 +155,8 @@ impl PostgresOptions {
 
     /// Reads [the set in memory](Self::with_restricted_set_in_memory) again at this interval, 60
     /// seconds by default, because rows may have changed without a notification. At least 10 milliseconds
-    /// and at most an hour.
+    /// and at most an hour. Each time it is up to a quarter shorter, so that processes which started at the
+    /// same time do not read at the same moments.
     ///
     /// It is read on a new connection, so that the store leaves a server that is no longer the primary. For
     /// the same reason a connection of the pool is used for this long, and at most for 60 seconds. Reading
@@ -187,18 +198,18 @@ impl PostgresOptions {
     /// # Errors
     ///
     /// If the database cannot be reached or used, its encoding is not UTF8, the schema is newer
-    /// than this version of the crate, or notifications do not arrive, as through a pooler that
-    /// shares connections by the transaction.
+    /// than this version of the crate, the tables are missing and
+    /// [may not be created](Self::with_existing_tables_only), or notifications do not arrive, as
+    /// through a pooler that shares connections by the transaction.
     pub async fn connect(self) -> Result<PostgresStore, PostgresStoreError> {
         let schema = Schema::new(&self.schema)?;
         let (hosts, pace) = (self.hosts(), self.pace());
         let pool = Pool::new(Arc::clone(&hosts), self.pool_size, self.reread_interval);
         let lease = pool.get().await?;
-        let migrated = schema.migrate(lease.connection()?.client());
+        let migrated = schema.migrate(lease.connection()?.client(), self.creates_tables);
         limited("migrating the schema", Self::MIGRATION_LIMIT, migrated).await?;
-        lease.done();
 
-        let queries = Arc::new(Queries::new(pool, &schema));
+        let queries = Arc::new(Queries::new(pool.clone(), &schema));
         let audit = Arc::new(Audit::new(Arc::clone(&queries), &schema));
         let changes = Changes::needing_proof();
         let set = self
@@ -210,6 +221,8 @@ impl PostgresOptions {
             set: set.clone(),
         });
         let listening = Listening::start(hosts, source, pace, changes).await?;
+        // Notifications arrive, so there is no pooler by the transaction in between.
+        pool.own_sessions(lease).await?;
         let pruning = self
             .audit_retention
             .map(|retention| (retention, Mutex::new(audit.keep_for(retention))));

@@ -5,30 +5,30 @@
 //! than another server may have been the primary for, is never used again.
 
 use std::{
-    collections::{BTreeSet, HashMap},
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
 
 use tokio::{
     runtime::Handle,
-    sync::{Mutex as AsyncMutex, OwnedSemaphorePermit, Semaphore, mpsc},
+    sync::{OwnedSemaphorePermit, Semaphore},
     time::timeout,
 };
-use tokio_postgres::{Client, Row, Statement, types::ToSql};
 
 use super::{
+    connection::{Connection, configure},
     dial::{EndOnDrop, Hosts, drive},
+    dials::{Dials, Made, Ticket},
     error::Cause,
+    limits::{AT_THE_SERVER, LOOK_UP, limited},
 };
 
 use crate::locks::{Mutex, lock};
 
 type Result<T> = std::result::Result<T, Cause>;
-type Arrivals = mpsc::UnboundedReceiver<(Instant, Result<Connection>)>;
 
 /// How long a look-up waits for a connection that others use.
 const PLACE_LIMIT: Duration = Duration::from_secs(2);
@@ -49,75 +49,21 @@ struct Shared {
     idle: Mutex<Vec<Connection>>,
     /// Connections of an earlier one are not used again.
     generation: AtomicU64,
-    dials: Mutex<Dials>,
-    arrive: mpsc::UnboundedSender<(Instant, Result<Connection>)>,
-    arrivals: AsyncMutex<Arrivals>,
-}
-
-/// Who waits for new connections, which are on their way, and how many have arrived for somebody.
-#[derive(Default)]
-struct Dials {
-    waiting: usize,
-    /// By number, the oldest first.
-    under_way: BTreeSet<u64>,
-    arrived: usize,
-    last: u64,
-}
-
-/// One connection, with the statements that are prepared on it.
-pub(super) struct Connection {
-    client: Client,
-    statements: Mutex<HashMap<String, Statement>>,
-    made_at: Instant,
-    generation: u64,
-    _driver: EndOnDrop,
-}
-
-impl Connection {
-    pub(super) fn client(&self) -> &Client {
-        &self.client
-    }
-
-    pub(super) async fn query(
-        &self,
-        sql: &str,
-        parameters: &[&(dyn ToSql + Sync)],
-    ) -> std::result::Result<Vec<Row>, tokio_postgres::Error> {
-        let statement = self.prepared(sql).await?;
-        self.client.query(&statement, parameters).await
-    }
-
-    pub(super) async fn execute(
-        &self,
-        sql: &str,
-        parameters: &[&(dyn ToSql + Sync)],
-    ) -> std::result::Result<u64, tokio_postgres::Error> {
-        let statement = self.prepared(sql).await?;
-        self.client.execute(&statement, parameters).await
-    }
-
-    async fn prepared(&self, sql: &str) -> std::result::Result<Statement, tokio_postgres::Error> {
-        if let Some(statement) = lock(&self.statements).get(sql) {
-            return Ok(statement.clone());
-        }
-        let statement = self.client.prepare(sql).await?;
-        lock(&self.statements).insert(sql.to_owned(), statement.clone());
-        Ok(statement)
-    }
+    /// Whether it is known that no pooler hands sessions to other clients.
+    owns_sessions: AtomicBool,
+    dials: Dials,
 }
 
 impl Pool {
     pub(super) fn new(hosts: Arc<Hosts>, size: usize, reread_interval: Duration) -> Self {
-        let (arrive, arrivals) = mpsc::unbounded_channel();
         Self(Arc::new(Shared {
             hosts,
             max_age: reread_interval.min(MAX_AGE),
             places: Arc::new(Semaphore::new(size.min(Semaphore::MAX_PERMITS))),
             idle: Mutex::default(),
             generation: AtomicU64::new(0),
-            dials: Mutex::default(),
-            arrive,
-            arrivals: AsyncMutex::new(arrivals),
+            owns_sessions: AtomicBool::new(false),
+            dials: Dials::default(),
         }))
     }
 
@@ -129,6 +75,16 @@ impl Pool {
     /// A connection that was made just now, or for somebody who has left.
     pub(super) async fn get_new(&self) -> Result<Lease> {
         self.lease(true).await
+    }
+
+    /// From now on all sessions are configured, that of this lease among them.
+    pub(super) async fn own_sessions(&self, lease: Lease) -> Result<()> {
+        self.0.owns_sessions.store(true, Ordering::SeqCst);
+        match self.0.configure(lease.connection()?).await {
+            Ok(()) => lease.done(),
+            Err(_) => lease.discard(), // the next one is made as a whole
+        }
+        Ok(())
     }
 
     /// Uses none of today's connections again: something was wrong with one, and so it may be with
@@ -165,7 +121,7 @@ impl Pool {
 
 impl Shared {
     fn is_usable(&self, connection: &Connection) -> bool {
-        !connection.client.is_closed()
+        !connection.client().is_closed()
             && connection.made_at.elapsed() < self.max_age
             && connection.generation == self.generation.load(Ordering::SeqCst)
     }
@@ -192,103 +148,108 @@ impl Shared {
         }
     }
 
+    /// Keeps a connection that nobody waits for any longer, unless it would be one too many.
+    fn keep(&self, made: Made) {
+        let Ok(connection) = made else { return };
+        let mut idle = lock(&self.idle);
+        if idle.len() < self.places.available_permits() && self.is_usable(&connection) {
+            return idle.push(connection);
+        }
+        drop(idle);
+        drop(connection);
+    }
+
     /// Waits for a connection that a task makes. Where this is dropped, the next one that waits
     /// gets it.
     async fn dialled(self: &Arc<Self>) -> Result<Connection> {
         let began = Instant::now();
-        let _waiting = Waiting::begin(self);
-        let limit = self.hosts.limit() + PLACE_LIMIT;
+        let of_hosts = self.hosts.limit();
+        let limit = of_hosts.saturating_add(PLACE_LIMIT);
         loop {
-            self.begin_dials();
-            let next = async { self.arrivals.lock().await.recv().await };
+            let mut waiting = Waiting::begin(self, of_hosts);
             let left = limit.saturating_sub(began.elapsed());
-            let arrived = timeout(left, next).await;
-            {
-                let mut dials = lock(&self.dials);
-                match arrived {
-                    Ok(_) => dials.arrived = dials.arrived.saturating_sub(1),
-                    // Its runtime may stand still. Nobody waits for it again.
-                    Err(_) => drop(dials.under_way.pop_first()),
-                }
-            }
-            match arrived {
-                Ok(Some((_, Ok(connection)))) if self.is_usable(&connection) => {
-                    return Ok(connection);
-                }
-                // Somebody else's failure, who has left.
-                Ok(Some((at, Err(_)))) if at < began => {}
-                Ok(Some((_, Err(error)))) => return Err(error),
-                Ok(Some((_, Ok(_)))) => {}
-                Ok(None) => return Err(Cause::ConnectionLost),
-                Err(_) => return Err(Cause::Timeout("connecting", limit)),
-            }
-        }
-    }
-
-    /// One task for each that waits.
-    fn begin_dials(self: &Arc<Self>) {
-        let mut dials = lock(&self.dials);
-        while dials.under_way.len() + dials.arrived < dials.waiting {
-            dials.last += 1;
-            let number = dials.last;
-            dials.under_way.insert(number);
-            let mut delivery = Delivery {
-                shared: Arc::clone(self),
-                number,
-                result: Err(Cause::ConnectionLost),
+            let left = match waiting.ticket.is_new {
+                true => left,
+                // It was begun for another, whose runtime may stand still.
+                false => left.min(of_hosts.saturating_sub(waiting.ticket.began.elapsed())),
             };
-            tokio::spawn(async move {
-                let dialled = delivery.shared.dial().await;
-                delivery.brings(dialled);
-            });
+            match timeout(left, &mut waiting.ticket.answer).await {
+                Ok(Ok(Ok(connection))) if self.is_usable(&connection) => return Ok(connection),
+                // It is of an earlier generation.
+                Ok(Ok(Ok(_))) => {}
+                Ok(Ok(Err(error))) => return Err(error),
+                // Each dial is delivered, also by a runtime that ends.
+                Ok(Err(_)) => return Err(Cause::ConnectionLost),
+                Err(_) => waiting.gives_up = true,
+            }
+            if began.elapsed() >= limit {
+                return Err(Cause::Timeout("connecting", limit));
+            }
         }
     }
 
-    /// What a task has come to: for those who wait, or else for the next that asks. What nobody has
-    /// waited for any longer would be a connection too many.
-    fn deliver(&self, number: u64, result: Result<Connection>) {
-        let mut dials = lock(&self.dials);
-        if !dials.under_way.remove(&number) {
-            drop(dials);
-            return drop(result);
-        }
-        if dials.waiting > 0 {
-            dials.arrived += 1;
-            let _ = self.arrive.send((Instant::now(), result));
-            return;
-        }
-        drop(dials);
-        if let Ok(connection) = result {
-            self.put_back(connection);
-        }
+    fn begin_dial(self: &Arc<Self>, number: u64) {
+        let mut delivery = Delivery {
+            shared: Arc::clone(self),
+            number,
+            made: Err(Cause::ConnectionLost),
+        };
+        tokio::spawn(async move {
+            let made = delivery.shared.dial().await;
+            delivery.brings(made);
+        });
     }
 
     async fn dial(&self) -> Result<Connection> {
         let generation = self.generation.load(Ordering::SeqCst);
         let (client, messages) = self.hosts.dial().await?;
-        Ok(Connection {
-            client,
-            statements: Mutex::default(),
-            made_at: Instant::now(),
-            generation,
-            _driver: EndOnDrop(tokio::spawn(drive(messages, |_| true))),
-        })
+        let driver = EndOnDrop(tokio::spawn(drive(messages, |_| true)));
+        let connection = Connection::new(client, driver, generation);
+        if self.owns_sessions.load(Ordering::SeqCst) {
+            self.configure(&connection).await?;
+        }
+        Ok(connection)
+    }
+
+    async fn configure(&self, connection: &Connection) -> Result<()> {
+        let configured = async { Ok(configure(connection.client(), AT_THE_SERVER).await?) };
+        limited("configuring a session", LOOK_UP, configured).await
+    }
+
+    /// Closes a connection whose statement is under way. Its server does not notice that, where the
+    /// statement waits for something.
+    async fn cancel(&self, connection: Connection) {
+        // A pooler knows the statement by the connection, which therefore is closed last.
+        self.hosts.cancel(connection.client().cancel_token()).await;
+        drop(connection);
     }
 }
 
-/// Counts one that waits.
-struct Waiting<'a>(&'a Shared);
+/// One that waits for a connection.
+struct Waiting<'a> {
+    shared: &'a Arc<Shared>,
+    ticket: Ticket,
+    gives_up: bool,
+}
 
 impl<'a> Waiting<'a> {
-    fn begin(shared: &'a Shared) -> Self {
-        lock(&shared.dials).waiting += 1;
-        Self(shared)
+    fn begin(shared: &'a Arc<Shared>, limit: Duration) -> Self {
+        let ticket = shared.dials.wait(limit);
+        if ticket.is_new {
+            shared.begin_dial(ticket.dial());
+        }
+        Self {
+            shared,
+            ticket,
+            gives_up: false,
+        }
     }
 }
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        lock(&self.0.dials).waiting -= 1;
+        let unused = self.shared.dials.leave(&mut self.ticket, self.gives_up);
+        unused.into_iter().for_each(|made| self.shared.keep(made));
     }
 }
 
@@ -296,19 +257,20 @@ impl Drop for Waiting<'_> {
 struct Delivery {
     shared: Arc<Shared>,
     number: u64,
-    result: Result<Connection>,
+    made: Made,
 }
 
 impl Delivery {
-    fn brings(&mut self, result: Result<Connection>) {
-        self.result = result;
+    fn brings(&mut self, made: Made) {
+        self.made = made;
     }
 }
 
 impl Drop for Delivery {
     fn drop(&mut self) {
-        let result = std::mem::replace(&mut self.result, Err(Cause::ConnectionLost));
-        self.shared.deliver(self.number, result);
+        let made = std::mem::replace(&mut self.made, Err(Cause::ConnectionLost));
+        let unused = self.shared.dials.deliver(self.number, made);
+        unused.into_iter().for_each(|made| self.shared.keep(made));
     }
 }
 
@@ -336,6 +298,15 @@ impl Lease {
     pub(super) fn discard(mut self) {
         drop(self.connection.take());
     }
+
+    /// It is not used again, and the statement that it has not answered is cancelled.
+    pub(super) fn abandon(mut self) {
+        let connection = self.connection.take();
+        if let (Some(connection), Ok(runtime)) = (connection, Handle::try_current()) {
+            let shared = Arc::clone(&self.shared);
+            runtime.spawn(async move { shared.cancel(connection).await });
+        }
+    }
 }
 
 impl Drop for Lease {
@@ -349,11 +320,16 @@ impl Drop for Lease {
         };
         let shared = Arc::clone(&self.shared);
         runtime.spawn(async move {
-            let answers = connection.client.simple_query("");
-            if let Ok(Ok(_)) = timeout(CLEAN_UP_LIMIT, answers).await {
-                shared.put_back(connection);
+            let answers = connection.client().simple_query("");
+            let answered = timeout(CLEAN_UP_LIMIT, answers).await;
+            match answered {
+                Ok(Ok(_)) => shared.put_back(connection),
+                Ok(Err(_)) => drop(connection),
+                Err(_) => {
+                    drop(place);
+                    shared.cancel(connection).await;
+                }
             }
-            drop(place);
         });
     }
 }

@@ -1,6 +1,6 @@
 //! The statements, and the pool that they go through.
 
-use std::{collections::HashMap, time::Duration};
+use std::collections::HashMap;
 
 use tokio::time::timeout;
 use tokio_postgres::{
@@ -11,6 +11,7 @@ use tokio_postgres::{
 use super::{
     audit_schema,
     error::{Cause, Fault, PostgresStoreError},
+    limits::LOOK_UP,
     micros::Micros,
     pool::{Lease, Pool},
     schema::Schema,
@@ -44,9 +45,6 @@ pub(super) struct Queries {
 impl Queries {
     /// How many restrictions are loaded at once.
     const PAGE: i64 = 10_000;
-    /// How long the server has for a look-up or a change. A request waits for its store for 5
-    /// seconds, unless a setting says otherwise: this is less, with another attempt.
-    const LIMIT: Duration = Duration::from_secs(2);
 
     pub(super) fn new(pool: Pool, schema: &Schema) -> Self {
         let table = schema.table();
@@ -177,9 +175,13 @@ impl Queries {
             &said.note,
         ];
         // The same row twice is the same row.
-        self.execute(&self.restrict, &parameters, Repeat::IsHarmless)
+        let stored = self
+            .execute(&self.restrict, &parameters, Repeat::IsHarmless)
             .await?;
-        Ok(())
+        match stored {
+            0 => Err(Cause::NotStored),
+            _ => Ok(()),
+        }
     }
 
     pub(super) async fn lift(
@@ -248,72 +250,100 @@ impl Queries {
         self.pool.renew();
     }
 
-    /// Reads through the pool, and once more on a new connection where the first one is over, or
-    /// does not answer.
+    /// Reads through the pool. Once more on a new connection where the first one is over, or does not
+    /// answer, and on the same one where the server has cancelled the statement.
     pub(super) async fn rows(&self, sql: &str, parameters: Parameters<'_>) -> Result<Vec<SqlRow>> {
         let mut lease = self.pool.get().await?;
         for attempt in 0.. {
-            let asked = timeout(Self::LIMIT, lease.connection()?.query(sql, parameters)).await;
+            let asked = timeout(LOOK_UP, lease.connection()?.query(sql, parameters)).await;
             let error = match asked {
                 Ok(Ok(rows)) => {
                     lease.done();
                     return Ok(rows);
                 }
+                Ok(Err(error)) if attempt == 0 && error.was_cancelled() => continue,
                 Ok(Err(error)) if error.is_final() => {
                     lease.done();
                     return Err(error.into());
                 }
                 Ok(Err(error)) => error.into(),
-                Err(_) => Cause::Timeout("a look-up", Self::LIMIT),
+                Err(_) => Cause::Timeout("a look-up", LOOK_UP),
             };
             lease = Box::pin(self.another(lease, attempt, error)).await?;
         }
         Err(Cause::ConnectionLost) // never reached
     }
 
-    /// Changes through the pool, and once more on a new connection where the first one is over and
-    /// the change was not made by it.
+    /// Changes through the pool, and once more on a new connection where the first one is over and the
+    /// change was not made by it, or may be made twice.
     pub(super) async fn execute(
         &self,
         sql: &str,
         parameters: Parameters<'_>,
         repeat: Repeat,
     ) -> Result<u64> {
-        let mut lease = self.pool.get().await?;
-        for attempt in 0.. {
-            let asked = timeout(Self::LIMIT, lease.connection()?.execute(sql, parameters)).await;
-            let error = match asked {
-                Ok(Ok(changed)) => {
-                    lease.done();
-                    return Ok(changed);
-                }
-                Ok(Err(error)) if error.is_final() => {
-                    lease.done();
-                    return Err(error.into());
-                }
-                Ok(Err(error)) => {
-                    let is_open = error.leaves_open_what_was_done();
-                    if is_open && (attempt > 0 || repeat == Repeat::IsAnotherChange) {
-                        lease.discard();
-                        return Err(Cause::NotKnown(Box::new(error.into())));
-                    }
-                    error.into()
-                }
-                Err(_) => {
+        let lease = self.pool.get().await?;
+        let (lease, error) = match self.attempt(lease, sql, parameters).await {
+            Attempt::Made(changed) => return Ok(changed),
+            Attempt::NotMade(error) => return Err(error),
+            Attempt::Over(lease, error) => (lease, error),
+        };
+        let is_open = error.leaves_open_what_was_done();
+        if is_open && repeat == Repeat::IsAnotherChange {
+            lease.discard();
+            return Err(not_known(error.into()));
+        }
+        let again = Box::pin(async {
+            let lease = self.another(lease, 0, error.into()).await?;
+            match self.attempt(lease, sql, parameters).await {
+                Attempt::Made(changed) => Ok(changed),
+                Attempt::NotMade(error) => Err(error),
+                Attempt::Over(lease, error) => {
                     lease.discard();
                     self.pool.renew();
-                    let error = Cause::Timeout("a change", Self::LIMIT);
-                    return Err(Cause::NotKnown(Box::new(error)));
+                    match error.leaves_open_what_was_done() {
+                        true => Err(not_known(error.into())),
+                        false => Err(error.into()),
+                    }
                 }
-            };
-            lease = Box::pin(self.another(lease, attempt, error)).await?;
+            }
+        });
+        // Whatever becomes of the second attempt, the first one may have made the change.
+        again.await.map_err(|error| match is_open {
+            true => not_known(error),
+            false => error,
+        })
+    }
+
+    async fn attempt(&self, lease: Lease, sql: &str, parameters: Parameters<'_>) -> Attempt {
+        let connection = match lease.connection() {
+            Ok(connection) => connection,
+            Err(error) => return Attempt::NotMade(error),
+        };
+        match timeout(LOOK_UP, connection.execute(sql, parameters)).await {
+            Ok(Ok(changed)) => {
+                lease.done();
+                Attempt::Made(changed)
+            }
+            Ok(Err(error)) if error.is_final() => {
+                lease.done();
+                Attempt::NotMade(error.into())
+            }
+            Ok(Err(error)) => Attempt::Over(lease, error),
+            Err(_) => {
+                lease.abandon();
+                self.pool.renew();
+                Attempt::NotMade(not_known(Cause::Timeout("a change", LOOK_UP)))
+            }
         }
-        Err(Cause::ConnectionLost) // never reached
     }
 
     /// Replaces a bad connection with a new one, once.
     async fn another(&self, bad: Lease, attempt: u32, error: Cause) -> Result<Lease> {
-        bad.discard();
+        match error {
+            Cause::Timeout(..) => bad.abandon(),
+            _ => bad.discard(),
+        }
         self.pool.renew();
         match attempt {
             0 => self.pool.get_new().await,
@@ -327,6 +357,22 @@ impl Queries {
 pub(super) enum Repeat {
     IsHarmless,
     IsAnotherChange,
+}
+
+/// What one attempt to make a change has come to.
+enum Attempt {
+    Made(u64),
+    /// Or it is not known, and the error says so.
+    NotMade(Cause),
+    /// The connection is over or unfit.
+    Over(Lease, tokio_postgres::Error),
+}
+
+fn not_known(cause: Cause) -> Cause {
+    match cause {
+        Cause::NotKnown(_) => cause,
+        cause => Cause::NotKnown(Box::new(cause)),
+    }
 }
 
 /// Who makes a change, as the statements take it.

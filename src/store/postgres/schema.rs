@@ -10,6 +10,7 @@ const VERSION: i32 = 2;
 /// The schema's name, and the names in it, ready for use in a statement.
 #[derive(Clone)]
 pub(super) struct Schema {
+    name: String,
     quoted: String,
     channel: String,
 }
@@ -28,6 +29,7 @@ impl Schema {
             });
         }
         Ok(Self {
+            name: name.to_owned(),
             quoted: quoted(name),
             channel: quoted(&format!("{CHANNEL_PREFIX}{name}")),
         })
@@ -108,11 +110,12 @@ COMMIT;
         )
     }
 
-    /// Brings an older schema up to date, and refuses a newer one.
+    /// Brings an older schema up to date, and refuses a newer one. Without `creates` it refuses a schema
+    /// that has no tables, too.
     ///
     /// A schema that is up to date is not changed, so that a role needs no right to create tables once
     /// they are there.
-    pub(super) async fn migrate(&self, client: &Client) -> Result<(), Cause> {
+    pub(super) async fn migrate(&self, client: &Client, creates: bool) -> Result<(), Cause> {
         let encoding: String = client
             .query_one("SELECT current_setting('server_encoding')", &[])
             .await?
@@ -120,7 +123,11 @@ COMMIT;
         if encoding != "UTF8" {
             return Err(Cause::Encoding(encoding));
         }
-        if self.version(client).await? == Some(VERSION)
+        let version = self.version(client).await?;
+        if version.is_none() && !creates {
+            return Err(Cause::NoTables(self.name.clone()));
+        }
+        if version == Some(VERSION)
             && self.identity(client).await.is_ok()
             && self.is_recorded(client).await?
         {
@@ -139,18 +146,23 @@ COMMIT;
         }
     }
 
-    /// Which table it is that has the name, where its triggers fire for every change.
+    /// Which table it is that has the name, where it is one that keeps all its rows and its triggers fire
+    /// for every change.
     pub(super) async fn identity(&self, client: &Client) -> Result<TableIdentity, Cause> {
         let sql = "SELECT c.oid, c.relfilenode, (SELECT count(*) FROM pg_catalog.pg_trigger t \
                    WHERE t.tgrelid = c.oid AND t.tgenabled = 'A' \
-                   AND t.tgname IN ('notify_change', 'notify_truncate')) \
-                   FROM pg_catalog.pg_class c WHERE c.oid = pg_catalog.to_regclass($1)";
+                   AND t.tgname IN ('notify_change', 'notify_truncate')), \
+                   c.relkind = 'r' AND c.relpersistence = 'p' FROM \
+                   pg_catalog.pg_class c WHERE c.oid = pg_catalog.to_regclass($1)";
         let rows = client
             .query_typed(sql, &[(&self.table(), Type::TEXT)])
             .await?;
         let Some(row) = rows.first() else {
             return Err(Cause::NoSchema);
         };
+        if !row.try_get::<_, bool>(3)? {
+            return Err(Cause::NotOrdinary);
+        }
         match row.try_get::<_, i64>(2)? {
             2 => Ok(TableIdentity(row.try_get(0)?, row.try_get(1)?)),
             _ => Err(Cause::NoTriggers),

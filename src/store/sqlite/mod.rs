@@ -51,7 +51,7 @@ use crate::{
 /// # impl tower_account_status::AccountStateStore for Homeserver {
 /// #     async fn access_token(&self, _: &str) -> tower_account_status::store::Answer { Ok(None) }
 /// #     tower_account_status::without! {
-/// #         application_service, login_name, third_party, login_token, refresh_token, state, changes
+/// #         application_service, login_name, third_party, login_token, refresh_token, event_sender, state, changes
 /// #     }
 /// # }
 /// # drop(store);

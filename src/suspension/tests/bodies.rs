@@ -354,3 +354,26 @@ fn in_a_room_for_appeals_a_redaction_is_judged_as_everywhere() {
     let judged = judge_line(&policy, &line);
     assert!(matches!(judged, Judgement::ReadBody(_)), "{judged:?}");
 }
+
+#[test]
+fn every_occurrence_of_what_is_done_to_a_scheduled_event_counts() {
+    let all = Action::ALL.iter().copied();
+    let all = all.fold(SuspensionPolicy::new(), SuspensionPolicy::permit);
+    let only = |refused| all.clone().refuse(refused);
+    let judged = |policy: &SuspensionPolicy, body: &str| {
+        judge_body(policy, BodyQuestion::DelayedEvent, body.as_bytes(), &user())
+    };
+    for (body, cancels, sends) in [
+        (r#"{"action":"cancel"}"#, true, false),
+        (r#"{"action":"send"}"#, false, true),
+        (r#"{"action":"cancel","action":"send"}"#, true, true),
+        (r#"{"action":"send","Action":"cancel"}"#, true, true),
+        ("{}", true, true),
+        ("[]", true, true),
+        ("", true, true),
+    ] {
+        let passes = |action| judged(&only(action), body) == Judgement::Permit;
+        assert_eq!(passes(Action::CancelDelayedEvent), !cancels, "{body}");
+        assert_eq!(passes(Action::SendMessage), !sends, "{body}");
+    }
+}

@@ -197,7 +197,10 @@ impl Called {
         };
         match self.action {
             Action::JoinRoom | Action::SetTyping if room == APPEALS => true,
-            Action::SendMessage if self.template.starts_with("delayed_events/") => {
+            Action::SendMessage
+                if self.template.starts_with("delayed_events/")
+                    || self.template.ends_with("/batch_send") =>
+            {
                 let asks = self.template == "delayed_events/{delayId}";
                 match asks && said.ends {
                     true => policy.permits(Action::CancelDelayedEvent),

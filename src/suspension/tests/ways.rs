@@ -140,6 +140,7 @@ const ACTS: &[(&str, &[Way])] = &[
     ]),
     ("send what is scheduled, or put it off", &[
         ("POST", "delayed_events/1/send", "{}"),
+        ("POST", "rooms/!r/batch_send", r#"{"events":[]}"#),
         ("POST", "delayed_events/1/restart", "{}"),
         ("POST", "delayed_events/1", r#"{"action":"send"}"#),
         ("POST", "delayed_events/1", r#"{"action":"restart"}"#),

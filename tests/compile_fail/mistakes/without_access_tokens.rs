@@ -6,7 +6,7 @@ struct Homeserver;
 
 impl AccountStateStore for Homeserver {
     without! {
-        application_service, login_name, third_party, login_token, refresh_token, state, changes,
+        application_service, login_name, third_party, login_token, refresh_token, event_sender, state, changes,
         access_token
     }
 }

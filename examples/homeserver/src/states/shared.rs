@@ -60,10 +60,7 @@ impl States {
 struct Owner(Arc<Homeserver>);
 
 impl AccountStateStore for Owner {
-    forward! {
-        0 => access_token, application_service, login_name, third_party, login_token,
-        refresh_token, event_sender
-    }
+    forward! { 0 => all except state, changes }
     // The states of this server are in the shared store.
     without! { state, changes }
 }

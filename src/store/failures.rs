@@ -1,5 +1,5 @@
-//! Failures of the store are logged once and then counted. Otherwise a lasting failure would write a line for
-//! every request.
+//! Failures of a store are logged once and then counted. Otherwise a lasting failure would write a line for
+//! every request, and for every look at the database.
 
 use std::{
     error::Error,
@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::store::chain;
+use super::error::chain;
 
 /// For how long a cause is only counted after it was logged.
 const INTERVAL: Duration = Duration::from_secs(60);
@@ -57,6 +57,20 @@ impl Failures {
         cause.told_at = now;
         cause.text = text;
         Some(untold)
+    }
+}
+
+/// Tells why changes of other processes are not heard of. No caller waits for that, and look-ups may go on:
+/// the database is asked each time.
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+pub(crate) fn tell_unheard(failures: &Failures, error: &(dyn Error + 'static)) {
+    if let Some(untold) = failures.is_told(error) {
+        let error = chain(error);
+        tracing::warn!(
+            error,
+            untold,
+            "changes of restrictions by other processes are not heard of"
+        );
     }
 }
 

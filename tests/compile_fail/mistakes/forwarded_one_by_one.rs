@@ -1,4 +1,4 @@
-//! A wrapper that would answer past its own `state`.
+//! A wrapper that would forward what it thinks of, and answer past its own `state`.
 
 use tower_account_status::{
     AccountState, AccountStateStore, MemoryStore, RestrictionKind, forward, store::StoreError,
@@ -9,10 +9,7 @@ struct Wrapper {
 }
 
 impl AccountStateStore for Wrapper {
-    forward! {
-        inner => access_token, application_service, login_name, third_party, login_token,
-        refresh_token, peek, changes
-    }
+    forward! { inner => access_token, peek, changes }
 
     async fn state(&self, _: &str) -> Result<AccountState, StoreError> {
         Ok(RestrictionKind::Locked.into())
