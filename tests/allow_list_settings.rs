@@ -48,7 +48,22 @@ fn rule_5_a_place_or_an_exemption_that_never_matches_is_a_mistake() {
     type Set<'a> = &'a dyn Fn(&'static str);
     let sets: [(Set<'_>, &[&str]); 5] = [
         (&exempt, &["/rooms/{roomId}"]),
-        (&excluded, &["/", "/_matrix/client/{version}"]),
+        (
+            &excluded,
+            &[
+                "/",
+                "/_matrix/client/{version}",
+                "//",
+                "/a//b",
+                "/a//",
+                "/a/../b",
+                "/x/..",
+                "/x/%2e%2e/",
+                "/.",
+                "/a\\b",
+                "/a%5c..",
+            ],
+        ),
         (&nested, &["/", "/a/", "/_matrix/client/{version}"]),
         (&below, &["/", "/hs/", "/{tenant}"]),
         // A path that can be read in two ways is never permitted by itself.
@@ -90,6 +105,7 @@ fn rule_5_a_place_or_an_exemption_that_never_matches_is_a_mistake() {
         set(odd);
     }
     exempt("/a/../b\\c//");
+    excluded("/oauth2/");
     permitted("/a/{b}/c%20d/{e}");
 }
 
