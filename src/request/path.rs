@@ -9,7 +9,7 @@ use percent_encoding::percent_decode;
 
 use super::{
     blocks,
-    unseen::{dots_alone, is_unseen},
+    unseen::{dots_alone, is_cut, is_unseen},
 };
 
 /// The API that the rules are about.
@@ -60,13 +60,6 @@ fn resembles_structure(letter: char) -> bool {
 /// Whether `rest` is [plain](is_plain), and a single segment to every router.
 pub(crate) fn is_one_plain_segment(rest: &str) -> bool {
     !rest.is_empty() && is_plain(rest) && !decode_fully(rest.as_bytes()).contains(&b'/')
-}
-
-/// Whether some servers cut a segment off there: they know matrix parameters (`..;x` is a dot segment to
-/// them), or a decoded question mark, hash sign or NUL ends what they read.
-pub(super) fn is_cut(byte: u8) -> bool {
-    // Without branches many bytes are compared at a time.
-    (byte == b';') | (byte == b'?') | (byte == b'#') | (byte == 0)
 }
 
 /// Percent-decodes until there is nothing left to decode, in one pass, so that thousands of nested

@@ -1,7 +1,5 @@
 //! What nobody sees in a segment of a path, and some server may trim or drop.
 
-use super::path::is_cut;
-
 /// How many dots a decoded segment has, if that is at most two, and nothing else that anybody sees: some
 /// server may take it for an empty segment or for a dot segment.
 pub(super) fn dots_alone(segment: &str) -> Option<u8> {
@@ -16,6 +14,13 @@ pub(super) fn dots_alone(segment: &str) -> Option<u8> {
         }
     }
     Some(dots)
+}
+
+/// Whether some servers cut a segment off there: they know matrix parameters (`..;x` is a dot segment to
+/// them), or a decoded question mark, hash sign or NUL ends what they read.
+pub(super) fn is_cut(byte: u8) -> bool {
+    // Without branches many bytes are compared at a time.
+    (byte == b';') | (byte == b'?') | (byte == b'#') | (byte == 0)
 }
 
 /// White space of any kind, control characters, what Unicode calls ignorable or has no glyph, and what

@@ -165,7 +165,7 @@ pub(super) fn checked_path(path: &Path) -> Result<PathBuf, Cause> {
 mod tests {
     use super::is_mounted_at;
 
-    /// The lines are those of proc_pid_mountinfo(5), with a blank in the name of a file.
+    /// The lines are those of `proc_pid_mountinfo(5)`, with a blank in the name of a file.
     #[test]
     fn a_file_that_is_mounted_alone_is_found_in_the_list_of_mounts() {
         let mounts = b"25 1 253:0 / / rw,relatime shared:1 - ext4 /dev/root rw\n\
