@@ -1,12 +1,8 @@
 //! Why a store gave no answer.
 
-use std::{
-    any::Any,
-    error::Error,
-    fmt::{self, Write as _},
-    sync::Arc,
-};
+use std::{any::Any, error::Error, fmt, sync::Arc};
 
+use super::causes::chain;
 use crate::account::UserId;
 
 /// Why a store gave no answer. Operators see it, clients never do. It must not hold a credential.
@@ -167,18 +163,6 @@ impl fmt::Display for StoreError {
         }
         f.write_str(&chain(self.as_error()))
     }
-}
-
-/// The cause and its causes as one text. A cause with which the text before it ends is not repeated: some
-/// errors show their sources themselves.
-pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
-    let mut text = error.to_string();
-    if let Some(causes) = error.source().map(chain) {
-        if !text.ends_with(&causes) {
-            let _ = write!(text, ": {causes}");
-        }
-    }
-    text
 }
 
 impl fmt::Debug for StoreError {

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::error::chain;
+use super::causes::chain;
 
 /// For how long a cause is only counted after it was logged.
 const INTERVAL: Duration = Duration::from_secs(60);

@@ -10,6 +10,7 @@ pub(crate) mod ask;
 mod audit;
 #[cfg(feature = "cache")]
 pub(crate) mod cached;
+mod causes;
 mod change_record;
 pub(crate) mod combined;
 pub(crate) mod erased;
@@ -44,7 +45,7 @@ pub use postgres::{PostgresChanges, PostgresOptions, PostgresStore, PostgresStor
 #[cfg_attr(docsrs, doc(cfg(feature = "sqlite")))]
 pub use sqlite::{SqliteOptions, SqliteStore, SqliteStoreError};
 #[cfg(feature = "tracing")]
-pub(crate) use {error::chain, failures::Failures};
+pub(crate) use {causes::chain, failures::Failures};
 
 // These are public in the crate's root, and there alone.
 #[cfg(feature = "cache")]

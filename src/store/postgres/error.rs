@@ -3,7 +3,7 @@ use std::{error::Error, fmt, time::Duration};
 use tokio_postgres::error::{DbError, Severity, SqlState};
 
 use super::refusal::Refusal;
-use crate::store::{error::chain, unknown_kind::UnknownKind};
+use crate::store::{causes::chain, unknown_kind::UnknownKind};
 
 /// The error of a [`PostgresStore`](super::PostgresStore) that cannot be connected, asked or changed, or of
 /// [`PostgresChanges`](super::PostgresChanges) that cannot be connected.
