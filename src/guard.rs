@@ -79,7 +79,11 @@ pub struct AccountGuard(Held);
 #[derive(Clone)]
 enum Held {
     Weak(Weak<dyn Checks>),
-    Strong(Arc<dyn Checks>),
+    Strong {
+        checks: Arc<dyn Checks>,
+        /// Whether the request is a refresh.
+        is_refresh: bool,
+    },
 }
 
 impl AccountGuard {
@@ -91,13 +95,17 @@ impl AccountGuard {
     }
 
     /// A guard for one request, which may outlive the service that it was sent to.
-    pub(crate) fn strong<S: AccountStateStore>(shared: Arc<Shared<S>>) -> Self {
-        Self(Held::Strong(shared))
+    pub(crate) fn strong<S: AccountStateStore>(shared: Arc<Shared<S>>, is_refresh: bool) -> Self {
+        Self(Held::Strong {
+            checks: shared,
+            is_refresh,
+        })
     }
 
     /// Whether `user` may log in and use the server: not while locked or deactivated.
     ///
-    /// The handler of `POST /refresh` asks [`check_refresh`](Self::check_refresh) instead.
+    /// The handler of `POST /refresh` asks [`check_refresh`](Self::check_refresh) instead. A guard from the
+    /// extensions of such a request asks that by itself.
     ///
     /// # Errors
     ///
@@ -106,7 +114,12 @@ impl AccountGuard {
     /// [the settings](#settings-of-the-layer) say otherwise, also if the store fails or does not answer
     /// within the layer's time limit.
     pub async fn check(&self, user: &UserId) -> Result<(), Denial> {
-        self.check_action(user, Action::LogIn).await
+        match self.0 {
+            Held::Strong {
+                is_refresh: true, ..
+            } => self.check_refresh(user).await,
+            _ => self.check_action(user, Action::LogIn).await,
+        }
     }
 
     /// Whether `user`, the owner of a refresh token, may have a new access token. For the handler of
@@ -202,7 +215,7 @@ impl AccountGuard {
     fn checks(&self) -> Result<Arc<dyn Checks>, Denial> {
         let checks = match &self.0 {
             Held::Weak(checks) => checks.upgrade(),
-            Held::Strong(checks) => Some(Arc::clone(checks)),
+            Held::Strong { checks, .. } => Some(Arc::clone(checks)),
         };
         checks.ok_or_else(|| {
             #[cfg(feature = "tracing")]
@@ -248,7 +261,7 @@ impl fmt::Debug for AccountGuard {
         }
         let checks = match &self.0 {
             Held::Weak(checks) => checks.upgrade(),
-            Held::Strong(checks) => Some(Arc::clone(checks)),
+            Held::Strong { checks, .. } => Some(Arc::clone(checks)),
         };
         let mut tuple = f.debug_tuple("AccountGuard");
         match &checks {

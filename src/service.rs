@@ -223,7 +223,7 @@ impl<Store: AccountStateStore> Shared<Store> {
     /// Puts into the request's extensions what the settings want there.
     fn hand_on(self: &Arc<Self>, found: &Findings, extensions: &mut Extensions) {
         if found.hands_on_guard {
-            let guard = AccountGuard::strong(Arc::clone(self));
+            let guard = AccountGuard::strong(Arc::clone(self), found.is_refresh);
             extensions.insert(guard);
         }
         if self.settings.hand_on_account {

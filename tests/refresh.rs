@@ -110,11 +110,18 @@ impl AccountStateStore for Down {
     without! { application_service, login_name, third_party, login_token, refresh_token, event_sender, changes }
 }
 
-/// A handler that is left the check, and asks the guard.
-async fn refresh_by_handler(layer: &AccountStatusLayer<impl AccountStateStore>) -> support::Answer {
+/// A handler that is left the check, and asks the request's guard, or one of the server's own.
+async fn refresh_by_handler(
+    layer: &AccountStatusLayer<impl AccountStateStore>,
+    asks_own: bool,
+) -> support::Answer {
+    let own = layer.guard();
     let inner = service_fn(async |request: Request<Full<Bytes>>| {
         let guard = request.extensions().get::<AccountGuard>().expect("a guard");
-        let checked = guard.check_refresh(&ALICE.into()).await;
+        let checked = match asks_own {
+            true => own.check_refresh(&ALICE.into()).await,
+            false => guard.check(&ALICE.into()).await,
+        };
         Ok::<http::Response<Full<Bytes>>, Infallible>(match checked {
             Ok(()) => http::Response::new(Full::default()),
             Err(denial) => denial.into_response(),
@@ -130,10 +137,15 @@ async fn rule_12_a_refresh_that_the_handler_checks_passes_while_the_store_is_dow
         layer.with_named_account_check(NamedIn::Refresh, NamedAccountCheck::ByHandler)
     };
     let layer = by_handler(AccountStatusLayer::new(DynAccountStateStore::new(Down)));
-    assert_eq!(refresh_by_handler(&layer).await.status, 200);
+    for asks_own in [true, false] {
+        assert_eq!(refresh_by_handler(&layer, asks_own).await.status, 200);
+    }
     let locked_store = DynAccountStateStore::new(store_with(RestrictionKind::Locked));
     let layer = by_handler(AccountStatusLayer::new(locked_store));
-    assert_eq!(refresh_by_handler(&layer).await.verdict(), locked());
+    for asks_own in [true, false] {
+        let answer = refresh_by_handler(&layer, asks_own).await;
+        assert_eq!(answer.verdict(), locked());
+    }
 }
 
 #[tokio::test]

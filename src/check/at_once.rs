@@ -60,6 +60,7 @@ impl<S: AccountStateStore> Shared<S> {
         }
         let class = Class::of(head.act(), &self.settings.exemptions);
         found.hands_on_guard = self.may_ask_guard(class, head);
+        found.is_refresh = found.hands_on_guard && class.is_refresh();
         match self.check_classified(class, head, peeked, found) {
             Ok(answer) => answer,
             Err(denial) => AtOnce::Refuse(denial),

@@ -26,6 +26,8 @@ pub(crate) struct Findings {
     pub(crate) has_plain_token: bool,
     /// Whether it is left to the handler to ask the guard.
     pub(crate) hands_on_guard: bool,
+    /// Whether the request is a refresh, if the guard is handed on.
+    pub(crate) is_refresh: bool,
     /// How long the store was awaited.
     pub(crate) lookup_time: Option<Duration>,
     /// Why the store gave no answer.
@@ -38,6 +40,7 @@ impl Findings {
             accounts: Few::new(),
             has_plain_token: false,
             hands_on_guard: false,
+            is_refresh: false,
             lookup_time: None,
             failure: None,
         }
@@ -52,6 +55,7 @@ impl Findings {
         *self = Self {
             has_plain_token: self.has_plain_token,
             hands_on_guard: self.hands_on_guard,
+            is_refresh: self.is_refresh,
             ..Self::new()
         };
     }
