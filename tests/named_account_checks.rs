@@ -137,6 +137,8 @@ async fn rule_18_the_handler_has_the_guard_on_every_way_on_which_the_request_pas
     assert!(has_guard(&open, of_alice()).await, "the store fails");
     let unseen = open.with_request_path(panics);
     let login = || anonymous(Method::POST, LOGIN, LOGIN_BODY);
+    let odd = || anonymous(Method::POST, "/x", LOGIN_BODY);
+    assert!(has_guard(&unseen, odd()).await, "it may be any path");
     assert!(has_guard(&unseen, login()).await, "the path is not known");
     let exempt = by_handler(layer(&restricted()).add_exempt(Method::POST, LOGIN));
     assert!(has_guard(&exempt, login()).await, "exempt");

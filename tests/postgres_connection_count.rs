@@ -34,6 +34,22 @@ use tower_account_status::{
     store::{PostgresOptions, PostgresStore},
 };
 
+/// Waits until no session is left that `question` counts.
+async fn until_none(client: &Client, question: &str) {
+    let ends = timeout(SOON, async {
+        while client
+            .query_one(question, &[])
+            .await
+            .unwrap()
+            .get::<_, i64>(0)
+            > 0
+        {
+            sleep(Duration::from_millis(20)).await;
+        }
+    });
+    ends.await.expect("no session waits on");
+}
+
 const TABLE: &str = "account_status.restrictions";
 
 /// How many sessions the server has of the store.
@@ -201,18 +217,7 @@ async fn rule_20_a_statement_that_nobody_waits_for_any_longer_is_cancelled() {
     .await
     .expect("it waits for a standby that does not exist");
     let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
-    let ends = timeout(SOON, async {
-        while client
-            .query_one(waiting, &[])
-            .await
-            .unwrap()
-            .get::<_, i64>(0)
-            > 0
-        {
-            sleep(Duration::from_millis(20)).await;
-        }
-    });
-    ends.await.expect("no session waits on");
+    until_none(&client, waiting).await;
 }
 
 #[tokio::test]
@@ -293,16 +298,7 @@ async fn rule_20_behind_a_pooler_by_the_session_statements_have_their_limit() {
     store.state_of(&alice()).await.unwrap_err();
     let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' \
                    AND datname = current_database()";
-    let ends = timeout(SOON, async {
-        while client
-            .query_one(waiting, &[])
-            .await
-            .unwrap()
-            .get::<_, i64>(0)
-            > 0
-        {}
-    });
-    ends.await.expect("no session waits on");
+    until_none(&client, waiting).await;
     client.batch_execute("COMMIT").await.unwrap();
     store.state_of(&alice()).await.unwrap();
 }
